@@ -1,0 +1,22 @@
+# Finds Debian's LLVM/MLIR 22 and checks what later files rely on.
+if(NOT LLVM_DIR AND NOT MLIR_DIR)
+  find_program(SINTER_LLVM_CONFIG NAMES llvm-config-22 llvm-config)
+  if(SINTER_LLVM_CONFIG)
+    execute_process(COMMAND ${SINTER_LLVM_CONFIG} --prefix OUTPUT_VARIABLE _prefix
+                    OUTPUT_STRIP_TRAILING_WHITESPACE)
+    list(APPEND CMAKE_PREFIX_PATH ${_prefix})
+  endif()
+endif()
+find_package(MLIR 22 REQUIRED CONFIG)
+find_package(LLVM 22 REQUIRED CONFIG)
+list(APPEND CMAKE_MODULE_PATH ${MLIR_CMAKE_DIR} ${LLVM_CMAKE_DIR})
+set(LLVM_EXTERNAL_LIT ${LLVM_TOOLS_BINARY_DIR}/lit)
+# One LLVM in the process: everything links libMLIR.so and libLLVM.so.
+set(MLIR_LINK_MLIR_DYLIB ON)
+set(LLVM_LINK_LLVM_DYLIB ON)
+include(TableGen)
+include(AddLLVM)
+include(AddMLIR)
+include_directories(SYSTEM ${MLIR_INCLUDE_DIRS} ${LLVM_INCLUDE_DIRS})
+separate_arguments(_defs NATIVE_COMMAND ${LLVM_DEFINITIONS})
+add_definitions(${_defs})
