@@ -21,6 +21,7 @@ function(sinter_add_mlir_library name)
   target_compile_options(${name} PRIVATE -fno-exceptions)
   target_link_libraries(${name} PUBLIC ${ARG_LINK})
   mlir_target_link_libraries(${name} PUBLIC MLIR)
+  target_link_libraries(${name} PUBLIC LLVM)
   add_dependencies(${name} SinterDialectIncGen ${ARG_DEPENDS})
 endfunction()
 

@@ -1,8 +1,8 @@
 /*===- sinter_abi.h - what a compiled model and its runner agree on ----------===
  *
  * The only contract between compiler and runtime besides the JSON of `.sinter.meta`
- * (docs/artifact.md). Included by the compiler (C++17), by the runner (C++20) and by the C code that
- * is compiled into every artefact; it may include nothing but <stdint.h>.
+ * (docs/artifact.md). Included by the compiler (C++17), by the runner (C++20) and by the C code
+ * that is compiled into every artefact; it may include nothing but <stdint.h>.
  *
  * Structs grow only at the end; `size` is sizeof as the filler of the struct knew it, and a reader
  * touches no field beyond it. SINTER_ABI_VERSION changes when that is not enough.
@@ -27,7 +27,7 @@ extern "C" {
 #define SINTER_SECTION_SCHEDULE ".sinter.schedule"   /* text for people */
 #define SINTER_SECTION_TOKENIZER ".sinter.tokenizer" /* tokenizer.json, may be absent */
 #define SINTER_SECTION_CHAT ".sinter.chat_template"  /* Jinja source, may be absent */
-#define SINTER_SECTION_DIGEST ".sinter.digest"       /* 32 bytes: SHA-256 of the file, these zeroed */
+#define SINTER_SECTION_DIGEST ".sinter.digest" /* 32 bytes: SHA-256 of the file, these zeroed */
 #define SINTER_SYMBOL_STEP "sinter_step"
 
 /* One step's inputs and outputs. Pointers are readable by the device that runs the step. */
@@ -40,11 +40,11 @@ typedef struct SinterBatch {
   uint32_t max_ctx;            /* largest ctx[s] */
   uint32_t block_table_stride; /* P */
   uint32_t reserved;
-  const int32_t *tokens;      /* i32 [T] token ids */
-  const int32_t *positions;   /* i32 [T] absolute position of each token in its sequence */
-  const int32_t *slots;       /* i32 [T] page * page_size + offset to write K and V to; -1: nowhere */
-  const int32_t *cu_q;        /* i32 [S+1] first token of each sequence; cu_q[S] = T */
-  const int32_t *ctx;         /* i32 [S] positions in the cache after this step, this step included */
+  const int32_t *tokens;    /* i32 [T] token ids */
+  const int32_t *positions; /* i32 [T] absolute position of each token in its sequence */
+  const int32_t *slots;     /* i32 [T] page * page_size + offset to write K and V to; -1: nowhere */
+  const int32_t *cu_q;      /* i32 [S+1] first token of each sequence; cu_q[S] = T */
+  const int32_t *ctx;       /* i32 [S] positions in the cache after this step, this step included */
   const int32_t *block_table; /* i32 [S, P] page ids, -1 where there is none */
   const int32_t *rows;        /* i32 [R] indices of tokens whose logits are wanted */
   float *logits;              /* out f32 [R, V], entries with the logits head */

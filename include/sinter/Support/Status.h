@@ -15,10 +15,10 @@ namespace sinter {
 
 enum class StatusCode {
   Ok = 0,
-  InvalidArgument, ///< the request or flag is wrong: change it
-  InvalidInput,    ///< a file, an IR or an artefact is malformed: replace it
-  NotFound,        ///< something named does not exist: name another
-  Unsupported,     ///< well-formed, but Sinter does not do it: choose another configuration
+  InvalidArgument,   ///< the request or flag is wrong: change it
+  InvalidInput,      ///< a file, an IR or an artefact is malformed: replace it
+  NotFound,          ///< something named does not exist: name another
+  Unsupported,       ///< well-formed, but Sinter does not do it: choose another configuration
   ResourceExhausted, ///< memory, pages or disk ran out: ask for less or try later
   Unavailable,       ///< the device or a file went away: restart
   Internal,          ///< a bug of ours: report it

@@ -1,0 +1,13 @@
+//===- Registration.h - every dialect and pass of Sinter --------*- C++ -*-===//
+#pragma once
+
+namespace mlir {
+class DialectRegistry;
+}
+
+namespace sinter {
+/// Dialects that Sinter reads or produces, and nothing else of upstream.
+void registerDialects(mlir::DialectRegistry &registry);
+/// Sinter's passes and pipelines, then the few upstream passes its users need.
+void registerPasses();
+} // namespace sinter
