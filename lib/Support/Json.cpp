@@ -51,7 +51,8 @@ std::string parserReason(const std::string &what) {
     text = text.substr(bracket + 2);
   if (size_t last = text.find("; last read"); last != std::string::npos)
     text.resize(last);
-  return text;
+  constexpr size_t kLimit = 120; // "number overflow" quotes the number, however long
+  return text.size() <= kLimit ? text : text.substr(0, kLimit) + "...";
 }
 
 Status syntaxError(std::string_view text, const std::string &what, size_t byte,
@@ -84,14 +85,18 @@ Status missing(const std::string &where, const char *key) {
   return invalidInput(where + ": \"" + key + "\": missing");
 }
 
-std::string describeRange(IntRange range) {
+/// A bounded size says "positive" first: the bound only matters to who exceeded it.
+std::string describeRange(IntRange range, std::optional<int64_t> value) {
   const IntRange full;
+  const bool above = value && *value > range.max;
+  if (above && range.min >= 0)
+    return "at most " + std::to_string(range.max);
+  if (range.min == 1)
+    return "a positive integer";
+  if (range.min == 0)
+    return "a non-negative integer";
   if (range.min == full.min && range.max == full.max)
     return "an integer";
-  if (range.max == full.max && range.min == 1)
-    return "a positive integer";
-  if (range.max == full.max && range.min == 0)
-    return "a non-negative integer";
   return "an integer from " + std::to_string(range.min) + " to " + std::to_string(range.max);
 }
 
@@ -152,7 +157,7 @@ Result<int64_t> sinter::getInt(const json &object, const char *key, const std::s
   const json &value = object.at(key);
   std::optional<int64_t> number = asInt(value);
   if (!number || *number < range.min || *number > range.max)
-    return unexpectedValue(where, key, describeRange(range), value);
+    return unexpectedValue(where, key, describeRange(range, number), value);
   return *number;
 }
 
