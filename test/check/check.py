@@ -1,0 +1,173 @@
+#!/usr/bin/env python3
+"""What ./dev check does: format, layering, file sizes, clang-tidy, generated docs.
+
+Every finding is one line 'file:line: what'; the exit status is 1 when there is any.
+"""
+import argparse
+import concurrent.futures
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+CXX = {".h", ".cpp", ".c"}
+MAX_LINES = 700
+
+# Who may include whom: folder -> prefixes its files may include with quotes or from sinter/.
+# Folders are matched by longest prefix. "llvm" and "mlir" stand for those projects' headers.
+LAYERS = {
+    "include/sinter/Abi": [],
+    "include/sinter/Support": ["sinter/Abi", "sinter/Support"],
+    "lib/Support": ["sinter/Support"],
+    "include/sinter/Dialect": ["sinter/Dialect", "mlir", "llvm"],
+    "lib/Dialect": ["sinter/Dialect", "mlir", "llvm"],
+    "models": ["models", "sinter/Dialect", "sinter/Support", "mlir", "llvm"],
+    "include/sinter/Transforms": ["sinter/Dialect", "sinter/Transforms", "mlir", "llvm"],
+    "lib/Transforms": ["sinter/Dialect", "sinter/Transforms", "mlir", "llvm"],
+    "include/sinter/Conversion": ["sinter/Abi", "sinter/Dialect", "sinter/Conversion", "mlir", "llvm"],
+    "lib/Conversion": ["sinter/Abi", "sinter/Dialect", "sinter/Transforms", "sinter/Conversion",
+                       "lib/Codegen", "mlir", "llvm"],
+    "lib/Codegen": ["sinter/Abi", "sinter/Dialect", "sinter/Conversion", "lib/Codegen", "mlir", "llvm"],
+    "lib/Interpreter": ["sinter/Dialect", "sinter/Support", "sinter/Interpreter", "mlir", "llvm"],
+    "include/sinter/Interpreter": ["sinter/Dialect", "sinter/Support", "sinter/Interpreter", "mlir", "llvm"],
+    "runtime/text": ["sinter/Support", "runtime/text"],
+    "runtime/model": ["sinter/Abi", "sinter/Support", "runtime/abi", "runtime/model", "runtime/device"],
+    "runtime/device": ["sinter/Abi", "sinter/Support", "runtime/abi", "runtime/device", "runtime/model"],
+    "runtime/engine": ["sinter/Abi", "sinter/Support", "runtime/abi", "runtime/engine", "runtime/model",
+                       "runtime/device/Device.h"],
+    "runtime": ["sinter/Abi", "sinter/Support", "runtime"],
+}
+INCLUDE = re.compile(r'^\s*#\s*include\s+(?:"([^"]+)"|<((?:mlir|llvm|llvm-c|mlir-c|lld)/[^>]+)>)')
+
+
+def tracked():
+    out = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, check=True,
+                         capture_output=True, text=True).stdout
+    return [ROOT / p for p in out.split() if (ROOT / p).is_file()]
+
+
+def check_sizes(files):
+    for f in files:
+        if f.suffix in CXX | {".td", ".py"} or (f.suffix == ".mlir" and "models" not in f.parts):
+            n = sum(1 for _ in open(f, errors="replace"))
+            if n > MAX_LINES:
+                yield f"{f.relative_to(ROOT)}:{n}: longer than {MAX_LINES} lines"
+
+
+def check_layering(files):
+    for f in files:
+        rel = f.relative_to(ROOT).as_posix()
+        if f.suffix not in CXX:
+            continue
+        layer = max((k for k in LAYERS if rel.startswith(k + "/")), key=len, default=None)
+        if layer is None:
+            continue
+        for number, line in enumerate(open(f, errors="replace"), 1):
+            m = INCLUDE.match(line)
+            if not m:
+                continue
+            header = m.group(1) or m.group(2)
+            if "/" not in header:
+                continue  # a neighbour in the same folder
+            if not any(header.startswith(p) for p in LAYERS[layer]):
+                yield f"{rel}:{number}: {layer} may not include {header}"
+
+
+def check_runner_links(build):
+    for tool in ("sinter-run", "sinter-bench", "sinter-inspect"):
+        binary = build / "bin" / tool
+        if not binary.exists():
+            continue
+        out = subprocess.run(["ldd", binary], capture_output=True, text=True).stdout
+        for lib in ("libMLIR", "libLLVM", "libclang"):
+            if lib in out:
+                yield f"{tool}: links {lib}"
+
+
+def check_format(files):
+    sources = [str(f) for f in files if f.suffix in CXX]
+    out = subprocess.run(["clang-format-22", "--dry-run", "-Werror", *sources], capture_output=True,
+                         text=True).stderr
+    seen = set()
+    for m in re.finditer(r"^(\S+?):(\d+):\d+: error", out, re.M):
+        path = os.path.relpath(m.group(1), ROOT)
+        if path not in seen:
+            seen.add(path)
+            yield f"{path}:{m.group(2)}: not formatted (clang-format-22 -i {path})"
+
+
+def check_tidy(files, build):
+    """clang-tidy on what links no MLIR: its headers make a run over the rest take too long."""
+    folders = ("lib/Support/", "runtime/", "models/")
+    sources = [f for f in files
+               if f.suffix == ".cpp" and f.relative_to(ROOT).as_posix().startswith(folders)
+               and "mlir/" not in f.read_text()]
+
+    def run(source):
+        r = subprocess.run(["clang-tidy-22", "--quiet", "-p", str(build), str(source)],
+                           capture_output=True, text=True)
+        return [l for l in r.stdout.splitlines() if ": error:" in l or ": warning:" in l]
+
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        for lines in pool.map(run, sources):
+            for line in lines:
+                yield line.replace(str(ROOT) + "/", "")
+
+
+DOCS = [  # generated file, tablegen flags, source
+    ("xfmr.md", ["-gen-dialect-doc", "-dialect=xfmr"], "include/sinter/Dialect/Xfmr.td"),
+    ("passes.md", ["-gen-pass-doc"], "include/sinter/Transforms/Passes.td"),
+]
+
+
+def generate_docs(folder):
+    for name, flags, source in DOCS:
+        out = subprocess.run(
+            ["/usr/lib/llvm-22/bin/mlir-tblgen", *flags, "-I", str(ROOT / "include"), "-I",
+             "/usr/lib/llvm-22/include", str(ROOT / source), "-o", str(folder / name)],
+            capture_output=True, text=True)
+        if out.returncode:
+            sys.exit(f"check: {source}: {out.stderr.strip()}")
+
+
+def check_docs():
+    with tempfile.TemporaryDirectory() as d:
+        generate_docs(pathlib.Path(d))
+        for name, _, source in DOCS:
+            kept = ROOT / "docs/generated" / name
+            if not kept.exists() or kept.read_text() != (pathlib.Path(d) / name).read_text():
+                yield f"docs/generated/{name}:1: out of date with {source} (./dev docs)"
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument("--build", default="build", help="build folder with compile_commands.json")
+    p.add_argument("--write-docs", action="store_true", help="write docs/generated and stop")
+    p.add_argument("--no-tidy", action="store_true", help="skip clang-tidy")
+    args = p.parse_args()
+    if args.write_docs:
+        (ROOT / "docs/generated").mkdir(exist_ok=True)
+        generate_docs(ROOT / "docs/generated")
+        return 0
+    build = (ROOT / args.build).resolve()
+    files = tracked()
+    checks = [("file sizes", lambda: check_sizes(files)), ("layering", lambda: check_layering(files)),
+              ("links", lambda: check_runner_links(build)), ("format", lambda: check_format(files)),
+              ("docs", check_docs)]
+    if not args.no_tidy:
+        checks.append(("tidy", lambda: check_tidy(files, build)))
+    bad = 0
+    for name, run in checks:
+        findings = list(run())
+        bad += len(findings)
+        print(f"{name:12} {'ok' if not findings else f'{len(findings)} findings'}", flush=True)
+        for f in findings:
+            print("  " + f)
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
