@@ -16,7 +16,7 @@ constexpr double kDefaultTheta = 10000; // PreTrainedConfig.default_theta
 constexpr int64_t kMaxPosition = int64_t(1) << 27;
 
 Status contradiction(const std::string &where, const std::string &key, const std::string &other) {
-  return invalidInput(where + ": \"" + key + "\": contradicts \"" + other + "\"");
+  return invalidInput(where + ": \"" + key + "\": contradicts " + other);
 }
 
 /// A number in [min, 1e30]; `text` describes it.
@@ -46,7 +46,7 @@ Result<RopeObject> findRopeObject(const json &root, const std::string &fileName)
     if (value.empty())
       continue;
     if (!found.object.empty() && found.object != value)
-      return contradiction(fileName, "rope_parameters", "rope_scaling");
+      return contradiction(fileName, "rope_parameters", "\"rope_scaling\"");
     found.object = value;
     found.where = fileName + ": \"" + key + "\"";
   }
@@ -64,7 +64,7 @@ Result<RopeScaling::Kind> parseKind(const RopeObject &rope) {
       getString(rope.object, "rope_type", rope.where, old.empty() ? std::string("default") : old));
   const char *key = hasValue(rope.object, "rope_type") ? "rope_type" : "type";
   if (!old.empty() && old != type)
-    return contradiction(rope.where, "rope_type", "type");
+    return contradiction(rope.where, "rope_type", "\"type\"");
   if (type == "default")
     return RopeScaling::Kind::None;
   if (type == "linear")
@@ -95,7 +95,7 @@ Status checkKeys(const RopeObject &rope, RopeScaling::Kind kind) {
 Status checkBothLevels(const json &root, const std::string &fileName, const RopeObject &rope,
                        const char *key) {
   if (hasValue(root, key) && hasValue(rope.object, key) && root.at(key) != rope.object.at(key))
-    return contradiction(rope.where, key, std::string(key) + "\" of " + fileName + " itself");
+    return contradiction(rope.where, key, quoteForMessage(key) + " of " + fileName + " itself");
   return Status::ok();
 }
 
@@ -125,7 +125,7 @@ Status parseYarn(const json &root, const std::string &fileName, const RopeObject
   yarn.betaFast = fast.value_or(32);
   yarn.betaSlow = slow.value_or(1);
   if (yarn.betaFast < yarn.betaSlow)
-    return contradiction(rope.where, "beta_fast", "beta_slow");
+    return contradiction(rope.where, "beta_fast", "\"beta_slow\"");
   if (hasValue(rope.object, "attention_factor")) {
     SINTER_ASSIGN_OR_RETURN(
         yarn.attentionFactor,

@@ -3,6 +3,7 @@
 
 #include "sinter/Support/Json.h"
 
+#include <initializer_list>
 #include <set>
 #include <utility>
 
@@ -12,6 +13,9 @@ using namespace sinter::models;
 namespace {
 
 using Shape = std::vector<int64_t>;
+
+std::string layerPrefix(int64_t layer) { return "model.layers." + std::to_string(layer) + "."; }
+std::string attentionPrefix(int64_t layer) { return layerPrefix(layer) + "self_attn."; }
 
 class Checker {
 public:
@@ -27,8 +31,10 @@ private:
 
   /// A tensor that must be there.
   Status need(const std::string &name, const Shape &shape);
-  /// A tensor that every layer has, or none has.
-  Status needAsElsewhere(const std::string &name, const Shape &shape, bool present);
+  /// A tensor that every layer has, or none has. `witness` is one of its kind that is there.
+  Status needIfAny(const std::string &name, const Shape &shape, const std::string &witness);
+  /// The first attention tensor of any layer with one of these names, or "".
+  std::string findAny(std::initializer_list<const char *> names) const;
   bool has(const std::string &name) const { return checkpoint_.lookup(name).has_value(); }
   Status missing(const std::string &name, const std::string &why) const {
     return invalidInput(checkpoint_.mainFile() + ": tensor " + quoteForMessage(name) + why);
@@ -36,7 +42,8 @@ private:
 
   const ModelConfig &config_;
   const Checkpoint &checkpoint_;
-  WeightVariants variants_;
+  std::string anyQkNorm_;
+  std::string anyOBias_;
   std::set<std::string> used_;
 };
 
@@ -56,12 +63,20 @@ Status Checker::need(const std::string &name, const Shape &shape) {
   return Status::ok();
 }
 
-Status Checker::needAsElsewhere(const std::string &name, const Shape &shape, bool present) {
-  if (present && !has(name))
-    return missing(name, " is missing, other layers have theirs");
-  if (!present && has(name))
-    return missing(name, " is present, layer 0 has none of its kind");
-  return present ? need(name, shape) : Status::ok();
+Status Checker::needIfAny(const std::string &name, const Shape &shape, const std::string &witness) {
+  if (witness.empty())
+    return Status::ok();
+  if (!has(name))
+    return missing(name, " is missing, but " + quoteForMessage(witness) + " is there");
+  return need(name, shape);
+}
+
+std::string Checker::findAny(std::initializer_list<const char *> names) const {
+  for (int64_t layer = 0; layer < config_.layers; ++layer)
+    for (const char *name : names)
+      if (std::string full = attentionPrefix(layer) + name; has(full))
+        return full;
+  return {};
 }
 
 Status Checker::checkAttention(const std::string &prefix) {
@@ -71,7 +86,7 @@ Status Checker::checkAttention(const std::string &prefix) {
   SINTER_RETURN_IF_ERROR(need(prefix + "v_proj.weight", {kv, config_.hidden}));
   SINTER_RETURN_IF_ERROR(need(prefix + "o_proj.weight", {config_.hidden, q}));
   for (const char *norm : {"q_norm.weight", "k_norm.weight"})
-    SINTER_RETURN_IF_ERROR(needAsElsewhere(prefix + norm, {config_.headDim}, variants_.hasQkNorm));
+    SINTER_RETURN_IF_ERROR(needIfAny(prefix + norm, {config_.headDim}, anyQkNorm_));
   const std::pair<const char *, int64_t> biases[] = {{"q_proj.bias", q},
                                                      {"k_proj.bias", kv},
                                                      {"v_proj.bias", kv},
@@ -83,13 +98,13 @@ Status Checker::checkAttention(const std::string &prefix) {
     return Status::ok();
   for (size_t i = 0; i < 3; ++i)
     SINTER_RETURN_IF_ERROR(need(prefix + biases[i].first, {biases[i].second}));
-  return needAsElsewhere(prefix + "o_proj.bias", {config_.hidden}, variants_.hasOBias);
+  return needIfAny(prefix + "o_proj.bias", {config_.hidden}, anyOBias_);
 }
 
 Status Checker::checkLayer(int64_t layer) {
-  const std::string prefix = "model.layers." + std::to_string(layer) + ".";
+  const std::string prefix = layerPrefix(layer);
   SINTER_RETURN_IF_ERROR(need(prefix + "input_layernorm.weight", {config_.hidden}));
-  SINTER_RETURN_IF_ERROR(checkAttention(prefix + "self_attn."));
+  SINTER_RETURN_IF_ERROR(checkAttention(attentionPrefix(layer)));
   SINTER_RETURN_IF_ERROR(need(prefix + "post_attention_layernorm.weight", {config_.hidden}));
   const Shape up = {config_.intermediate, config_.hidden};
   SINTER_RETURN_IF_ERROR(need(prefix + "mlp.gate_proj.weight", up));
@@ -116,10 +131,9 @@ Status Checker::checkNothingElse() const {
 }
 
 Result<WeightVariants> Checker::run() {
-  const std::string first = "model.layers.0.self_attn.";
-  variants_.hasQkNorm = has(first + "q_norm.weight");
-  variants_.hasQkvBias = config_.attentionBias;
-  variants_.hasOBias = config_.attentionBias && has(first + "o_proj.bias");
+  anyQkNorm_ = findAny({"q_norm.weight", "k_norm.weight"});
+  if (config_.attentionBias)
+    anyOBias_ = findAny({"o_proj.bias"});
   const Shape table = {config_.vocab, config_.hidden};
   SINTER_RETURN_IF_ERROR(need("model.embed_tokens.weight", table));
   for (int64_t layer = 0; layer < config_.layers; ++layer)
@@ -128,7 +142,7 @@ Result<WeightVariants> Checker::run() {
   if (!config_.tieWordEmbeddings)
     SINTER_RETURN_IF_ERROR(need("lm_head.weight", table));
   SINTER_RETURN_IF_ERROR(checkNothingElse());
-  return variants_;
+  return WeightVariants{!anyQkNorm_.empty(), config_.attentionBias, !anyOBias_.empty()};
 }
 
 } // namespace
