@@ -77,7 +77,7 @@ CASES = [
     Case("knorm96", 20, heads=2, kv_heads=1, head_dim=128, hidden=64, intermediate=97, vocab=131,
          layers=3, tokens=32, theta=1000000.0, k_norm_max=[96.5, 24.0, 21.0],
          q_norm_range=(1.0, 2.0)),
-    Case("knorm6e4", 21, heads=2, kv_heads=1, head_dim=128, hidden=64, intermediate=97,
+    Case("knorm6e4", 23, heads=2, kv_heads=1, head_dim=128, hidden=64, intermediate=97,
          vocab=131, tokens=32, theta=1000000.0, k_norm_max=[6e4, 6e4], q_norm_range=(1.0, 2.0),
          goldens=("f32",)),
 ]
