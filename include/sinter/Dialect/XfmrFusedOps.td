@@ -4,7 +4,8 @@
 
 include "sinter/Dialect/XfmrOps.td"
 
-def Xfmr_RmsNormLinearOp : Xfmr_PureOp<"rms_norm_linear"> {
+def Xfmr_RmsNormLinearOp : Xfmr_PureOp<"rms_norm_linear", [
+    DeclareOpInterfaceMethods<Xfmr_MatrixReaderOpInterface>]> {
   let summary = "y = rstd(x) * ((x * gamma) W^T) + bias, rstd = 1 / sqrt(mean(x^2) + eps)";
   let description = [{
     x [T, K], gamma [K], w [N, K], bias [N] -> [T, N]. x * gamma is not rounded, the accumulator is
@@ -20,7 +21,8 @@ def Xfmr_RmsNormLinearOp : Xfmr_PureOp<"rms_norm_linear"> {
   let hasVerifier = 1;
 }
 
-def Xfmr_RmsNormSwigluOp : Xfmr_PureOp<"rms_norm_swiglu"> {
+def Xfmr_RmsNormSwigluOp : Xfmr_PureOp<"rms_norm_swiglu", [
+    DeclareOpInterfaceMethods<Xfmr_MatrixReaderOpInterface>]> {
   let summary = "y = silu(g) * u, [g u] = rstd(x) * ((x * gamma) W^T) + bias";
   let description = [{
     x [T, K], gamma [K], w [2N, K] (gate rows, then up rows), bias [2N] -> [T, N]. g and u stay f32,
@@ -36,6 +38,7 @@ def Xfmr_RmsNormSwigluOp : Xfmr_PureOp<"rms_norm_swiglu"> {
 }
 
 def Xfmr_LinearAddOp : Xfmr_PureOp<"linear_add", [
+    DeclareOpInterfaceMethods<Xfmr_MatrixReaderOpInterface>,
     DeclareOpInterfaceMethods<Xfmr_AliasOpInterface>]> {
   let summary = "y = x W^T + bias + residual";
   let description = [{
@@ -105,6 +108,7 @@ def Xfmr_QkNormRopeWriteOp : Xfmr_Op<"qk_norm_rope_write", [AttrSizedOperandSegm
 }
 
 def Xfmr_LinearArgmaxOp : Xfmr_PureOp<"linear_argmax", [AttrSizedOperandSegments,
+    DeclareOpInterfaceMethods<Xfmr_MatrixReaderOpInterface>,
     DeclareOpInterfaceMethods<Xfmr_RowScaleOpInterface>]> {
   let summary = "value, index = argmax(linear(x, w) + bias), or of rms_norm_linear with gamma";
   let description = [{

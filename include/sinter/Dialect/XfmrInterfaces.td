@@ -58,6 +58,18 @@ def Xfmr_ViewOpInterface : OpInterface<"ViewOpInterface"> {
   let methods = [InterfaceMethod<"", "bool", "isView">];
 }
 
+def Xfmr_MatrixReaderOpInterface : OpInterface<"MatrixReaderOpInterface"> {
+  let cppNamespace = "::sinter::xfmr";
+  let description = [{
+    An op that reads a matrix from its packed resident form (`tiled16`). Whatever else reads a weight
+    needs it `plain`.
+  }];
+  let methods = [
+    InterfaceMethod<"The operand that is read packed.", "::mlir::OpOperand &", "getMatrixOperand",
+                    (ins), "", "return $_op.getWMutable();">,
+  ];
+}
+
 def Xfmr_CacheOpInterface : OpInterface<"CacheOpInterface"> {
   let cppNamespace = "::sinter::xfmr";
   let description = [{An op that reads or writes a cache handle.}];

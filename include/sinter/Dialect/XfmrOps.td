@@ -65,7 +65,8 @@ def Xfmr_GetWeightOp : Xfmr_PureOp<"get_weight", [DeclareOpInterfaceMethods<Symb
 // Dense ops
 //===----------------------------------------------------------------------===//
 
-def Xfmr_EmbeddingOp : Xfmr_PureOp<"embedding"> {
+def Xfmr_EmbeddingOp : Xfmr_PureOp<"embedding", [
+    DeclareOpInterfaceMethods<Xfmr_MatrixReaderOpInterface, ["getMatrixOperand"]>]> {
   let summary = "y[t] = table[tokens[t]]";
   let description = [{
     tokens i32 [T], table [V, K] -> [T, K]. Rounds to the result type. With `vocab_parallel` = n > 1
@@ -92,6 +93,7 @@ def Xfmr_RmsNormOp : Xfmr_PureOp<"rms_norm", [DeclareOpInterfaceMethods<Xfmr_Ali
 }
 
 def Xfmr_LinearOp : Xfmr_PureOp<"linear", [
+    DeclareOpInterfaceMethods<Xfmr_MatrixReaderOpInterface>,
     DeclareOpInterfaceMethods<Xfmr_RowScaleOpInterface>,
     DeclareOpInterfaceMethods<Xfmr_ResidualOpInterface>]> {
   let summary = "y = x W^T + bias";
