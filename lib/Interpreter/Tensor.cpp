@@ -1,0 +1,62 @@
+//===- Tensor.cpp - the reference interpreter's values --------------------===//
+#include "sinter/Interpreter/Tensor.h"
+
+#include "sinter/Support/Half.h"
+
+#include <cassert>
+
+using namespace sinter;
+using namespace sinter::interp;
+
+static size_t elements(const std::vector<int64_t> &shape) {
+  int64_t count = 1;
+  for (int64_t size : shape)
+    count *= size;
+  return size_t(count);
+}
+
+Tensor::Tensor(std::vector<int64_t> shape) : shape(std::move(shape)) {
+  data.resize(elements(this->shape));
+}
+
+Tensor::Tensor(std::vector<int64_t> shape, std::vector<double> data)
+    : shape(std::move(shape)), data(std::move(data)) {
+  assert(this->data.size() == elements(this->shape) && "shape and data disagree");
+}
+
+Tensor Tensor::ofInts(const std::vector<int32_t> &values) {
+  return Tensor({int64_t(values.size())}, std::vector<double>(values.begin(), values.end()));
+}
+
+int64_t Tensor::rowSize() const {
+  int64_t size = 1;
+  for (size_t i = 1; i < shape.size(); ++i)
+    size *= shape[i];
+  return size;
+}
+
+double interp::roundTo(DType type, double value) {
+  switch (type) {
+  case DType::F32:
+    return float(value);
+  case DType::BF16:
+    return bf16ToF32(f32ToBf16(float(value)));
+  case DType::F16:
+    return f16ToF32(f32ToF16(float(value)));
+  case DType::I32:
+    break;
+  }
+  return value;
+}
+
+Tensor interp::roundTo(DType type, Tensor tensor) {
+  for (double &value : tensor.data)
+    value = roundTo(type, value);
+  return tensor;
+}
+
+double interp::relativeL2(const Tensor &got, const Tensor &want) {
+  if (got.shape != want.shape)
+    return std::numeric_limits<double>::infinity();
+  return relativeL2(got.data.data(), want.data.data(), got.data.size());
+}
