@@ -1,7 +1,6 @@
 //===- Weights.cpp - where the interpreter's weights come from ------------===//
 #include "sinter/Interpreter/Weights.h"
 
-#include "models/Checkpoint.h"
 #include "sinter/Support/Half.h"
 #include "sinter/Support/Philox.h"
 
@@ -30,20 +29,26 @@ Status checkSlice(const std::string &where, const std::vector<int64_t> &shape, i
                       formatShape(wantedShape(end, columns)));
 }
 
-class CheckpointWeights : public WeightProvider {
+class FileWeights : public WeightProvider {
 public:
-  explicit CheckpointWeights(models::Checkpoint checkpoint) : checkpoint_(std::move(checkpoint)) {}
+  explicit FileWeights(std::shared_ptr<const std::vector<SafetensorsFile>> files)
+      : files_(std::move(files)) {}
 
   Result<std::vector<double>> read(const std::string &name, int64_t begin, int64_t end,
                                    int64_t columns) override {
-    const auto location = checkpoint_.lookup(name);
-    if (!location)
-      return notFound(checkpoint_.mainFile() + ": has no tensor \"" + name + "\"");
-    const SafetensorsFile &file = checkpoint_.files()[location->file];
+    for (const SafetensorsFile &file : *files_)
+      if (const SafetensorsTensor *tensor = file.header().find(name))
+        return readSlice(file, *tensor, begin, end, columns);
+    return notFound("the checkpoint has no tensor \"" + name + "\"");
+  }
+
+private:
+  static Result<std::vector<double>> readSlice(const SafetensorsFile &file,
+                                               const SafetensorsTensor &tensor, int64_t begin,
+                                               int64_t end, int64_t columns) {
     const std::string &fileName = file.header().fileName;
-    const SafetensorsTensor &tensor = *location->tensor;
-    SINTER_RETURN_IF_ERROR(
-        checkSlice(fileName + ": tensor \"" + name + "\"", tensor.shape, begin, end, columns));
+    SINTER_RETURN_IF_ERROR(checkSlice(fileName + ": tensor \"" + tensor.name + "\"", tensor.shape,
+                                      begin, end, columns));
     SINTER_ASSIGN_OR_RETURN(const DType type, usableDType(tensor, fileName));
     const size_t rowSize = size_t(columns ? columns : 1), size = dtypeBytes(type);
     std::vector<uint8_t> bytes(size_t(end - begin) * rowSize * size);
@@ -52,7 +57,6 @@ public:
     return widen(type, bytes);
   }
 
-private:
   static std::vector<double> widen(DType type, const std::vector<uint8_t> &bytes) {
     const size_t size = dtypeBytes(type);
     std::vector<double> values(bytes.size() / size);
@@ -77,7 +81,7 @@ private:
     return values;
   }
 
-  models::Checkpoint checkpoint_;
+  std::shared_ptr<const std::vector<SafetensorsFile>> files_;
 };
 
 class RandomWeights : public WeightProvider {
@@ -142,11 +146,9 @@ private:
 
 } // namespace
 
-Result<std::shared_ptr<WeightProvider>>
-interp::openCheckpointWeights(const std::string &directory) {
-  SINTER_ASSIGN_OR_RETURN(models::Checkpoint checkpoint, models::openCheckpoint(directory));
-  return std::shared_ptr<WeightProvider>(
-      std::make_shared<CheckpointWeights>(std::move(checkpoint)));
+std::shared_ptr<WeightProvider>
+interp::fileWeights(std::shared_ptr<const std::vector<SafetensorsFile>> files) {
+  return std::make_shared<FileWeights>(std::move(files));
 }
 
 std::shared_ptr<WeightProvider> interp::randomWeights(uint64_t seed) {

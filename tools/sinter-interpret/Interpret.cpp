@@ -1,6 +1,7 @@
 //===- Interpret.cpp - runs a graph over a prompt -------------------------===//
 #include "Interpret.h"
 
+#include "models/Checkpoint.h"
 #include "sinter/Dialect/Xfmr.h"
 #include "sinter/Interpreter/Interpreter.h"
 #include "sinter/Registration.h"
@@ -124,10 +125,10 @@ public:
 
 private:
   Status write(Operation *op, ArrayRef<Tensor *> results, size_t i) {
-    std::string path;
-    llvm::raw_string_ostream(path)
-        << folder_ << "/" << step_ << "." << llvm::format_decimal(op_, 0) << "." << opName(op)
-        << (i ? "." + std::to_string(i) : "") << ".npy";
+    std::string name = opName(op), path;
+    std::replace(name.begin(), name.end(), '/', '_');
+    llvm::raw_string_ostream(path) << folder_ << "/" << step_ << "." << op_ << "." << name
+                                   << (i ? "." + std::to_string(i) : "") << ".npy";
     const Tensor &tensor = *results[i];
     const auto columns = size_t(tensor.rowSize());
     const std::vector<float> values(tensor.data.begin(), tensor.data.end());
@@ -234,8 +235,11 @@ private:
 
 Result<std::shared_ptr<WeightProvider>> openWeights(const std::string &weights) {
   StringRef seedText = weights;
-  if (!seedText.consume_front("random:"))
-    return openCheckpointWeights(weights);
+  if (!seedText.consume_front("random:")) {
+    SINTER_ASSIGN_OR_RETURN(models::Checkpoint opened, models::openCheckpoint(weights));
+    const auto checkpoint = std::make_shared<models::Checkpoint>(std::move(opened));
+    return fileWeights({checkpoint, &checkpoint->files()});
+  }
   uint64_t seed = 0;
   if (seedText.getAsInteger(10, seed))
     return invalidArgument("--weights " + weights + ": the seed must be an integer");

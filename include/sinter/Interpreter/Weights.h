@@ -2,6 +2,7 @@
 #pragma once
 
 #include "sinter/Interpreter/Tensor.h"
+#include "sinter/Support/Safetensors.h"
 #include "sinter/Support/Status.h"
 
 #include <cstdint>
@@ -22,8 +23,9 @@ public:
                                            int64_t columns) = 0;
 };
 
-/// The tensors of a model directory in Hugging Face form.
-Result<std::shared_ptr<WeightProvider>> openCheckpointWeights(const std::string &directory);
+/// The tensors of safetensors files.
+std::shared_ptr<WeightProvider>
+fileWeights(std::shared_ptr<const std::vector<SafetensorsFile>> files);
 
 /// Any tensor of any shape: a pure function of seed, name and place. All values have at most 8
 /// significant bits, so that they are the same in bf16, f16 and f32. Vectors with "norm" in their
