@@ -1,0 +1,116 @@
+//===- CpuDevice.cpp ------------------------------------------------------===//
+#include "runtime/device/cpu/CpuDevice.h"
+
+#include "runtime/device/cpu/Cpuid.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <sys/mman.h>
+#include <unistd.h>
+
+namespace sinter {
+namespace {
+
+constexpr uint64_t kHugePage = uint64_t(2) << 20;
+
+void unmap(void *data, uint64_t bytes) { munmap(data, bytes); }
+
+CpuDevice &deviceOf(const SinterRt *rt) { return *static_cast<CpuDevice *>(rt->self); }
+
+} // namespace
+
+Result<std::unique_ptr<CpuDevice>> CpuDevice::create(const CpuOptions &options) {
+  SINTER_ASSIGN_OR_RETURN(const uint32_t level, usableCpuLevel());
+  if (options.isa > level)
+    return unsupported("x86-64-v" + std::to_string(options.isa) +
+                       " asked for, but this processor (" + cpuName() + ") is x86-64-v" +
+                       std::to_string(level));
+  std::unique_ptr<CpuDevice> device(new CpuDevice);
+  device->isa_ = options.isa ? options.isa : level;
+  const uint32_t threads = options.threads ? options.threads : availableCpus();
+  SINTER_ASSIGN_OR_RETURN(device->pool_, ThreadPool::create(threads));
+  return device;
+}
+
+std::string CpuDevice::name() const {
+  const uint32_t threads = pool_->threads();
+  return cpuName() + ", x86-64-v" + std::to_string(isa_) + ", " + std::to_string(threads) +
+         (threads == 1 ? " thread" : " threads");
+}
+
+uint64_t CpuDevice::freeMemory() const {
+  return uint64_t(sysconf(_SC_AVPHYS_PAGES)) * uint64_t(sysconf(_SC_PAGESIZE));
+}
+
+Result<DeviceMemory> CpuDevice::allocate(uint64_t bytes, MemoryUse use) {
+  // Weights and arena are touched as a whole, so that huge pages save faults and TLB misses. A
+  // page pool grows with the sequences in it: ordinary pages keep the unused part free.
+  const bool huge = use != MemoryUse::Cache && bytes >= kHugePage;
+  const uint64_t unit = huge ? kHugePage : 4096;
+  const uint64_t size = std::max<uint64_t>((bytes + unit - 1) / unit * unit, unit);
+  if (size < bytes)
+    return resourceExhausted(std::to_string(bytes) + " bytes are more than an address space");
+  // With one more huge page, an aligned block of `size` bytes is always inside.
+  const uint64_t mapped = huge ? size + kHugePage : size;
+  void *base = mmap(nullptr, mapped, PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (base == MAP_FAILED)
+    return resourceExhausted("cannot allocate " + std::to_string(bytes) +
+                             " bytes: " + std::strerror(errno));
+  if (!huge)
+    return DeviceMemory(base, size, unmap);
+  const auto address = reinterpret_cast<uintptr_t>(base);
+  const uintptr_t aligned = (address + kHugePage - 1) / kHugePage * kHugePage;
+  if (aligned != address)
+    munmap(base, aligned - address);
+  if (const uint64_t tail = address + mapped - (aligned + size))
+    munmap(reinterpret_cast<void *>(aligned + size), tail);
+  void *data = reinterpret_cast<void *>(aligned);
+  madvise(data, size, MADV_HUGEPAGE); // advice only: without it the memory works as well
+  return DeviceMemory(data, size, unmap);
+}
+
+Status CpuDevice::fill(void *data, uint32_t word, uint64_t bytes) {
+  std::fill_n(static_cast<uint32_t *>(data), bytes / 4, word);
+  return Status::ok();
+}
+
+void CpuDevice::hostParallel(uint32_t tasks, const std::function<void(uint32_t, uint32_t)> &body) {
+  constexpr uint32_t kSplit = 16;
+  pool_->parallelFor(tasks, kSplit, body);
+}
+
+void CpuDevice::launch(SinterKernel kernel, const SinterLaunch *launch, uint32_t tasks) {
+  ++launches_;
+  if (!profile_)
+    return pool_->parallelFor(kernel, launch, tasks);
+  using Clock = std::chrono::steady_clock;
+  const auto start = Clock::now();
+  pool_->parallelFor(kernel, launch, tasks);
+  profile_->add(entry_, launch->op,
+                uint64_t(std::chrono::nanoseconds(Clock::now() - start).count()));
+}
+
+Status CpuDevice::step(SinterStepFn function, SinterModel &model, uint32_t entry,
+                       const SinterBatch &batch) {
+  SinterRt rt = {};
+  rt.size = sizeof rt;
+  rt.version = SINTER_ABI_VERSION;
+  rt.self = this;
+  rt.parallel_for = [](const SinterRt *rt, SinterKernel kernel, const SinterLaunch *launch,
+                       uint32_t tasks) { deviceOf(rt).launch(kernel, launch, tasks); };
+  rt.fail = [](const SinterRt *rt, const char *message) -> int32_t {
+    deviceOf(rt).failure_ = message ? message : "no reason given";
+    return 1;
+  };
+  entry_ = entry;
+  failure_.clear();
+  if (const int32_t code = function(&rt, &model, entry, &batch))
+    return internalError("the compiled model cannot run this step: " +
+                         (failure_.empty() ? "code " + std::to_string(code) : failure_));
+  return Status::ok();
+}
+
+} // namespace sinter

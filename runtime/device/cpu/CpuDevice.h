@@ -1,0 +1,49 @@
+//===- CpuDevice.h - the host processor as a device -------------*- C++ -*-===//
+#pragma once
+
+#include "runtime/device/Device.h"
+#include "runtime/device/cpu/ThreadPool.h"
+
+#include <memory>
+#include <string>
+
+namespace sinter {
+
+struct CpuOptions {
+  uint32_t threads = 0; ///< 0: as many as the process may run on
+  uint32_t isa = 0;     ///< 3 or 4 to use less than the processor has; 0: the most
+};
+
+class CpuDevice final : public Device {
+public:
+  static Result<std::unique_ptr<CpuDevice>> create(const CpuOptions &options);
+
+  std::string name() const override;
+  std::string target() const override { return "cpu"; }
+  uint32_t isa() const override { return isa_; }
+  uint64_t freeMemory() const override;
+  Result<DeviceMemory> allocate(uint64_t bytes, MemoryUse use) override;
+  Status fill(void *data, uint32_t word, uint64_t bytes) override;
+  Status prepare(uint64_t scratchBytes) override { return pool_->reserveScratch(scratchBytes); }
+  Status step(SinterStepFn function, SinterModel &model, uint32_t entry,
+              const SinterBatch &batch) override;
+  void hostParallel(uint32_t tasks, const std::function<void(uint32_t, uint32_t)> &body) override;
+  void setProfile(StepProfile *profile) override { profile_ = profile; }
+
+  ThreadPool &pool() { return *pool_; }
+  /// parallel_for calls made by steps so far.
+  uint64_t launches() const { return launches_; }
+
+private:
+  CpuDevice() = default;
+  void launch(SinterKernel kernel, const SinterLaunch *launch, uint32_t tasks);
+
+  std::unique_ptr<ThreadPool> pool_;
+  uint32_t isa_ = 0;
+  uint32_t entry_ = 0; ///< of the step in progress
+  uint64_t launches_ = 0;
+  std::string failure_;
+  StepProfile *profile_ = nullptr;
+};
+
+} // namespace sinter

@@ -1,0 +1,88 @@
+//===- Cpuid.cpp ----------------------------------------------------------===//
+#include "runtime/device/cpu/Cpuid.h"
+
+#include <cpuid.h>
+#include <cstring>
+#include <sched.h>
+#include <thread>
+
+namespace sinter {
+namespace {
+
+struct Registers {
+  uint32_t a = 0, b = 0, c = 0, d = 0;
+};
+
+Registers query(uint32_t leaf, uint32_t subleaf = 0) {
+  Registers r;
+  __get_cpuid_count(leaf, subleaf, &r.a, &r.b, &r.c, &r.d);
+  return r;
+}
+
+bool hasAll(uint32_t value, uint32_t bits) { return (value & bits) == bits; }
+
+/// The register states the operating system saves; AVX without it faults or corrupts.
+uint64_t savedStates() {
+  uint32_t low = 0, high = 0;
+  __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  return uint64_t(high) << 32 | low;
+}
+
+} // namespace
+
+uint32_t cpuLevel() {
+  const Registers basic = query(1);
+  const Registers extended = query(7);
+  const Registers amd = query(0x80000001);
+
+  constexpr uint32_t kLahf = 1u << 0;
+  if (!hasAll(basic.c,
+              bit_SSE3 | bit_SSSE3 | bit_SSE4_1 | bit_SSE4_2 | bit_POPCNT | bit_CMPXCHG16B) ||
+      !hasAll(amd.c, kLahf))
+    return 1;
+
+  constexpr uint64_t kSavesYmm = 0x6;
+  if (!hasAll(basic.c, bit_OSXSAVE | bit_AVX | bit_FMA | bit_F16C | bit_MOVBE) ||
+      !hasAll(extended.b, bit_AVX2 | bit_BMI | bit_BMI2) || !hasAll(amd.c, bit_LZCNT) ||
+      (savedStates() & kSavesYmm) != kSavesYmm)
+    return 2;
+
+  constexpr uint64_t kSavesZmm = 0xe6;
+  if (!hasAll(extended.b,
+              bit_AVX512F | bit_AVX512BW | bit_AVX512CD | bit_AVX512DQ | bit_AVX512VL) ||
+      (savedStates() & kSavesZmm) != kSavesZmm)
+    return 3;
+  return 4;
+}
+
+Result<uint32_t> usableCpuLevel() {
+  const uint32_t level = cpuLevel();
+  if (level >= 3)
+    return level;
+  return unsupported("this processor (" + cpuName() + ") is x86-64-v" + std::to_string(level) +
+                     "; Sinter needs x86-64-v3 (AVX2, FMA, BMI2, F16C) at least");
+}
+
+std::string cpuName() {
+  if (query(0x80000000).a < 0x80000004)
+    return "unknown processor";
+  char name[49] = {};
+  for (uint32_t i = 0; i < 3; ++i) {
+    const Registers r = query(0x80000002 + i);
+    std::memcpy(name + 16 * i, &r, 16);
+  }
+  std::string text(name);
+  const size_t first = text.find_first_not_of(' ');
+  const size_t last = text.find_last_not_of(' ');
+  return first == std::string::npos ? "unknown processor" : text.substr(first, last - first + 1);
+}
+
+uint32_t availableCpus() {
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) == 0)
+    return uint32_t(CPU_COUNT(&set));
+  const uint32_t count = std::thread::hardware_concurrency();
+  return count ? count : 1; // more than CPU_SETSIZE processors: the mask does not fit
+}
+
+} // namespace sinter

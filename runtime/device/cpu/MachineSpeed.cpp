@@ -1,0 +1,120 @@
+//===- MachineSpeed.cpp ---------------------------------------------------===//
+#include "runtime/device/cpu/MachineSpeed.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <immintrin.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include <vector>
+
+namespace sinter {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double secondsSince(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+/// Reads [data, data + bytes), bytes a multiple of 256; the result keeps the loads alive.
+__attribute__((target("avx2"))) uint64_t readAll(const uint8_t *data, uint64_t bytes) {
+  __m256i sum[8] = {};
+  for (uint64_t i = 0; i < bytes; i += 256)
+    for (int k = 0; k < 8; ++k)
+      sum[k] = _mm256_xor_si256(
+          sum[k], _mm256_load_si256(reinterpret_cast<const __m256i *>(data + i + 32 * k)));
+  for (int k = 1; k < 8; ++k)
+    sum[0] = _mm256_xor_si256(sum[0], sum[k]);
+  return uint64_t(_mm256_extract_epi64(sum[0], 0)) ^ uint64_t(_mm256_extract_epi64(sum[0], 3));
+}
+
+constexpr int kChains = 12; ///< independent accumulators: more than latency times ports
+
+__attribute__((target("avx2,fma"))) float fmaChainV3(uint64_t rounds) {
+  __m256 sum[kChains];
+  for (int k = 0; k < kChains; ++k)
+    sum[k] = _mm256_set1_ps(float(k));
+  const __m256 a = _mm256_set1_ps(0.999f), b = _mm256_set1_ps(0.001f);
+  for (uint64_t i = 0; i < rounds; ++i)
+    for (int k = 0; k < kChains; ++k)
+      sum[k] = _mm256_fmadd_ps(sum[k], a, b);
+  for (int k = 1; k < kChains; ++k)
+    sum[0] = _mm256_add_ps(sum[0], sum[k]);
+  return _mm256_cvtss_f32(sum[0]);
+}
+
+__attribute__((target("avx512f"))) float fmaChainV4(uint64_t rounds) {
+  __m512 sum[kChains];
+  for (int k = 0; k < kChains; ++k)
+    sum[k] = _mm512_set1_ps(float(k));
+  const __m512 a = _mm512_set1_ps(0.999f), b = _mm512_set1_ps(0.001f);
+  for (uint64_t i = 0; i < rounds; ++i)
+    for (int k = 0; k < kChains; ++k)
+      sum[k] = _mm512_fmadd_ps(sum[k], a, b);
+  for (int k = 1; k < kChains; ++k)
+    sum[0] = _mm512_add_ps(sum[0], sum[k]);
+  return _mm512_cvtss_f32(sum[0]);
+}
+
+uint64_t bufferBytes() {
+  const long lastCache = sysconf(_SC_LEVEL3_CACHE_SIZE);
+  const uint64_t wanted =
+      std::max<uint64_t>(uint64_t(256) << 20, 4 * uint64_t(std::max(lastCache, 0L)));
+  return std::min<uint64_t>(wanted, uint64_t(1) << 30);
+}
+
+} // namespace
+
+Result<double> measureReadBandwidth(ThreadPool &pool) {
+  constexpr uint64_t kBlock = uint64_t(1) << 20;
+  constexpr double kBudget = 0.3;
+  constexpr int kMinPasses = 3;
+  const uint64_t bytes = bufferBytes();
+  void *memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED)
+    return resourceExhausted(std::string("no memory to measure read bandwidth with: ") +
+                             std::strerror(errno));
+  madvise(memory, bytes, MADV_HUGEPAGE);
+  auto *data = static_cast<uint8_t *>(memory);
+  const auto blocks = uint32_t(bytes / kBlock);
+  pool.parallelFor(blocks, 1, [&](uint32_t begin, uint32_t end) {
+    std::memset(data + begin * kBlock, 1, (end - begin) * kBlock); // real pages, not the zero page
+  });
+  std::atomic<uint64_t> sink{0};
+  double best = 0;
+  const auto start = Clock::now();
+  for (int pass = 0; pass < kMinPasses || secondsSince(start) < kBudget; ++pass) {
+    const auto passStart = Clock::now();
+    pool.parallelFor(blocks, 1, [&](uint32_t begin, uint32_t end) {
+      sink += readAll(data + begin * kBlock, (end - begin) * kBlock);
+    });
+    best = std::max(best, double(bytes) / secondsSince(passStart));
+  }
+  munmap(memory, bytes);
+  return best;
+}
+
+double measureFmaPeak(ThreadPool &pool, uint32_t isa) {
+  constexpr uint64_t kRounds = 1'000'000; // a few milliseconds
+  constexpr int kPasses = 8;
+  const uint32_t threads = pool.threads();
+  const double lanes = isa >= 4 ? 16 : 8;
+  std::vector<float> results(threads);
+  double best = 0;
+  for (int pass = 0; pass < kPasses; ++pass) {
+    const auto start = Clock::now();
+    pool.parallelFor(threads, 1, [&](uint32_t begin, uint32_t end) {
+      for (uint32_t i = begin; i < end; ++i)
+        results[i] = isa >= 4 ? fmaChainV4(kRounds) : fmaChainV3(kRounds);
+    });
+    best = std::max(best, 2 * lanes * kChains * double(kRounds) * threads / secondsSince(start));
+  }
+  volatile float keep = results[0];
+  (void)keep;
+  return best;
+}
+
+} // namespace sinter

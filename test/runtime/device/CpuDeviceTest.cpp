@@ -1,0 +1,116 @@
+//===- CpuDeviceTest.cpp --------------------------------------------------===//
+#include "runtime/device/cpu/CpuDevice.h"
+#include "runtime/device/cpu/Cpuid.h"
+#include "runtime/device/cpu/MachineSpeed.h"
+
+#include <fstream>
+#include <gtest/gtest.h>
+#include <sstream>
+
+namespace sinter {
+namespace {
+
+std::unique_ptr<CpuDevice> makeDevice(CpuOptions options = {}) {
+  auto device = CpuDevice::create(options);
+  EXPECT_TRUE(device.isOk()) << device.status().message();
+  return *std::move(device);
+}
+
+/// The flags that the kernel reports: another witness of what the processor has.
+bool kernelReports(const std::string &flag) {
+  std::ifstream info("/proc/cpuinfo");
+  std::string line;
+  while (std::getline(info, line))
+    if (line.rfind("flags", 0) == 0)
+      return (line + " ").find(" " + flag + " ") != std::string::npos;
+  return false;
+}
+
+TEST(Cpuid, AgreesWithTheKernel) {
+  EXPECT_EQ(cpuLevel() >= 3,
+            kernelReports("avx2") && kernelReports("fma") && kernelReports("bmi2"));
+  EXPECT_EQ(cpuLevel() >= 4, kernelReports("avx512f") && kernelReports("avx512bw") &&
+                                 kernelReports("avx512vl") && kernelReports("avx512dq"));
+  EXPECT_GE(availableCpus(), 1u);
+  EXPECT_FALSE(cpuName().empty());
+}
+
+TEST(CpuDevice, AllocatesZeroedAlignedMemory) {
+  auto device = makeDevice();
+  for (uint64_t bytes : {uint64_t(0), uint64_t(1), uint64_t(5000), uint64_t(5) << 20})
+    for (MemoryUse use : {MemoryUse::Weights, MemoryUse::Arena, MemoryUse::Cache}) {
+      auto memory = device->allocate(bytes, use);
+      ASSERT_TRUE(memory.isOk());
+      EXPECT_GE(memory->bytes(), bytes);
+      EXPECT_EQ(reinterpret_cast<uintptr_t>(memory->data()) % 64, 0u);
+      const auto *data = static_cast<const uint8_t *>(memory->data());
+      for (uint64_t i = 0; i < bytes; i += 997)
+        ASSERT_EQ(data[i], 0);
+      ASSERT_TRUE(device->fill(memory->data(), 0x7fc07fc0, bytes / 4 * 4).isOk());
+    }
+}
+
+TEST(CpuDevice, RefusesImpossibleSizes) {
+  auto device = makeDevice();
+  const auto memory = device->allocate(~uint64_t(0) - 100, MemoryUse::Cache);
+  EXPECT_EQ(memory.status().code(), StatusCode::ResourceExhausted);
+}
+
+TEST(CpuDevice, RefusesALevelTheProcessorLacks) {
+  CpuOptions options;
+  options.isa = 9;
+  const auto device = CpuDevice::create(options);
+  ASSERT_FALSE(device.isOk());
+  EXPECT_NE(device.status().message().find("x86-64-v9 asked for"), std::string::npos);
+}
+
+int32_t refusingStep(const SinterRt *rt, SinterModel *, uint32_t, const SinterBatch *) {
+  return rt->fail(rt, "no kernel for this");
+}
+
+int32_t launchingStep(const SinterRt *rt, SinterModel *, uint32_t, const SinterBatch *) {
+  for (uint32_t op = 0; op < 3; ++op) {
+    SinterLaunch launch = {};
+    launch.op = op;
+    rt->parallel_for(rt, [](const SinterLaunch *, uint32_t, uint32_t, void *) {}, &launch, 5);
+  }
+  return 0;
+}
+
+TEST(CpuDevice, ReportsWhyAStepFailed) {
+  auto device = makeDevice();
+  SinterModel model = {};
+  const SinterBatch batch = {};
+  EXPECT_EQ(device->step(refusingStep, model, 0, batch).message(),
+            "the compiled model cannot run this step: no kernel for this");
+  EXPECT_TRUE(device->step(launchingStep, model, 0, batch).isOk());
+}
+
+TEST(CpuDevice, ProfilesEveryLaunch) {
+  auto device = makeDevice();
+  SinterModel model = {};
+  StepProfile profile;
+  device->setProfile(&profile);
+  for (int i = 0; i < 4; ++i)
+    ASSERT_TRUE(device->step(launchingStep, model, 2, {}).isOk());
+  device->setProfile(nullptr);
+  ASSERT_TRUE(device->step(launchingStep, model, 2, {}).isOk());
+  ASSERT_EQ(profile.entries().size(), 3u);
+  ASSERT_EQ(profile.entries()[2].size(), 3u);
+  EXPECT_EQ(profile.entries()[2][1].calls, 4u);
+  EXPECT_EQ(device->launches(), 15u);
+}
+
+TEST(MachineSpeed, MeasuresSomethingPlausible) {
+  auto device = makeDevice();
+  const auto bandwidth = measureReadBandwidth(device->pool());
+  ASSERT_TRUE(bandwidth.isOk());
+  EXPECT_GT(*bandwidth, 5e8);
+  EXPECT_LT(*bandwidth, 5e12);
+  const double peak = measureFmaPeak(device->pool(), device->isa());
+  EXPECT_GT(peak, 1e9);
+  EXPECT_LT(peak, 1e14);
+}
+
+} // namespace
+} // namespace sinter
