@@ -1,0 +1,27 @@
+//===- TokenRange.h - how many tokens a step may have -----------*- C++ -*-===//
+//
+// The one place where cost models learn M. A decision holds for the whole range.
+//
+//===----------------------------------------------------------------------===//
+#pragma once
+
+#include "sinter/Dialect/Xfmr.h"
+
+#include "mlir/Interfaces/FunctionInterfaces.h"
+
+#include <optional>
+
+namespace sinter::xfmr {
+
+struct TokenRange {
+  int64_t lo = 0; ///< least number of tokens
+  int64_t hi = 0; ///< greatest, inclusive
+
+  bool isStatic() const { return lo == hi; }
+
+  /// The range of a step: its `xfmr.tokens`, else the static size of its first i32 vector argument.
+  /// None: unknown, and a pass that would consult a cost model says that it did not.
+  static std::optional<TokenRange> of(mlir::FunctionOpInterface func);
+};
+
+} // namespace sinter::xfmr

@@ -1,0 +1,184 @@
+//===- FusionLog.cpp - what a fusion did and why not ----------------------===//
+//
+// fused + missed = candidates.
+//
+//===----------------------------------------------------------------------===//
+#include "sinter/Transforms/FusionLog.h"
+
+#include "sinter/Transforms/ActivationBytes.h"
+#include "sinter/Transforms/FusionConditions.h"
+#include "sinter/Transforms/OpNames.h"
+#include "sinter/Transforms/TokenRange.h"
+
+#include "mlir/IR/Remarks.h"
+
+#include <mutex>
+
+using namespace mlir;
+using namespace sinter::xfmr;
+
+//===----------------------------------------------------------------------===//
+// Candidates
+//===----------------------------------------------------------------------===//
+
+std::map<std::string, int64_t> sinter::xfmr::countFusionCandidates(FunctionOpInterface func) {
+  std::map<std::string, int64_t> n;
+  func->walk([&](Operation *op) {
+    if (isa<KvWriteOp>(op))
+      ++n["fuse-qk-norm-rope-write"];
+    if (auto add = dyn_cast<AddOp>(op); add && isLinearAddCandidate(add))
+      ++n["fuse-linear-add"];
+    if (auto scaled = dyn_cast<RowScaleOpInterface>(op); scaled && normBefore(scaled))
+      ++n["fuse-rms-norm-linear"];
+    if (auto norm = dyn_cast<RmsNormOp>(op); norm && addBefore(norm))
+      ++n["fuse-add-rms-norm"];
+    if (auto argmax = dyn_cast<ArgmaxOp>(op); argmax && isLinearArgmaxCandidate(argmax))
+      ++n["fuse-linear-argmax"];
+  });
+  return n;
+}
+
+//===----------------------------------------------------------------------===//
+// Attributes
+//===----------------------------------------------------------------------===//
+
+static DictionaryAttr dictionary(Operation *op, StringRef name) {
+  auto dict = op->getAttrOfType<DictionaryAttr>(name);
+  return dict ? dict : DictionaryAttr::get(op->getContext());
+}
+
+static void setEntry(Operation *op, StringRef attr, StringRef key, Attribute value) {
+  NamedAttrList entries(dictionary(op, attr));
+  entries.set(key, value);
+  op->setAttr(attr, entries.getDictionary(op->getContext()));
+}
+
+static int64_t integer(DictionaryAttr dict, StringRef key) {
+  auto value = dict ? dict.getAs<IntegerAttr>(key) : IntegerAttr();
+  return value ? value.getInt() : 0;
+}
+
+static DictionaryAttr record(Builder b, int64_t candidates, int64_t fused,
+                             const std::map<std::string, int64_t> &reasons, StringRef note) {
+  NamedAttrList missed, all;
+  for (const auto &[reason, n] : reasons)
+    missed.set(reason, b.getI64IntegerAttr(n));
+  all.set("candidates", b.getI64IntegerAttr(candidates));
+  all.set("fused", b.getI64IntegerAttr(fused));
+  all.set("missed", missed.getDictionary(b.getContext()));
+  if (!note.empty())
+    all.set("note", b.getStringAttr(note));
+  return all.getDictionary(b.getContext());
+}
+
+static void recordBaseline(FunctionOpInterface func, StringRef which) {
+  if (dictionary(func, kBaselineAttr).contains(which))
+    return;
+  LayerTotals t = countLayers(func, /*splitIsFree=*/true);
+  setEntry(func, kBaselineAttr, which,
+           DenseI64ArrayAttr::get(func->getContext(), {t.layers, t.kernels, t.bytesPerToken}));
+}
+
+//===----------------------------------------------------------------------===//
+// FusionLog
+//===----------------------------------------------------------------------===//
+
+FusionLog::FusionLog(FunctionOpInterface func, StringRef pass) : func(func), pass(pass) {
+  Builder b(func->getContext());
+  // Any fusion's record says that the candidates are fixed already.
+  bool fixed = llvm::any_of(dictionary(func, kFusionAttr), [](NamedAttribute entry) {
+    return entry.getName().strref().starts_with("fuse-");
+  });
+  if (!fixed) {
+    std::map<std::string, int64_t> found = countFusionCandidates(func);
+    if (found.empty())
+      return;
+    recordBaseline(func, "unmerged");
+    recordBaseline(func, "merged");
+    for (StringRef name : {"fuse-qk-norm-rope-write", "fuse-linear-add", "fuse-rms-norm-linear",
+                           "fuse-add-rms-norm", "fuse-linear-argmax"}) {
+      int64_t n = found[name.str()];
+      std::map<std::string, int64_t> notRun;
+      if (n > 0)
+        notRun["the pass did not run"] = n;
+      setEntry(func, kFusionAttr, name, record(b, n, 0, notRun, ""));
+    }
+  }
+  auto old = dictionary(func, kFusionAttr).getAs<DictionaryAttr>(pass);
+  active = true;
+  candidates = integer(old, "candidates");
+  fusedBefore = integer(old, "fused");
+}
+
+FusionLog::FusionLog(FunctionOpInterface func, StringRef pass, int64_t found)
+    : func(func), pass(pass), candidates(found) {
+  if (found > 0)
+    recordBaseline(func, "unmerged");
+  active = found > 0;
+  if (auto old = dictionary(func, kFusionAttr).getAs<DictionaryAttr>(pass)) {
+    active = true;
+    candidates = integer(old, "candidates");
+    fusedBefore = integer(old, "fused");
+  }
+}
+
+/// The engine keeps one list for all threads and does not guard it.
+static std::mutex &remarkMutex() {
+  static std::mutex mutex;
+  return mutex;
+}
+
+void FusionLog::fused(Operation *op) {
+  ++fusedNow;
+  if (!op->getContext()->getRemarkEngine())
+    return;
+  std::lock_guard<std::mutex> lock(remarkMutex());
+  remark::passed(op->getLoc(), remark::RemarkOpts::name(pass).category("fusion").function(
+                                   func.getName()))
+      << remark::add("{0}", op->getName().getStringRef().str());
+}
+
+void FusionLog::missed(Operation *op, StringRef reason) {
+  ++reasons[reason.str()];
+  if (!op->getContext()->getRemarkEngine())
+    return;
+  std::lock_guard<std::mutex> lock(remarkMutex());
+  remark::missed(op->getLoc(), remark::RemarkOpts::name(pass).category("fusion").function(
+                                   func.getName()))
+      << remark::reason("{0}", reason.str());
+}
+
+void FusionLog::finish(StringRef taken) {
+  if (!active)
+    return;
+  int64_t stayed = 0;
+  for (const auto &[reason, n] : reasons)
+    stayed += n;
+  int64_t vanished = candidates - fusedBefore - fusedNow - stayed;
+  if (vanished > 0)
+    reasons[taken.str()] += vanished;
+  // An edit between two runs may add candidates; the sum must still hold.
+  if (vanished < 0)
+    candidates -= vanished;
+  setEntry(func, kFusionAttr, pass,
+           record(Builder(func->getContext()), candidates, fusedBefore + fusedNow, reasons,
+                  noteText));
+}
+
+//===----------------------------------------------------------------------===//
+// Cover
+//===----------------------------------------------------------------------===//
+
+FailureOr<char> sinter::xfmr::coverOf(FunctionOpInterface func, StringRef option, FusionLog &log) {
+  if (!option.empty()) {
+    if (option != "a" && option != "b" && option != "c")
+      return func->emitError() << "cover must be a, b or c, not '" << option << "'";
+    return option[0];
+  }
+  if (auto cover = func->getAttrOfType<StringAttr>(kCoverAttr))
+    return cover.getValue()[0];
+  if (!TokenRange::of(func))
+    log.note("no token range: the cost model was not consulted");
+  return func->walk([](AllReduceOp) { return WalkResult::interrupt(); }).wasInterrupted() ? 'b'
+                                                                                          : 'a';
+}
