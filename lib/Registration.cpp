@@ -6,6 +6,8 @@
 #include "sinter/Registration.h"
 
 #include "sinter/Dialect/Xfmr.h"
+#include "sinter/Pipelines.h"
+#include "sinter/Transforms/Passes.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/Extensions/InlinerExtension.h"
@@ -25,6 +27,8 @@ void sinter::registerDialects(mlir::DialectRegistry &registry) {
 }
 
 void sinter::registerPasses() {
+  xfmr::registerXfmrTransformsPasses();
+  registerPipelines();
   mlir::registerCanonicalizerPass();
   mlir::registerCSEPass();
   mlir::registerSymbolDCEPass();

@@ -86,7 +86,7 @@ struct FuseAddRmsNormPattern : OpRewritePattern<RmsNormOp> {
   FusionLog &log;
 };
 
-struct FuseAddRmsNormPass : impl::FuseAddRmsNormBase<FuseAddRmsNormPass> {
+struct FuseAddRmsNormPass : sinter::xfmr::impl::FuseAddRmsNormBase<FuseAddRmsNormPass> {
   using FuseAddRmsNormBase::FuseAddRmsNormBase;
 
   void runOnOperation() override {

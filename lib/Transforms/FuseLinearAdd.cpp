@@ -46,7 +46,7 @@ struct FuseLinearAddPattern : OpRewritePattern<AddOp> {
   FusionLog &log;
 };
 
-struct FuseLinearAddPass : impl::FuseLinearAddBase<FuseLinearAddPass> {
+struct FuseLinearAddPass : sinter::xfmr::impl::FuseLinearAddBase<FuseLinearAddPass> {
   using FuseLinearAddBase::FuseLinearAddBase;
 
   void runOnOperation() override {

@@ -35,8 +35,9 @@ struct FuseLinearArgmaxPattern : OpRewritePattern<ArgmaxOp> {
     Type value = argmax.getValue().getType(), index = argmax.getIndex().getType();
     LinearArgmaxOp fused;
     if (auto linear = dyn_cast<LinearOp>(producer)) {
-      fused = LinearArgmaxOp::create(rewriter, loc, value, index, linear.getX(), linear.getW(),
-                                     linear.getBias(), /*gamma=*/Value());
+      fused =
+          LinearArgmaxOp::create(rewriter, loc, value, index, linear.getX(), linear.getW(),
+                                 linear.getBias(), /*gamma=*/Value(), rewriter.getF32FloatAttr(0));
     } else {
       auto normed = cast<RmsNormLinearOp>(producer);
       fused = LinearArgmaxOp::create(rewriter, loc, value, index, normed.getX(), normed.getW(),
@@ -51,7 +52,7 @@ struct FuseLinearArgmaxPattern : OpRewritePattern<ArgmaxOp> {
   FusionLog &log;
 };
 
-struct FuseLinearArgmaxPass : impl::FuseLinearArgmaxBase<FuseLinearArgmaxPass> {
+struct FuseLinearArgmaxPass : sinter::xfmr::impl::FuseLinearArgmaxBase<FuseLinearArgmaxPass> {
   void runOnOperation() override {
     FusionLog log(getOperation(), "fuse-linear-argmax");
     RewritePatternSet patterns(&getContext());

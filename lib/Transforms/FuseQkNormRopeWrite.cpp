@@ -26,7 +26,7 @@ int64_t columns(SplitHeadsOp split) {
   return split.getType().getDimSize(1) * split.getType().getDimSize(2);
 }
 
-StringRef checkNorms(const QkvMatch &m) {
+StringRef checkNorms(QkvMatch &m) {
   if (m.v.norm || m.v.rope)
     return "v is normalised or rotated";
   if (!m.q.norm != !m.k.norm)
@@ -40,17 +40,23 @@ StringRef checkNorms(const QkvMatch &m) {
   return "";
 }
 
-StringRef checkRope(const QkvMatch &m, KvWriteOp write) {
+/// One value, or two reads of one weight.
+bool sameValue(Value a, Value b) {
+  auto x = a.getDefiningOp<GetWeightOp>(), y = b.getDefiningOp<GetWeightOp>();
+  return a == b || (x && y && x.getWeight() == y.getWeight());
+}
+
+StringRef checkRope(QkvMatch &m, KvWriteOp write) {
   if (!m.q.rope || !m.k.rope)
     return "q or k is not rotated";
-  if (m.q.rope.getTable() != m.k.rope.getTable())
+  if (!sameValue(m.q.rope.getTable(), m.k.rope.getTable()))
     return "q and k are rotated by different tables";
   if (m.q.rope.getBatch() != write.getBatch() || m.k.rope.getBatch() != write.getBatch())
     return "q, k and the write belong to different batches";
   return "";
 }
 
-StringRef checkColumns(const QkvMatch &m) {
+StringRef checkColumns(QkvMatch &m) {
   Value qkv = m.q.split.getX();
   if (m.k.split.getX() != qkv || m.v.split.getX() != qkv)
     return "q, k and v are not columns of one tensor (xfmr-merge-qkv makes them so)";
@@ -64,16 +70,16 @@ StringRef checkColumns(const QkvMatch &m) {
 
 /// The fused op stands where the write stands: q must not be read before, its operands not computed
 /// after.
-StringRef checkOrder(const QkvMatch &m, KvWriteOp write) {
+StringRef checkOrder(QkvMatch &m, KvWriteOp write) {
   for (Operation *user : m.q.rope->getUsers())
     if (user->getBlock() != write->getBlock() || user->isBeforeInBlock(write))
       return "q is read before k and v are written";
-  SmallVector<Value> operands = {m.q.split.getX(), m.q.rope.getTable()};
+  SmallVector<Value> operands = {m.q.split.getX()};
   if (m.q.norm)
     operands.push_back(m.q.norm.getGamma());
   for (Value operand : operands)
     if (!makeAvailable(operand, write))
-      return "q's norm weight or table is computed after the write";
+      return "q's norm weight is computed after the write";
   return "";
 }
 
@@ -104,16 +110,15 @@ struct FuseQkNormRopeWritePattern : OpRewritePattern<KvWriteOp> {
       return rewriter.notifyMatchFailure(write, reason);
     Value qGamma = m.q.norm ? m.q.norm.getGamma() : Value();
     Value kGamma = m.k.norm ? m.k.norm.getGamma() : Value();
-    for (Value moved : {m.q.rope.getTable(), qGamma})
-      if (moved)
-        makeAvailable(moved, write, &rewriter);
+    if (qGamma)
+      makeAvailable(qGamma, write, &rewriter);
     FloatAttr eps = m.q.norm ? m.q.norm.getEpsAttr() : rewriter.getF32FloatAttr(0);
     SmallVector<Operation *> taken = {m.q.split, m.k.split, m.v.split, m.q.rope, m.k.rope};
     if (m.q.norm)
       taken.append({m.q.norm, m.k.norm});
     auto fused = QkNormRopeWriteOp::create(
         rewriter, fusedLocation(write, taken), m.q.rope.getType(), write.getResult().getType(),
-        m.q.split.getX(), write.getKv(), m.q.rope.getTable(), write.getBatch(), qGamma, kGamma,
+        m.q.split.getX(), write.getKv(), m.k.rope.getTable(), write.getBatch(), qGamma, kGamma,
         write.getKScale(), eps);
     rewriter.replaceOp(m.q.rope, fused.getQ());
     rewriter.replaceOp(write, fused.getResult());
@@ -124,7 +129,8 @@ struct FuseQkNormRopeWritePattern : OpRewritePattern<KvWriteOp> {
   FusionLog &log;
 };
 
-struct FuseQkNormRopeWritePass : impl::FuseQkNormRopeWriteBase<FuseQkNormRopeWritePass> {
+struct FuseQkNormRopeWritePass
+    : sinter::xfmr::impl::FuseQkNormRopeWriteBase<FuseQkNormRopeWritePass> {
   void runOnOperation() override {
     FusionLog log(getOperation(), "fuse-qk-norm-rope-write");
     RewritePatternSet patterns(&getContext());

@@ -32,8 +32,7 @@ struct FuseRmsNormLinearPattern : OpInterfaceRewritePattern<RowScaleOpInterface>
     if (!reason.empty())
       return rewriter.notifyMatchFailure(op, reason);
     RmsNormOp norm = normBefore(op);
-    Operation *fused =
-        op.buildWithNorm(rewriter, norm.getX(), norm.getGamma(), norm.getEpsAttr());
+    Operation *fused = op.buildWithNorm(rewriter, norm.getX(), norm.getGamma(), norm.getEpsAttr());
     if (!fused)
       return rewriter.notifyMatchFailure(op, "the op cannot take a norm");
     fused->setLoc(fusedLocation(op, {norm}));
@@ -65,7 +64,7 @@ struct FuseSwigluPattern : OpRewritePattern<SwigluOp> {
   }
 };
 
-struct FuseRmsNormLinearPass : impl::FuseRmsNormLinearBase<FuseRmsNormLinearPass> {
+struct FuseRmsNormLinearPass : sinter::xfmr::impl::FuseRmsNormLinearBase<FuseRmsNormLinearPass> {
   using FuseRmsNormLinearBase::FuseRmsNormLinearBase;
 
   void runOnOperation() override {

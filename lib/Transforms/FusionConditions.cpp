@@ -61,10 +61,10 @@ LinearAddMatch sinter::xfmr::matchLinearAdd(AddOp add, char cover) {
   if (!first && !second)
     return {{}, {}, "an all-reduce stands between the linear and the add"};
   // Of two linears the later one takes the other's result.
-  bool swap = !first || (second && first->getBlock() == second->getBlock() &&
-                         first->isBeforeInBlock(second));
+  bool swap = !first ||
+              (second && first->getBlock() == second->getBlock() && first->isBeforeInBlock(second));
   SmallVector<std::pair<ResidualOpInterface, Value>, 2> order = {{first, add.getB()},
-                                                                {second, add.getA()}};
+                                                                 {second, add.getA()}};
   if (swap)
     std::swap(order[0], order[1]);
   StringRef reason;

@@ -133,8 +133,8 @@ void FusionLog::fused(Operation *op) {
   if (!op->getContext()->getRemarkEngine())
     return;
   std::lock_guard<std::mutex> lock(remarkMutex());
-  remark::passed(op->getLoc(), remark::RemarkOpts::name(pass).category("fusion").function(
-                                   func.getName()))
+  remark::passed(op->getLoc(),
+                 remark::RemarkOpts::name(pass).category("fusion").function(func.getName()))
       << remark::add("{0}", op->getName().getStringRef().str());
 }
 
@@ -143,8 +143,8 @@ void FusionLog::missed(Operation *op, StringRef reason) {
   if (!op->getContext()->getRemarkEngine())
     return;
   std::lock_guard<std::mutex> lock(remarkMutex());
-  remark::missed(op->getLoc(), remark::RemarkOpts::name(pass).category("fusion").function(
-                                   func.getName()))
+  remark::missed(op->getLoc(),
+                 remark::RemarkOpts::name(pass).category("fusion").function(func.getName()))
       << remark::reason("{0}", reason.str());
 }
 
@@ -160,9 +160,9 @@ void FusionLog::finish(StringRef taken) {
   // An edit between two runs may add candidates; the sum must still hold.
   if (vanished < 0)
     candidates -= vanished;
-  setEntry(func, kFusionAttr, pass,
-           record(Builder(func->getContext()), candidates, fusedBefore + fusedNow, reasons,
-                  noteText));
+  setEntry(
+      func, kFusionAttr, pass,
+      record(Builder(func->getContext()), candidates, fusedBefore + fusedNow, reasons, noteText));
 }
 
 //===----------------------------------------------------------------------===//

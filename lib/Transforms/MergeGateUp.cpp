@@ -25,7 +25,7 @@ struct Candidate {
   StringRef reason;
 };
 
-struct MergeGateUpPass : impl::MergeGateUpBase<MergeGateUpPass> {
+struct MergeGateUpPass : sinter::xfmr::impl::MergeGateUpBase<MergeGateUpPass> {
   void runOnOperation() override {
     WeightMerger merger(getOperation());
     std::vector<std::pair<func::FuncOp, std::vector<Candidate>>> all;

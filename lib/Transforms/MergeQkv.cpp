@@ -57,7 +57,7 @@ Candidate matchCandidate(KvWriteOp write) {
   return c;
 }
 
-struct MergeQkvPass : impl::MergeQkvBase<MergeQkvPass> {
+struct MergeQkvPass : sinter::xfmr::impl::MergeQkvBase<MergeQkvPass> {
   void runOnOperation() override {
     WeightMerger merger(getOperation());
     std::vector<std::pair<func::FuncOp, std::vector<Candidate>>> all;

@@ -1,8 +1,10 @@
 //===- Shard.cpp - every layer split among ranks --------------------------===//
 //
-// Column-parallel: y_r = x W_r^T, rows of W. Row-parallel: y = sum over r of x_r W_r^T, columns of W.
+// Column-parallel: y_r = x W_r^T, rows of W. Row-parallel: y = sum over r of x_r W_r^T, columns of
+// W.
 //
 //===----------------------------------------------------------------------===//
+#include "sinter/Dialect/Xfmr.h"
 #include "sinter/Transforms/OpNames.h"
 #include "sinter/Transforms/Passes.h"
 
@@ -144,8 +146,8 @@ LogicalResult Sharder::splitLinear(LinearOp linear) {
   RankedTensorType whole = linear.getType();
   linear.getResult().setType(withDim(whole, 1, whole.getDimSize(1) / ranks));
   if (part == Part::Head) {
-    auto gather = AllGatherOp::create(b, suffixed(linear, ".all_gather"), whole,
-                                      linear.getResult(), ranks);
+    auto gather =
+        AllGatherOp::create(b, suffixed(linear, ".all_gather"), whole, linear.getResult(), ranks);
     linear.getResult().replaceAllUsesExcept(gather.getResult(), gather);
   }
   return success();
@@ -195,7 +197,8 @@ void Sharder::updateResult(Operation *op) {
       .Case<RmsNormOp, RopeOp>([](auto same) { same.getResult().setType(same.getX().getType()); })
       .Case([](SwigluOp swiglu) { swiglu.getResult().setType(swiglu.getGate().getType()); })
       .Case([](KvWriteOp write) { write.getResult().setType(write.getKv().getType()); })
-      .Case([](AttentionOp attention) { attention.getResult().setType(attention.getQ().getType()); });
+      .Case(
+          [](AttentionOp attention) { attention.getResult().setType(attention.getQ().getType()); });
 }
 
 LogicalResult Sharder::run(func::FuncOp func) {
@@ -206,7 +209,8 @@ LogicalResult Sharder::run(func::FuncOp func) {
     if (auto split = dyn_cast<SplitHeadsOp>(op); split && !split.isView())
       return op->emitError("cannot shard: q, k and v are merged already (shard before the merges)");
     if (auto swiglu = dyn_cast<SwigluOp>(op); swiglu && !swiglu.getUp())
-      return op->emitError("cannot shard: gate and up are merged already (shard before the merges)");
+      return op->emitError(
+          "cannot shard: gate and up are merged already (shard before the merges)");
     return WalkResult::advance();
   });
   if (checked.wasInterrupted() || failed(splitCaches(func)))
@@ -228,7 +232,7 @@ LogicalResult Sharder::run(func::FuncOp func) {
   return success();
 }
 
-struct ShardPass : impl::ShardBase<ShardPass> {
+struct ShardPass : sinter::xfmr::impl::ShardBase<ShardPass> {
   using ShardBase::ShardBase;
 
   void runOnOperation() override {

@@ -75,9 +75,8 @@ void makeTokensStatic(func::FuncOp func, int64_t tokens) {
 
 void updateSignature(func::FuncOp func) {
   Operation *terminator = func.getBody().front().getTerminator();
-  func.setFunctionType(FunctionType::get(func.getContext(),
-                                         func.getBody().front().getArgumentTypes(),
-                                         terminator->getOperandTypes()));
+  func.setFunctionType(FunctionType::get(
+      func.getContext(), func.getBody().front().getArgumentTypes(), terminator->getOperandTypes()));
 }
 
 /// The logits: the one matrix that the step returns.
@@ -111,7 +110,7 @@ void replaceLogitsByArgmax(func::FuncOp func) {
   func.removeResAttrsAttr();
 }
 
-struct SpecialisePass : impl::SpecialiseBase<SpecialisePass> {
+struct SpecialisePass : sinter::xfmr::impl::SpecialiseBase<SpecialisePass> {
   using SpecialiseBase::SpecialiseBase;
 
   void runOnOperation() override {

@@ -7,6 +7,8 @@
 
 #include "sinter/Transforms/OpNames.h"
 
+#include "llvm/ADT/SmallPtrSet.h"
+
 using namespace mlir;
 using namespace sinter::xfmr;
 
@@ -67,10 +69,10 @@ StringRef WeightMerger::whyNot(ArrayRef<LinearOp> group) const {
         return "a weight has another user";
     }
   }
-  for (size_t i = 0; i < group.size(); ++i)
-    for (size_t j = 0; j < i; ++j)
-      if (group[i].getW() == group[j].getW())
-        return "two of the linears share a weight";
+  SmallPtrSet<Operation *, 4> weights;
+  for (LinearOp linear : group)
+    if (!weights.insert(symbols.lookup(symbolOf(linear.getW()))).second)
+      return "two of the linears share a weight";
   return "";
 }
 
@@ -129,7 +131,8 @@ LinearOp WeightMerger::merge(ArrayRef<LinearOp> group, StringRef last) {
     if (parts.empty())
       return Value();
     WeightOp weight = mergedWeight(parts, last);
-    return GetWeightOp::create(b, weight.getLoc(), weight.getType(), weight.getSymName());
+    return GetWeightOp::create(b, mergedLocation((weight.getSymName() + ".weight").str(), {weight}),
+                               weight.getType(), weight.getSymName());
   };
   Value w = get(weights), bias = get(biases);
   auto type = RankedTensorType::get({first.getType().getDimSize(0), columns},

@@ -25,8 +25,8 @@ struct LayerTotals {
   int64_t bytesPerToken = 0;
 };
 
-/// Counts the ops whose name says that they belong to a layer. With `splitIsFree` a split of a wider
-/// tensor counts as a strided view: the fair reading of a graph that is only a baseline.
+/// Counts the ops whose name says that they belong to a layer. With `splitIsFree` a split of a
+/// wider tensor counts as a strided view: the fair reading of a graph that is only a baseline.
 LayerTotals countLayers(mlir::FunctionOpInterface func, bool splitIsFree = false);
 
 } // namespace sinter::xfmr

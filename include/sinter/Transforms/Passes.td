@@ -4,7 +4,7 @@
 
 include "mlir/Pass/PassBase.td"
 
-class Xfmr_CoverOption : Option<"cover", "cover", "std::string", [{""}],
+def Xfmr_CoverOption : Option<"cover", "cover", "std::string", [{""}],
     "a, b or c instead of the function's xfmr.cover">;
 
 def Shard : Pass<"xfmr-shard", "::mlir::ModuleOp"> {

@@ -1,0 +1,34 @@
+//===- Pipelines.h - the stages of docs/pipeline.md -------------*- C++ -*-===//
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace mlir {
+class OpPassManager;
+}
+
+namespace sinter {
+
+struct PipelineOptions {
+  int64_t ranks = 1;
+  std::string tokenRanges; ///< empty: the default list of xfmr-specialise
+  std::string heads = "logits,argmax";
+  int64_t coverCFrom = 0; ///< token ranges from here on get cover c; 0: none
+};
+
+/// What the CPU target asks for: its kernels take T at run time, a static T buys nothing.
+PipelineOptions cpuPipelineOptions();
+
+void addShardStage(mlir::OpPassManager &pm, const PipelineOptions &options);
+void addMergeStage(mlir::OpPassManager &pm);
+void addSpecialiseStage(mlir::OpPassManager &pm, const PipelineOptions &options);
+void addFuseStage(mlir::OpPassManager &pm);
+
+/// From the imported graph to fused entry points: the four stages above.
+void addFusionPipeline(mlir::OpPassManager &pm, const PipelineOptions &options);
+
+/// --xfmr-fuse (the fusions) and --xfmr-fusion-pipeline (all of the above), for sinter-opt.
+void registerPipelines();
+
+} // namespace sinter

@@ -1,0 +1,77 @@
+//===- Pipelines.cpp - the stages of docs/pipeline.md ---------------------===//
+#include "sinter/Pipelines.h"
+
+#include "sinter/Transforms/Passes.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Pass/PassManager.h"
+#include "mlir/Pass/PassOptions.h"
+#include "mlir/Pass/PassRegistry.h"
+#include "mlir/Transforms/Passes.h"
+
+using namespace mlir;
+
+sinter::PipelineOptions sinter::cpuPipelineOptions() {
+  PipelineOptions options;
+  options.tokenRanges = "1,2-max";
+  return options;
+}
+
+void sinter::addShardStage(OpPassManager &pm, const PipelineOptions &options) {
+  // Two reads of one weight become one value, which the later stages compare.
+  pm.addPass(createCSEPass());
+  if (options.ranks != 1)
+    pm.addPass(xfmr::createShard(xfmr::ShardOptions{options.ranks}));
+}
+
+void sinter::addMergeStage(OpPassManager &pm) {
+  // Before the fusions: an unmerged norm has three users and goes into none of them.
+  pm.addPass(xfmr::createMergeQkv());
+  pm.addPass(xfmr::createMergeGateUp());
+}
+
+void sinter::addSpecialiseStage(OpPassManager &pm, const PipelineOptions &options) {
+  xfmr::SpecialiseOptions specialise;
+  specialise.tokenRanges = options.tokenRanges;
+  specialise.heads = options.heads;
+  specialise.coverCFrom = options.coverCFrom;
+  pm.addPass(xfmr::createSpecialise(specialise));
+}
+
+void sinter::addFuseStage(OpPassManager &pm) {
+  OpPassManager &func = pm.nest<func::FuncOp>();
+  func.addPass(xfmr::createFuseQkNormRopeWrite());
+  // The add goes first: what is left of linear -> add -> norm decides between the other two.
+  func.addPass(xfmr::createFuseLinearAdd());
+  func.addPass(xfmr::createFuseRmsNormLinear());
+  func.addPass(xfmr::createFuseAddRmsNorm());
+  func.addPass(xfmr::createFuseLinearArgmax());
+}
+
+void sinter::addFusionPipeline(OpPassManager &pm, const PipelineOptions &options) {
+  addShardStage(pm, options);
+  addMergeStage(pm);
+  addSpecialiseStage(pm, options);
+  addFuseStage(pm);
+}
+
+namespace {
+struct FusionPipelineOptions : PassPipelineOptions<FusionPipelineOptions> {
+  Option<int64_t> ranks{*this, "ranks", llvm::cl::desc("number of ranks"), llvm::cl::init(1)};
+  Option<std::string> tokenRanges{*this, "token-ranges", llvm::cl::desc("as of xfmr-specialise"),
+                                  llvm::cl::init("")};
+  Option<std::string> heads{*this, "heads", llvm::cl::desc("as of xfmr-specialise"),
+                            llvm::cl::init("logits,argmax")};
+  Option<int64_t> coverCFrom{*this, "cover-c-from", llvm::cl::desc("as of xfmr-specialise"),
+                             llvm::cl::init(0)};
+};
+} // namespace
+
+void sinter::registerPipelines() {
+  PassPipelineRegistration<>("xfmr-fuse", "Every fusion, in order", addFuseStage);
+  PassPipelineRegistration<FusionPipelineOptions>(
+      "xfmr-fusion-pipeline", "Shard, merge, specialise and fuse an imported graph",
+      [](OpPassManager &pm, const FusionPipelineOptions &o) {
+        addFusionPipeline(pm, PipelineOptions{o.ranks, o.tokenRanges, o.heads, o.coverCFrom});
+      });
+}
