@@ -78,7 +78,7 @@ TemporaryFolder::~TemporaryFolder() {
 Weights makeWeights(int variant) {
   Weights weights;
   for (int i = 0; i < kVocab * kHidden; ++i)
-    weights.embed.push_back(float((i * 37 + variant * 11 + i / 8 * 5) % 29 - 14) / 8);
+    weights.embed.push_back(float(2 * std::sin(12.9898 * i + variant)));
   for (int i = 0; i < kHidden; ++i)
     weights.norm.push_back(i == 3 ? -2.5f : 0.5f + 0.125f * float(i));
   return weights;
@@ -132,7 +132,7 @@ json makeMeta(const std::string &directory, const std::string &headerHash) {
                    {"head_dim", kHidden},
                    {"vocab", kVocab},
                    {"max_position", kPositions},
-                   {"eos", json::array({7})},
+                   {"eos", json::array({12, 38})},
                    {"generation", {{"do_sample", false}}}};
   meta["weights"] = json::array({{{"name", "embed"},
                                   {"kind", "linear"},

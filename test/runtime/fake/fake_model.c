@@ -13,7 +13,7 @@
  *===----------------------------------------------------------------------===*/
 #include "sinter/Abi/sinter_abi.h"
 
-enum { V = 40, H = 8, PAGE = 4, EMBED = 0, NORM = 1, K_SCALE = 2, ROPE = 3 };
+enum { V = 40, H = 8, PAGE = 4, EMBED = 0, NORM = 1, K_SCALE = 2, ROPE = 3, LAST = 63 };
 
 /* The runner's tests fill this section; spaces are legal JSON padding. */
 __asm__(".section .sinter.meta,\"\",@progbits\n"
@@ -118,8 +118,8 @@ __attribute__((visibility("default"))) int32_t sinter_step(const SinterRt *rt, S
                                                            const SinterBatch *batch) {
   if (rt->version != SINTER_ABI_VERSION)
     return rt->fail(rt, "wrong version");
-  if (batch->tokens[0] == V - 1)
-    return rt->fail(rt, "the fake model refuses its last token");
+  if (batch->positions[0] == LAST)
+    return rt->fail(rt, "the fake model refuses to start at its last position");
   launch(rt, model, batch, embedKernel, 0, batch->num_tokens, 4);
   launch(rt, model, batch, writeKernel, 1, batch->num_tokens, 1);
   launch(rt, model, batch, attendKernel, 2, batch->num_tokens, 2);

@@ -23,7 +23,7 @@ TEST(Manifest, ReadsEveryPart) {
   const auto m = parseManifest(makeMeta().dump());
   ASSERT_TRUE(m.isOk()) << m.status().message();
   EXPECT_EQ(m->model.name, "fake");
-  EXPECT_EQ(m->model.eos, std::vector<int32_t>{7});
+  EXPECT_EQ(m->model.eos, (std::vector<int32_t>{12, 38}));
   EXPECT_EQ(m->sourceDirectory, "/models/x");
   ASSERT_EQ(m->weights.size(), 4u);
   EXPECT_EQ(m->weights[0].kind, WeightKind::Linear);

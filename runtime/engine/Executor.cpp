@@ -1,0 +1,177 @@
+//===- Executor.cpp -------------------------------------------------------===//
+#include "runtime/engine/Executor.h"
+
+#include <algorithm>
+
+namespace sinter {
+namespace {
+
+/// NaN as f32, as two bf16 and as two f16.
+constexpr uint32_t kPoison = 0x7fc07fc0;
+
+const char *headName(HeadKind head) { return head == HeadKind::Argmax ? "argmax" : "logits"; }
+
+} // namespace
+
+Result<std::unique_ptr<Executor>> Executor::create(ModelView model, Device &device,
+                                                   const ExecutorOptions &options) {
+  const Manifest &manifest = *model.manifest;
+  if (options.numPages == 0)
+    return invalidArgument("the KV cache has room for no page");
+  constexpr uint64_t kMaxSlots = uint64_t(1) << 31; // slots are i32
+  if (options.numPages * manifest.kv.pageSize >= kMaxSlots)
+    return invalidArgument("the KV cache may not hold 2^31 tokens or more");
+  std::unique_ptr<Executor> executor(new Executor);
+  executor->model_ = std::move(model);
+  executor->device_ = &device;
+  executor->poison_ = options.poison;
+  executor->numPages_ = options.numPages;
+  SINTER_RETURN_IF_ERROR(device.prepare(manifest.scratchBytes));
+  SINTER_ASSIGN_OR_RETURN(executor->arena_, device.allocate(manifest.arenaBytes, MemoryUse::Arena));
+  SINTER_ASSIGN_OR_RETURN(
+      executor->cache_,
+      device.allocate(uint64_t(options.numPages) * manifest.kv.pageBytes, MemoryUse::Cache));
+
+  SinterModel &abi = executor->abiModel_;
+  abi.size = sizeof abi;
+  abi.isa = device.isa();
+  abi.num_weights = uint32_t(executor->model_.weights.size());
+  abi.num_pages = options.numPages;
+  abi.weights = executor->model_.weights.data();
+  abi.arena = executor->arena_.data();
+  abi.kv = executor->cache_.data();
+  abi.kv_page_bytes = manifest.kv.pageBytes;
+  if (options.poison)
+    for (uint32_t page = 0; page < options.numPages; ++page)
+      SINTER_RETURN_IF_ERROR(executor->poisonPage(PageId(page)));
+  return executor;
+}
+
+Status Executor::poisonPage(PageId page) {
+  const uint64_t bytes = manifest().kv.pageBytes;
+  return device_->fill(static_cast<uint8_t *>(cache_.data()) + uint64_t(page) * bytes, kPoison,
+                       bytes);
+}
+
+Status Executor::poisonArena() {
+  return device_->fill(arena_.data(), kPoison, manifest().arenaBytes);
+}
+
+bool Executor::hasHead(HeadKind head) const {
+  return std::any_of(manifest().entries.begin(), manifest().entries.end(),
+                     [&](const EntryPlan &entry) { return entry.head == head; });
+}
+
+uint32_t Executor::maxTokens(HeadKind head, bool allRows) const {
+  uint32_t most = 0;
+  for (const EntryPlan &entry : manifest().entries) {
+    const uint32_t tokens = allRows ? std::min(entry.maxTokens, entry.maxRows) : entry.maxTokens;
+    if (entry.head == head && tokens >= entry.minTokens)
+      most = std::max(most, tokens);
+  }
+  return most;
+}
+
+Result<uint32_t> Executor::chooseEntry(const SinterBatch &batch, HeadKind head) const {
+  const std::vector<EntryPlan> &entries = manifest().entries;
+  for (size_t i = 0; i < entries.size(); ++i)
+    if (entries[i].head == head && entries[i].minTokens <= batch.num_tokens &&
+        batch.num_tokens <= entries[i].maxTokens && batch.num_rows <= entries[i].maxRows)
+      return uint32_t(i);
+  return unsupported("the artefact has no entry point for " + std::to_string(batch.num_tokens) +
+                     " tokens and " + std::to_string(batch.num_rows) + " rows of " +
+                     headName(head));
+}
+
+Status Executor::check(std::span<const WorkItem> items) const {
+  if (items.empty())
+    return invalidArgument("a step needs at least one token");
+  for (const WorkItem &item : items) {
+    const Sequence &sequence = *item.sequence;
+    const uint64_t end = uint64_t(sequence.cached()) + item.tokens;
+    if (item.tokens == 0 || item.tokens > sequence.waiting())
+      return internalError("a work item asks for tokens that its sequence does not have");
+    if (sequence.pages().size() * sequence.pageSize() < end)
+      return internalError("a work item's pages are not reserved");
+    if (end > model_.positions)
+      return invalidArgument("position " + std::to_string(end - 1) + " is beyond the " +
+                             std::to_string(model_.positions) + " positions of the model");
+    for (uint64_t i = sequence.cached(); i < end; ++i)
+      if (const int32_t token = sequence.tokens()[i];
+          token < 0 || uint64_t(token) >= manifest().model.vocab)
+        return invalidArgument("token id " + std::to_string(token) +
+                               " is outside the vocabulary of " +
+                               std::to_string(manifest().model.vocab));
+  }
+  return Status::ok();
+}
+
+Status Executor::step(std::span<const WorkItem> items, HeadKind head, StepOutput &output) {
+  SINTER_RETURN_IF_ERROR(check(items));
+  SinterBatch batch = builder_.build(items);
+  SINTER_ASSIGN_OR_RETURN(const uint32_t entry, chooseEntry(batch, head));
+  if (head == HeadKind::Logits) {
+    output.logits.resize(batch.num_rows * manifest().model.vocab);
+    batch.logits = output.logits.data();
+  } else {
+    output.argmaxValue.resize(batch.num_rows);
+    output.argmaxIndex.resize(batch.num_rows);
+    batch.argmax_value = output.argmaxValue.data();
+    batch.argmax_index = output.argmaxIndex.data();
+  }
+  if (poison_)
+    SINTER_RETURN_IF_ERROR(poisonArena());
+  SINTER_RETURN_IF_ERROR(device_->step(model_.step, abiModel_, entry, batch));
+  lastEntry_ = entry;
+  lastShape_ = {batch.num_tokens, batch.num_rows, 0, 0};
+  for (const WorkItem &item : items) {
+    const uint64_t before = item.sequence->cached(), count = item.tokens;
+    lastShape_.context += before + count;
+    lastShape_.attended += count * before + count * (count + 1) / 2;
+    item.sequence->advance(item.tokens);
+  }
+  if (profile_) {
+    const std::vector<StepCost> costs = launchCosts();
+    profile_->costs.resize(manifest().entries.size());
+    std::vector<StepCost> &sums = profile_->costs[entry];
+    sums.resize(costs.size());
+    for (size_t i = 0; i < costs.size(); ++i) {
+      sums[i].bytes += costs[i].bytes;
+      sums[i].flops += costs[i].flops;
+    }
+  }
+  return Status::ok();
+}
+
+std::vector<StepCost> Executor::launchCosts() const {
+  const KvPlan &kv = manifest().kv;
+  std::vector<StepCost> costs;
+  uint64_t tokens = lastShape_.tokens;
+  for (const OpPlan &op : manifest().entries[lastEntry_].schedule) {
+    if (op.op == "select_rows")
+      tokens = lastShape_.rows; // what follows sees the wanted rows only
+    StepCost cost = {op.weightBytes + op.actBytesPerToken * tokens, op.flopsPerToken * tokens};
+    if (op.readsKv) {
+      cost.bytes += lastShape_.context * kv.tokenBytes() / kv.layers;
+      cost.flops += 4 * lastShape_.attended * manifest().model.heads * kv.headDim;
+    }
+    costs.push_back(cost);
+  }
+  return costs;
+}
+
+StepCost Executor::lastCost() const {
+  StepCost sum;
+  for (const StepCost &cost : launchCosts()) {
+    sum.bytes += cost.bytes;
+    sum.flops += cost.flops;
+  }
+  return sum;
+}
+
+void Executor::setProfile(Profile *profile) {
+  profile_ = profile;
+  device_->setProfile(profile ? &profile->timings : nullptr);
+}
+
+} // namespace sinter

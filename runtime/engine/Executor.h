@@ -1,0 +1,101 @@
+//===- Executor.h - runs steps of a loaded model ----------------*- C++ -*-===//
+#pragma once
+
+#include "runtime/abi/Manifest.h"
+#include "runtime/device/Device.h"
+#include "runtime/engine/BatchBuilder.h"
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+namespace sinter {
+
+/// A model whose code and weights are in place; everything it points to outlives the executor.
+struct ModelView {
+  const Manifest *manifest = nullptr;
+  SinterStepFn step = nullptr;
+  std::vector<void *> weights;
+  uint64_t positions = 0; ///< a token's position must be below this
+};
+
+struct ExecutorOptions {
+  uint32_t numPages = 0;
+  /// Debugging aid: cache and activations start as NaN, activations again before every step, so
+  /// that whatever reads what was not written shows.
+  bool poison = false;
+};
+
+/// What a step computed, row by row in the order of the items.
+struct StepOutput {
+  std::vector<float> logits; ///< [rows, vocab], HeadKind::Logits
+  std::vector<float> argmaxValue;
+  std::vector<int32_t> argmaxIndex;
+};
+
+/// The least a step must move and compute, for rooflines.
+struct StepCost {
+  uint64_t bytes = 0;
+  uint64_t flops = 0;
+};
+
+/// Timings and costs of every launch of an entry's schedule, summed over steps: [entry][op].
+struct Profile {
+  StepProfile timings;
+  std::vector<std::vector<StepCost>> costs;
+};
+
+class Executor {
+public:
+  static Result<std::unique_ptr<Executor>> create(ModelView model, Device &device,
+                                                  const ExecutorOptions &options);
+
+  /// Runs all items as one step. On success the items' tokens are cached and `output` holds the
+  /// rows asked for; on failure nothing counts as cached.
+  Status step(std::span<const WorkItem> items, HeadKind head, StepOutput &output);
+
+  /// The most tokens a step with this head can take, each with its row or all without.
+  uint32_t maxTokens(HeadKind head, bool allRows) const;
+  bool hasHead(HeadKind head) const;
+
+  /// What the last successful step cost.
+  StepCost lastCost() const;
+
+  /// Records later steps in `profile`, which must outlive them; null stops.
+  void setProfile(Profile *profile);
+
+  const Manifest &manifest() const { return *model_.manifest; }
+  uint64_t positions() const { return model_.positions; }
+  uint32_t numPages() const { return numPages_; }
+  uint64_t cacheBytes() const { return numPages_ * manifest().kv.pageBytes; }
+  Device &device() { return *device_; }
+
+  /// Fills a page with NaN: for tests that check that freed pages are not read.
+  Status poisonPage(PageId page);
+
+private:
+  struct Shape { ///< of the last step, as its cost depends on it
+    uint64_t tokens = 0, rows = 0, context = 0, attended = 0;
+  };
+
+  Executor() = default;
+  Result<uint32_t> chooseEntry(const SinterBatch &batch, HeadKind head) const;
+  Status check(std::span<const WorkItem> items) const;
+  Status poisonArena();
+  std::vector<StepCost> launchCosts() const;
+
+  ModelView model_;
+  Device *device_ = nullptr;
+  bool poison_ = false;
+  uint32_t numPages_ = 0;
+  DeviceMemory arena_;
+  DeviceMemory cache_;
+  SinterModel abiModel_ = {};
+  BatchBuilder builder_;
+  uint32_t lastEntry_ = 0;
+  Shape lastShape_;
+  Profile *profile_ = nullptr;
+};
+
+} // namespace sinter

@@ -1,0 +1,91 @@
+//===- Generator.h - prompts in, tokens out ---------------------*- C++ -*-===//
+#pragma once
+
+#include "runtime/engine/Executor.h"
+#include "runtime/engine/Sampler.h"
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <vector>
+
+namespace sinter {
+
+struct GenerationRequest {
+  std::vector<int32_t> prompt;
+  uint32_t maxTokens = 0;
+  SamplingParams sampling;
+  bool ignoreEos = false;
+};
+
+enum class FinishReason {
+  None,      ///< still running
+  Eos,       ///< an end token, which is not part of the tokens
+  Length,    ///< maxTokens reached
+  Cancelled, ///< the listener said so
+  Failed,    ///< see Generation::status
+};
+
+struct Generation {
+  std::vector<int32_t> tokens;
+  FinishReason finish = FinishReason::None;
+  Status status;
+};
+
+/// One executed step. `ended` is the time at which its tokens were sampled.
+struct StepRecord {
+  double seconds = 0; ///< including sampling and bookkeeping
+  uint32_t tokens = 0;
+  uint32_t sequences = 0;
+  bool decode = false; ///< every sequence ran one token that it had generated
+  StepCost cost;
+};
+
+struct GeneratorOptions {
+  uint32_t prefillChunk = 512; ///< most prompt tokens in a step
+};
+
+/// Runs a fixed set of requests to their ends: prompts in chunks one after the other, then all
+/// together one token at a time.
+class Generator {
+public:
+  /// Called for every generated token; false cancels that request.
+  using OnToken = std::function<bool(size_t request, int32_t token)>;
+  /// Receives the logits [rows, vocab] of prompt positions in order.
+  using OnLogits = std::function<Status(const float *logits, size_t rows)>;
+
+  Generator(Executor &executor, PageAllocator &allocator, const GeneratorOptions &options)
+      : executor_(executor), allocator_(allocator), options_(options) {}
+
+  /// `onLogits`, when given, gets the logits of every position of every prompt. An error is one of
+  /// the machinery; what concerns one request is in its Generation.
+  Result<std::vector<Generation>> run(std::span<const GenerationRequest> requests,
+                                      const OnToken &onToken, const OnLogits &onLogits = {});
+
+  const std::vector<StepRecord> &steps() const { return steps_; }
+
+private:
+  struct Run {
+    const GenerationRequest *request;
+    Sequence sequence;
+    Generation result;
+  };
+
+  Status prefill(size_t index, const OnToken &onToken, const OnLogits &onLogits);
+  Status decode(const OnToken &onToken);
+  Status step(std::span<const WorkItem> items, HeadKind head, bool decode);
+  void accept(size_t index, size_t row, HeadKind head, const OnToken &onToken);
+  Result<int32_t> pick(const Run &run, size_t row, HeadKind head);
+  HeadKind headFor(const GenerationRequest &request) const;
+  void finish(Run &run, FinishReason reason, Status status = Status::ok());
+
+  Executor &executor_;
+  PageAllocator &allocator_;
+  GeneratorOptions options_;
+  Sampler sampler_;
+  StepOutput output_;
+  std::vector<Run> runs_;
+  std::vector<StepRecord> steps_;
+};
+
+} // namespace sinter
