@@ -5,6 +5,7 @@
 #include "sinter/Support/MappedFile.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cctype>
 #include <cerrno>
 #include <cstdlib>
@@ -12,7 +13,6 @@
 #include <fcntl.h>
 #include <optional>
 #include <string_view>
-#include <sys/stat.h>
 #include <unistd.h>
 #include <utility>
 
@@ -89,9 +89,14 @@ std::optional<std::vector<size_t>> parseShape(std::string_view text) {
 Result<NpyWriter> NpyWriter::create(const std::string &path, size_t columns) {
   NpyWriter writer;
   writer.path_ = path;
-  writer.temporary_ = path + ".XXXXXX";
   writer.columns_ = columns;
-  writer.fd_ = ::mkostemp(writer.temporary_.data(), O_CLOEXEC);
+  // Not mkstemp: an output file follows the user's umask like any other.
+  static std::atomic<unsigned> counter{0};
+  do {
+    writer.temporary_ =
+        path + "." + std::to_string(::getpid()) + "-" + std::to_string(counter++) + ".tmp";
+    writer.fd_ = ::open(writer.temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  } while (writer.fd_ < 0 && errno == EEXIST);
   if (writer.fd_ < 0) {
     writer.temporary_.clear();
     return systemError(path, "create");
@@ -141,11 +146,6 @@ Status NpyWriter::close() {
   if (::lseek(fd_, 0, SEEK_SET) != 0)
     return systemError(path_, "seek");
   SINTER_RETURN_IF_ERROR(writeAll(fd_, path_, header.data(), header.size()));
-  // mkostemp made it private; an output file follows the user's umask like any other.
-  const mode_t mask = ::umask(0);
-  ::umask(mask);
-  if (::fchmod(fd_, 0666 & ~mask) != 0)
-    return systemError(path_, "set the mode of");
   if (::close(std::exchange(fd_, -1)) != 0)
     return systemError(path_, "write");
   if (::rename(temporary_.c_str(), path_.c_str()) != 0)

@@ -37,10 +37,10 @@ std::string tensorPrefix(const std::string &fileName, const std::string &name) {
   return fileName + ": tensor " + quoteForMessage(name);
 }
 
-uint64_t loadLittleEndian64(const char *p) {
+uint64_t loadLittleEndian64(std::string_view bytes) {
   uint64_t value = 0;
   for (int i = 7; i >= 0; --i)
-    value = value << 8 | static_cast<uint8_t>(p[i]);
+    value = value << 8 | static_cast<uint8_t>(bytes[size_t(i)]);
   return value;
 }
 
@@ -50,7 +50,7 @@ Result<uint64_t> headerLength(std::string_view prefix, uint64_t fileSize,
   if (fileSize < 8 || prefix.size() < 8)
     return invalidInput(fileName + ": truncated: " + std::to_string(fileSize) +
                         " bytes, a safetensors file starts with an 8-byte header length");
-  const uint64_t length = loadLittleEndian64(prefix.data());
+  const uint64_t length = loadLittleEndian64(prefix.substr(0, 8));
   if (length > kMaxSafetensorsHeader)
     return invalidInput(fileName + ": header length " + std::to_string(length) +
                         " is over the limit of " + std::to_string(kMaxSafetensorsHeader) +

@@ -34,6 +34,17 @@ uint32_t loadBigEndian(const uint8_t *p) {
   return uint32_t(p[0]) << 24 | uint32_t(p[1]) << 16 | uint32_t(p[2]) << 8 | p[3];
 }
 
+/// One round, with a..h standing at v[(0..7) - j mod 8].
+inline void portableRound(uint32_t v[8], int j, uint32_t wk) {
+  const auto at = [&](int letter) -> uint32_t & { return v[(letter - j) & 7]; };
+  const uint32_t a = at(0), b = at(1), c = at(2), e = at(4), f = at(5), g = at(6);
+  const uint32_t s1 = rotr(e, 6) ^ rotr(e, 11) ^ rotr(e, 25);
+  const uint32_t t1 = at(7) + s1 + ((e & f) ^ (~e & g)) + wk;
+  const uint32_t s0 = rotr(a, 2) ^ rotr(a, 13) ^ rotr(a, 22);
+  at(3) += t1;
+  at(7) = t1 + s0 + ((a & b) ^ (a & c) ^ (b & c));
+}
+
 #if defined(__x86_64__)
 /// The state lives as ABEF and CDGH, the order that sha256rnds2 works on.
 __attribute__((target("sha,sse4.1"))) void compressShaNi(uint32_t state[8], const uint8_t *blocks,
@@ -111,16 +122,10 @@ void Sha256::compressPortable(uint32_t state[8], const uint8_t *blocks, size_t c
     }
     uint32_t v[8];
     std::copy(state, state + 8, v);
-    for (int i = 0; i < 64; ++i) {
-      const uint32_t s1 = rotr(v[4], 6) ^ rotr(v[4], 11) ^ rotr(v[4], 25);
-      const uint32_t choose = (v[4] & v[5]) ^ (~v[4] & v[6]);
-      const uint32_t t1 = v[7] + s1 + choose + kRound[i] + w[i];
-      const uint32_t s0 = rotr(v[0], 2) ^ rotr(v[0], 13) ^ rotr(v[0], 22);
-      const uint32_t majority = (v[0] & v[1]) ^ (v[0] & v[2]) ^ (v[1] & v[2]);
-      std::copy_backward(v, v + 7, v + 8);
-      v[4] += t1;
-      v[0] = t1 + s0 + majority;
-    }
+    // Eight rounds bring every variable back to its own place, so nothing is moved.
+    for (int i = 0; i < 64; i += 8)
+      for (int j = 0; j < 8; ++j)
+        portableRound(v, j, kRound[i + j] + w[i + j]);
     for (int i = 0; i < 8; ++i)
       state[i] += v[i];
   }

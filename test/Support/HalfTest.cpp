@@ -64,11 +64,11 @@ TEST(Half, WideningIsExactForAllValues) {
     for (uint32_t bits = 0; bits < 65536; ++bits) {
       const double want = define(f, uint16_t(bits));
       const float got = f.widen(uint16_t(bits));
-      if (std::isnan(want))
+      if (std::isnan(want)) {
         ASSERT_TRUE(std::isnan(got)) << f.name << " " << bits;
-      else
-        ASSERT_TRUE(got == want && std::signbit(got) == std::signbit(want))
-            << f.name << " " << bits;
+        continue;
+      }
+      ASSERT_TRUE(got == want && std::signbit(got) == std::signbit(want)) << f.name << " " << bits;
     }
 }
 
@@ -76,10 +76,11 @@ TEST(Half, NarrowingUndoesWidening) {
   for (const Format &f : kFormats)
     for (uint32_t bits = 0; bits < 65536; ++bits) {
       const float wide = f.widen(uint16_t(bits));
-      if (std::isnan(wide))
+      if (std::isnan(wide)) {
         ASSERT_TRUE(std::isnan(f.widen(f.narrow(wide)))) << f.name << " " << bits;
-      else
-        ASSERT_EQ(f.narrow(wide), bits) << f.name;
+        continue;
+      }
+      ASSERT_EQ(f.narrow(wide), bits) << f.name;
     }
 }
 
@@ -88,8 +89,9 @@ TEST(Half, NarrowingRoundsToNearestEven) {
   for (const Format &f : kFormats) {
     for (int i = 0; i < 300000; ++i) {
       const float value = floatOf(random());
-      if (std::isfinite(value))
+      if (std::isfinite(value)) {
         ASSERT_EQ(f.narrow(value), narrowBySearch(f, value)) << f.name << " " << value;
+      }
     }
     // Every midpoint of two neighbours and the floats on either side of it.
     for (uint32_t bits = 0; bits < 0x7fff; ++bits) {
@@ -125,8 +127,9 @@ TEST(Half, AgreesWithTheCompilersF16) {
     const auto half = uint16_t(bits);
     _Float16 native;
     std::memcpy(&native, &half, 2);
-    if (!std::isnan(float(native)))
+    if (!std::isnan(float(native))) {
       ASSERT_EQ(bitsOf(float(native)), bitsOf(f16ToF32(half))) << bits;
+    }
   }
   for (int i = 0; i < 1000000; ++i) {
     // Exponents around the f16 range, where the rounding cases are.
