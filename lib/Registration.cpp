@@ -18,7 +18,10 @@
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/IR/DialectRegistry.h"
+#include "mlir/Pass/PassRegistry.h"
 #include "mlir/Transforms/Passes.h"
+#include "llvm/Support/Format.h"
+#include "llvm/Support/raw_ostream.h"
 
 void sinter::registerDialects(mlir::DialectRegistry &registry) {
   registry.insert<xfmr::XfmrDialect, mlir::arith::ArithDialect, mlir::func::FuncDialect,
@@ -32,4 +35,30 @@ void sinter::registerPasses() {
   mlir::registerCanonicalizerPass();
   mlir::registerCSEPass();
   mlir::registerSymbolDCEPass();
+}
+
+/// MLIR lists passes by the alphabet; --help shows these first. A test compares with --list-passes.
+constexpr llvm::StringLiteral kPipelineOrder[] = {
+    "xfmr-shard",
+    "xfmr-merge-qkv",
+    "xfmr-merge-gate-up",
+    "xfmr-specialise",
+    "xfmr-fuse-qk-norm-rope-write",
+    "xfmr-fuse-linear-add",
+    "xfmr-fuse-rms-norm-linear",
+    "xfmr-fuse-add-rms-norm",
+    "xfmr-fuse-linear-argmax",
+    "xfmr-assign-weight-layout",
+    "xfmr-plan",
+    "xfmr-check-plan",
+    "xfmr-explain-fusion",
+};
+
+std::string sinter::describePasses() {
+  std::string text = "Passes in pipeline order (options below):\n";
+  llvm::raw_string_ostream os(text);
+  for (llvm::StringRef name : kPipelineOrder)
+    if (const mlir::PassInfo *info = mlir::PassInfo::lookup(name))
+      os << "  --" << llvm::left_justify(name, 32) << info->getPassDescription() << "\n";
+  return text;
 }

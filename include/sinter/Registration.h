@@ -1,6 +1,8 @@
 //===- Registration.h - every dialect and pass of Sinter --------*- C++ -*-===//
 #pragma once
 
+#include <string>
+
 namespace mlir {
 class DialectRegistry;
 }
@@ -10,4 +12,6 @@ namespace sinter {
 void registerDialects(mlir::DialectRegistry &registry);
 /// Sinter's passes and pipelines, then the few upstream passes its users need.
 void registerPasses();
+/// Sinter's passes and their summaries in pipeline order, for --help. After registerPasses.
+std::string describePasses();
 } // namespace sinter

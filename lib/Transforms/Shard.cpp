@@ -237,7 +237,7 @@ struct ShardPass : sinter::xfmr::impl::ShardBase<ShardPass> {
 
   void runOnOperation() override {
     ModuleOp module = getOperation();
-    int64_t before = 1;
+    int64_t ranks = this->ranks, before = 1;
     if (auto attr = module->getAttrOfType<IntegerAttr>(kRanksAttr))
       before = attr.getInt();
     if (ranks < 1 || (before != 1 && before != ranks)) {

@@ -73,4 +73,8 @@ def FuseLinearArgmax : Pass<"xfmr-fuse-linear-argmax", "::mlir::func::FuncOp"> {
   let summary = "argmax(linear(x, W)) -> linear_argmax(x, W), also over rms_norm_linear";
 }
 
+def ExplainFusion : Pass<"xfmr-explain-fusion", "::mlir::ModuleOp"> {
+  let summary = "Print to stderr what was fused and what was not, and why";
+}
+
 #endif // SINTER_TRANSFORMS_PASSES_TD
