@@ -27,7 +27,7 @@
 
 namespace sinter::interp {
 
-enum class Mode { Exact, Declared };
+enum class Mode : int { Exact, Declared };
 
 /// Caches of one rank, in the order of the entry's handles.
 using RankCaches = std::vector<PagedCache>;
