@@ -8,9 +8,8 @@
 #include <limits>
 #include <queue>
 
-#include <nlohmann/json.hpp>
-
 #include "runtime/text/ByteLevel.h"
+#include "sinter/Support/Json.h"
 
 namespace sinter::text {
 namespace {
@@ -24,8 +23,6 @@ uint64_t mix(uint64_t x) {
   x *= 0x9E3779B97F4A7C15u;
   return x ^ x >> 29;
 }
-
-std::string quoted(std::string_view token) { return nlohmann::json(token).dump(-1, ' ', true); }
 
 } // namespace
 
@@ -80,7 +77,7 @@ Status Bpe::addVocabulary(const TokenizerSpec &spec) {
   bytes_.reserve(spec.characters.size());
   for (const auto &entry : spec.vocab) {
     std::string_view token = spec.text(entry.token);
-    auto place = [&] { return "model.vocab[" + quoted(token) + "]: "; };
+    auto place = [&] { return "model.vocab[" + describeValue(token) + "]: "; };
     Span &span = spans_[static_cast<size_t>(entry.id)];
     if (span.size != kNoToken)
       return invalidInput(place() + "id " + std::to_string(entry.id) + " is used twice");
@@ -108,7 +105,7 @@ Status Bpe::addMerges(const TokenizerSpec &spec) {
   pairTable_.resize(std::bit_ceil(2 * spec.merges.size() + 2));
   for (size_t i = 0; i < spec.merges.size(); ++i) {
     auto missing = [&](std::string_view token) {
-      return invalidInput("model.merges[" + std::to_string(i) + "]: " + quoted(token) +
+      return invalidInput("model.merges[" + std::to_string(i) + "]: " + describeValue(token) +
                           " is not in model.vocab");
     };
     std::string joined;

@@ -21,7 +21,7 @@
 
 namespace sinter::text {
 
-/// Remembers the tokens of short words: a fixed 2 MiB, one slot per hash, the newest word wins.
+/// Remembers the tokens of short words: a fixed 512 KiB, one slot per hash, the newest word wins.
 class WordCache {
 public:
   static constexpr size_t kMaxBytes = 15, kMaxTokens = 3;
@@ -41,7 +41,7 @@ public:
   }
 
 private:
-  static constexpr int kLogSlots = 16;
+  static constexpr int kLogSlots = 14;
   std::vector<Slot> slots_;
 };
 

@@ -9,10 +9,13 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
+#include <algorithm>
 #include <optional>
+#include <utility>
 
 #include "runtime/text/Splitter.h"
 #include "runtime/text/Unicode.h"
+#include "sinter/Support/Json.h"
 
 namespace sinter::text {
 namespace {
@@ -200,7 +203,8 @@ private:
         return refuse(begin, "a property without braces");
       auto mask = categoryMask(in_.substr(at_ + 3, end - at_ - 3));
       if (!mask)
-        return refuse(begin, in_.substr(begin, end + 1 - begin));
+        return refuse(begin,
+                      quoteForMessage(in_.substr(begin, std::min<size_t>(end + 1 - begin, 40))));
       ranges = rangesAsRegexClass(*mask);
       at_ = end + 1;
     } else {
@@ -230,7 +234,7 @@ private:
     }
     if (kPunctuation.find(c) == kPunctuation.npos) {
       size_t end = at_ + 1 + decodeAt(in_, at_ + 1).bytes;
-      return refuse(at_, in_.substr(at_, end - at_));
+      return refuse(at_, quoteForMessage(in_.substr(at_, end - at_)));
     }
     at_ += 2;
     return static_cast<char32_t>(c);

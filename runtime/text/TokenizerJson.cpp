@@ -10,18 +10,15 @@
 
 #include "runtime/text/Splitter.h"
 #include "runtime/text/TokenizerSax.h"
+#include "sinter/Support/Json.h"
 
 namespace sinter::text {
 namespace {
 
 using Json = nlohmann::json;
 
-std::string shown(const Json &value) {
-  std::string text = value.dump(-1, ' ', /*ensure_ascii=*/true);
-  return text.size() <= 60 ? text : text.substr(0, 57) + "...";
-}
 Status refuse(const std::string &path, const Json &value) {
-  return unsupported(path + ": " + shown(value) + " is not supported");
+  return unsupported(path + ": " + describeValue(value) + " is not supported");
 }
 Status wrongType(const std::string &path, std::string_view wanted) {
   return invalidInput(path + ": needs " + std::string(wanted));
@@ -32,7 +29,8 @@ Status checkKeys(const Json &object, const std::string &path,
                  std::initializer_list<std::string_view> known) {
   for (const auto &[key, value] : object.items())
     if (std::find(known.begin(), known.end(), key) == known.end())
-      return unsupported(path + (path.empty() ? "" : ".") + key + ": this key is not supported");
+      return unsupported(path + (path.empty() ? "" : ".") + keyForMessage(key) +
+                         ": this key is not supported");
   return Status::ok();
 }
 

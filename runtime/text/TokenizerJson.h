@@ -17,7 +17,7 @@
 namespace sinter::text {
 
 /// The largest id that a file may use; it bounds the tables that ids index.
-constexpr int32_t kMaxTokenId = (1 << 24) - 1;
+constexpr int32_t kMaxTokenId = (1 << 22) - 1;
 
 struct AddedToken {
   int32_t id;

@@ -2,11 +2,20 @@
 
 #include "runtime/text/TokenizerSax.h"
 
-#include <limits>
+#include <algorithm>
+#include <cctype>
+
+#include "sinter/Support/Json.h"
 
 namespace sinter::text {
 
 using Json = nlohmann::json;
+
+std::string keyForMessage(const std::string &key) {
+  auto isPlain = [](unsigned char c) { return std::isalnum(c) || c == '_'; };
+  bool plain = key.size() <= 40 && std::all_of(key.begin(), key.end(), isPlain);
+  return plain ? key : describeValue(key);
+}
 
 bool TokenizerSax::fail(std::string message) {
   error_ = invalidInput(std::move(message));
@@ -16,7 +25,7 @@ bool TokenizerSax::fail(std::string message) {
 std::string TokenizerSax::where() const {
   switch (state_) {
   case State::Vocab:
-    return "model.vocab[" + Json(vocabKey_).dump(-1, ' ', true) + "]";
+    return "model.vocab[" + describeValue(vocabKey_) + "]";
   case State::Merges:
   case State::MergePair:
     return "model.merges[" + std::to_string(spec_.merges.size()) + "]";
@@ -25,7 +34,7 @@ std::string TokenizerSax::where() const {
   }
   std::string path;
   for (size_t i = 0; i < keys_.size(); ++i)
-    path += (i && !keys_[i].empty() ? "." : "") + keys_[i];
+    path += (i && !keys_[i].empty() ? "." : "") + keyForMessage(keys_[i]);
   return path;
 }
 

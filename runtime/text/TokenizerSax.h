@@ -15,6 +15,9 @@
 
 namespace sinter::text {
 
+/// A key as a path shows it: as it is if it reads like a name, else as cut and escaped JSON.
+std::string keyForMessage(const std::string &key);
+
 class TokenizerSax : public nlohmann::json_sax<nlohmann::json> {
 public:
   TokenizerSax(TokenizerSpec &spec, nlohmann::json &root) : spec_(spec), root_(root) {}
