@@ -77,4 +77,33 @@ def ExplainFusion : Pass<"xfmr-explain-fusion", "::mlir::ModuleOp"> {
   let summary = "Print to stderr what was fused and what was not, and why";
 }
 
+def AssignWeightLayout : Pass<"xfmr-assign-weight-layout", "::mlir::ModuleOp"> {
+  let summary = "Choose the resident form of every weight and cache";
+  let description = [{
+    `tiled16` for a matrix that ops read packed (linears, embeddings), `plain` for everything else;
+    a weight read both ways is refused, a weight nobody reads is dropped. In the functions marked
+    `xfmr.entry` every cache whose page is a multiple of 16 tokens becomes `k_packed`.
+  }];
+}
+
+def Plan : Pass<"xfmr-plan", "::mlir::ModuleOp"> {
+  let summary = "Give every activation its place in the arena";
+  let description = [{
+    The order of the ops is the schedule. Sets `xfmr.buffers` on every op with tensor results (one
+    number per result: a byte offset, -1 without a buffer, -2 for the step's outputs) and
+    `xfmr.arena_bytes` on the module. A dynamic dimension counts as the upper bound of `xfmr.tokens`.
+    Results overwrite operands where the op allows it and nothing reads the operand later. Ends with
+    `xfmr-check-plan`.
+  }];
+  let options = [Option<"reuse", "reuse", "bool", "true",
+                        "let buffers share memory; false: every buffer its own">];
+}
+
+def CheckPlan : Pass<"xfmr-check-plan", "::mlir::ModuleOp"> {
+  let summary = "Refuse a buffer plan that would overwrite what is still read";
+  let description = [{
+    Plays the schedule on an imaginary arena using only the attributes that `xfmr-plan` leaves.
+  }];
+}
+
 #endif // SINTER_TRANSFORMS_PASSES_TD
