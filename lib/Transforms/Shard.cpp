@@ -195,6 +195,7 @@ void Sharder::updateResult(Operation *op) {
         merge.getResult().setType(withDim(merge.getType(), 1, x.getDimSize(1) * x.getDimSize(2)));
       })
       .Case<RmsNormOp, RopeOp>([](auto same) { same.getResult().setType(same.getX().getType()); })
+      .Case([](AddOp add) { add.getResult().setType(add.getA().getType()); })
       .Case([](SwigluOp swiglu) { swiglu.getResult().setType(swiglu.getGate().getType()); })
       .Case([](KvWriteOp write) { write.getResult().setType(write.getKv().getType()); })
       .Case(
