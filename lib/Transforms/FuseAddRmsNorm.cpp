@@ -4,12 +4,12 @@
 //
 //===----------------------------------------------------------------------===//
 #include "sinter/Transforms/FusionConditions.h"
+#include "sinter/Transforms/FusionDriver.h"
 #include "sinter/Transforms/FusionLog.h"
 #include "sinter/Transforms/OpNames.h"
 #include "sinter/Transforms/Passes.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
-#include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 
 namespace sinter::xfmr {
 #define GEN_PASS_DEF_FUSEADDRMSNORM
@@ -96,10 +96,8 @@ struct FuseAddRmsNormPass : sinter::xfmr::impl::FuseAddRmsNormBase<FuseAddRmsNor
       return signalPassFailure();
     RewritePatternSet patterns(&getContext());
     patterns.add<FuseAddRmsNormPattern>(&getContext(), *cover, log);
-    if (failed(applyPatternsGreedily(getOperation(), std::move(patterns)))) {
-      getOperation()->emitError("xfmr-fuse-add-rms-norm did not converge");
+    if (failed(fuseGreedily(getOperation(), std::move(patterns), "xfmr-fuse-add-rms-norm")))
       return signalPassFailure();
-    }
     getOperation()->walk([&](RmsNormOp norm) {
       if (addBefore(norm))
         log.missed(norm, whyNotAddNorm(norm, *cover));

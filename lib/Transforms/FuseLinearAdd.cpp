@@ -4,12 +4,12 @@
 //
 //===----------------------------------------------------------------------===//
 #include "sinter/Transforms/FusionConditions.h"
+#include "sinter/Transforms/FusionDriver.h"
 #include "sinter/Transforms/FusionLog.h"
 #include "sinter/Transforms/OpNames.h"
 #include "sinter/Transforms/Passes.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
-#include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 
 namespace sinter::xfmr {
 #define GEN_PASS_DEF_FUSELINEARADD
@@ -56,10 +56,8 @@ struct FuseLinearAddPass : sinter::xfmr::impl::FuseLinearAddBase<FuseLinearAddPa
       return signalPassFailure();
     RewritePatternSet patterns(&getContext());
     patterns.add<FuseLinearAddPattern>(&getContext(), *cover, log);
-    if (failed(applyPatternsGreedily(getOperation(), std::move(patterns)))) {
-      getOperation()->emitError("xfmr-fuse-linear-add did not converge");
+    if (failed(fuseGreedily(getOperation(), std::move(patterns), "xfmr-fuse-linear-add")))
       return signalPassFailure();
-    }
     getOperation()->walk([&](AddOp add) {
       if (!isLinearAddCandidate(add))
         return;

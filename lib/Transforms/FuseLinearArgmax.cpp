@@ -4,12 +4,12 @@
 //
 //===----------------------------------------------------------------------===//
 #include "sinter/Transforms/FusionConditions.h"
+#include "sinter/Transforms/FusionDriver.h"
 #include "sinter/Transforms/FusionLog.h"
 #include "sinter/Transforms/OpNames.h"
 #include "sinter/Transforms/Passes.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
-#include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 
 namespace sinter::xfmr {
 #define GEN_PASS_DEF_FUSELINEARARGMAX
@@ -57,10 +57,8 @@ struct FuseLinearArgmaxPass : sinter::xfmr::impl::FuseLinearArgmaxBase<FuseLinea
     FusionLog log(getOperation(), "fuse-linear-argmax");
     RewritePatternSet patterns(&getContext());
     patterns.add<FuseLinearArgmaxPattern>(&getContext(), log);
-    if (failed(applyPatternsGreedily(getOperation(), std::move(patterns)))) {
-      getOperation()->emitError("xfmr-fuse-linear-argmax did not converge");
+    if (failed(fuseGreedily(getOperation(), std::move(patterns), "xfmr-fuse-linear-argmax")))
       return signalPassFailure();
-    }
     getOperation()->walk([&](ArgmaxOp argmax) {
       if (isLinearArgmaxCandidate(argmax))
         log.missed(argmax, whyNotLinearArgmax(argmax));

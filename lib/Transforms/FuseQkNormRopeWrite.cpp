@@ -4,13 +4,13 @@
 //
 //===----------------------------------------------------------------------===//
 #include "sinter/Transforms/FusionConditions.h"
+#include "sinter/Transforms/FusionDriver.h"
 #include "sinter/Transforms/FusionLog.h"
 #include "sinter/Transforms/OpNames.h"
 #include "sinter/Transforms/Passes.h"
 #include "sinter/Transforms/QkvMatch.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
-#include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 
 namespace sinter::xfmr {
 #define GEN_PASS_DEF_FUSEQKNORMROPEWRITE
@@ -135,10 +135,8 @@ struct FuseQkNormRopeWritePass
     FusionLog log(getOperation(), "fuse-qk-norm-rope-write");
     RewritePatternSet patterns(&getContext());
     patterns.add<FuseQkNormRopeWritePattern>(&getContext(), log);
-    if (failed(applyPatternsGreedily(getOperation(), std::move(patterns)))) {
-      getOperation()->emitError("xfmr-fuse-qk-norm-rope-write did not converge");
+    if (failed(fuseGreedily(getOperation(), std::move(patterns), "xfmr-fuse-qk-norm-rope-write")))
       return signalPassFailure();
-    }
     getOperation()->walk([&](KvWriteOp write) {
       QkvMatch m;
       log.missed(write, whyNot(write, m));

@@ -4,12 +4,12 @@
 //
 //===----------------------------------------------------------------------===//
 #include "sinter/Transforms/FusionConditions.h"
+#include "sinter/Transforms/FusionDriver.h"
 #include "sinter/Transforms/FusionLog.h"
 #include "sinter/Transforms/OpNames.h"
 #include "sinter/Transforms/Passes.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
-#include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 
 namespace sinter::xfmr {
 #define GEN_PASS_DEF_FUSERMSNORMLINEAR
@@ -75,10 +75,8 @@ struct FuseRmsNormLinearPass : sinter::xfmr::impl::FuseRmsNormLinearBase<FuseRms
     RewritePatternSet patterns(&getContext());
     patterns.add<FuseRmsNormLinearPattern>(&getContext(), *cover, log);
     patterns.add<FuseSwigluPattern>(&getContext());
-    if (failed(applyPatternsGreedily(getOperation(), std::move(patterns)))) {
-      getOperation()->emitError("xfmr-fuse-rms-norm-linear did not converge");
+    if (failed(fuseGreedily(getOperation(), std::move(patterns), "xfmr-fuse-rms-norm-linear")))
       return signalPassFailure();
-    }
     getOperation()->walk([&](RowScaleOpInterface op) {
       if (!normBefore(op))
         return;

@@ -75,9 +75,13 @@ static void recordBaseline(FunctionOpInterface func, StringRef which) {
   if (dictionary(func, kBaselineAttr).contains(which))
     return;
   LayerTotals t = countLayers(func, /*splitIsFree=*/true);
+  if (t.layers == 0)
+    return;
   setEntry(func, kBaselineAttr, which,
            DenseI64ArrayAttr::get(func->getContext(), {t.layers, t.kernels, t.bytesPerToken}));
 }
+
+constexpr StringLiteral kNotRun = "the pass did not run";
 
 //===----------------------------------------------------------------------===//
 // FusionLog
@@ -90,36 +94,30 @@ FusionLog::FusionLog(FunctionOpInterface func, StringRef pass) : func(func), pas
     return entry.getName().strref().starts_with("fuse-");
   });
   if (!fixed) {
-    std::map<std::string, int64_t> found = countFusionCandidates(func);
-    if (found.empty())
-      return;
     recordBaseline(func, "unmerged");
     recordBaseline(func, "merged");
-    for (StringRef name : {"fuse-qk-norm-rope-write", "fuse-linear-add", "fuse-rms-norm-linear",
-                           "fuse-add-rms-norm", "fuse-linear-argmax"}) {
-      int64_t n = found[name.str()];
-      std::map<std::string, int64_t> notRun;
-      if (n > 0)
-        notRun["the pass did not run"] = n;
-      setEntry(func, kFusionAttr, name, record(b, n, 0, notRun, ""));
-    }
+    for (const auto &[name, n] : countFusionCandidates(func))
+      setEntry(func, kFusionAttr, name, record(b, n, 0, {{kNotRun.str(), n}}, ""));
   }
-  auto old = dictionary(func, kFusionAttr).getAs<DictionaryAttr>(pass);
-  active = true;
-  candidates = integer(old, "candidates");
-  fusedBefore = integer(old, "fused");
+  readRecord();
 }
 
 FusionLog::FusionLog(FunctionOpInterface func, StringRef pass, int64_t found)
     : func(func), pass(pass), candidates(found) {
   if (found > 0)
     recordBaseline(func, "unmerged");
-  active = found > 0;
-  if (auto old = dictionary(func, kFusionAttr).getAs<DictionaryAttr>(pass)) {
-    active = true;
-    candidates = integer(old, "candidates");
-    fusedBefore = integer(old, "fused");
-  }
+  readRecord();
+}
+
+void FusionLog::readRecord() {
+  auto old = dictionary(func, kFusionAttr).getAs<DictionaryAttr>(pass);
+  if (!old)
+    return;
+  candidates = integer(old, "candidates");
+  fusedBefore = integer(old, "fused");
+  for (NamedAttribute reason : old.getAs<DictionaryAttr>("missed"))
+    if (reason.getName() != kNotRun)
+      reasonsBefore[reason.getName().str()] = cast<IntegerAttr>(reason.getValue()).getInt();
 }
 
 /// The engine keeps one list for all threads and does not guard it.
@@ -149,12 +147,22 @@ void FusionLog::missed(Operation *op, StringRef reason) {
 }
 
 void FusionLog::finish(StringRef taken) {
-  if (!active)
-    return;
   int64_t stayed = 0;
   for (const auto &[reason, n] : reasons)
     stayed += n;
+  if (candidates + fusedNow + stayed == 0)
+    return;
   int64_t vanished = candidates - fusedBefore - fusedNow - stayed;
+  // A second run keeps the reason that was given while the candidate was still there.
+  for (const auto &[reason, n] : reasonsBefore) {
+    int64_t kept = std::min(vanished, n - reasons[reason]);
+    if (kept > 0) {
+      reasons[reason] += kept;
+      vanished -= kept;
+    }
+    if (reasons[reason] == 0)
+      reasons.erase(reason);
+  }
   if (vanished > 0)
     reasons[taken.str()] += vanished;
   // An edit between two runs may add candidates; the sum must still hold.

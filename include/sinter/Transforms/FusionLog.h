@@ -49,13 +49,14 @@ public:
   void finish(llvm::StringRef taken = "another fusion took it");
 
 private:
+  void readRecord();
+
   mlir::FunctionOpInterface func;
   std::string pass;
-  bool active = false; ///< false: no candidate of any kind, nothing to record
   int64_t candidates = 0;
   int64_t fusedBefore = 0;
   int64_t fusedNow = 0;
-  std::map<std::string, int64_t> reasons;
+  std::map<std::string, int64_t> reasons, reasonsBefore;
   std::string noteText;
 };
 
