@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <utility>
 
 namespace sinter {
 namespace {
@@ -77,6 +78,10 @@ Status Generator::prefill(size_t index, const OnToken &onToken, const OnLogits &
   if (chunk == 0)
     return unsupported("the artefact has no entry point for this request");
   while (run.sequence.waiting() > 0) {
+    if (stopped()) {
+      finish(run, FinishReason::Cancelled);
+      break;
+    }
     const uint32_t count = std::min(chunk, run.sequence.waiting());
     const bool last = count == run.sequence.waiting();
     if (Status status = run.sequence.reserve(count); !status) {
@@ -97,6 +102,10 @@ Status Generator::prefill(size_t index, const OnToken &onToken, const OnLogits &
       finish(run, FinishReason::Length);
     if (last || run.result.finish != FinishReason::None)
       break;
+    if (options_.sharePages && run.sequence.cached() % run.sequence.pageSize() == 0) {
+      Sequence fork = run.sequence.fork();
+      originals_.push_back(std::exchange(run.sequence, std::move(fork)));
+    }
   }
   return Status::ok();
 }
@@ -112,6 +121,10 @@ Status Generator::decode(const OnToken &onToken) {
       Run &run = runs_[i];
       if (run.result.finish != FinishReason::None)
         continue;
+      if (stopped()) {
+        finish(run, FinishReason::Cancelled);
+        continue;
+      }
       if (Status status = run.sequence.reserve(1); !status) {
         finish(run, FinishReason::Failed, std::move(status));
         continue;
@@ -152,6 +165,7 @@ Result<std::vector<Generation>> Generator::run(std::span<const GenerationRequest
   for (Run &run : runs_)
     results.push_back(std::move(run.result));
   runs_.clear(); // gives the pages back, whatever happened
+  originals_.clear();
   SINTER_RETURN_IF_ERROR(status);
   return results;
 }

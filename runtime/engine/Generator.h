@@ -4,6 +4,7 @@
 #include "runtime/engine/Executor.h"
 #include "runtime/engine/Sampler.h"
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <span>
@@ -32,7 +33,7 @@ struct Generation {
   Status status;
 };
 
-/// One executed step. `ended` is the time at which its tokens were sampled.
+/// One executed step.
 struct StepRecord {
   double seconds = 0; ///< including sampling and bookkeeping
   uint32_t tokens = 0;
@@ -42,7 +43,11 @@ struct StepRecord {
 };
 
 struct GeneratorOptions {
-  uint32_t prefillChunk = 512; ///< most prompt tokens in a step
+  uint32_t prefillChunk = 512;             ///< most prompt tokens in a step
+  const std::atomic<bool> *stop = nullptr; ///< set from outside: cancel before the next step
+  /// Debugging aid: after each prompt chunk of whole pages go on with a fork, so that the prompt's
+  /// pages are shared ones.
+  bool sharePages = false;
 };
 
 /// Runs a fixed set of requests to their ends: prompts in chunks one after the other, then all
@@ -77,6 +82,7 @@ private:
   void accept(size_t index, size_t row, HeadKind head, const OnToken &onToken);
   Result<int32_t> pick(const Run &run, size_t row, HeadKind head);
   HeadKind headFor(const GenerationRequest &request) const;
+  bool stopped() const { return options_.stop && options_.stop->load(); }
   void finish(Run &run, FinishReason reason, Status status = Status::ok());
 
   Executor &executor_;
@@ -85,6 +91,7 @@ private:
   Sampler sampler_;
   StepOutput output_;
   std::vector<Run> runs_;
+  std::vector<Sequence> originals_; ///< what forks share pages with
   std::vector<StepRecord> steps_;
 };
 

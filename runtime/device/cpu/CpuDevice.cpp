@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <fstream>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -41,6 +42,15 @@ std::string CpuDevice::name() const {
 }
 
 uint64_t CpuDevice::freeMemory() const {
+  // MemAvailable counts what the page cache would give back; the C library has no call for it.
+  std::ifstream info("/proc/meminfo");
+  std::string key;
+  uint64_t kibibytes = 0;
+  while (info >> key >> kibibytes) {
+    if (key == "MemAvailable:")
+      return kibibytes * 1024;
+    info.ignore(64, '\n');
+  }
   return uint64_t(sysconf(_SC_AVPHYS_PAGES)) * uint64_t(sysconf(_SC_PAGESIZE));
 }
 

@@ -1,0 +1,95 @@
+//===- ChildProcess.cpp ---------------------------------------------------===//
+#include "runtime/cli/ChildProcess.h"
+
+#include <array>
+#include <cerrno>
+#include <climits>
+#include <cstring>
+#include <fcntl.h>
+#include <poll.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern char **environ;
+
+namespace sinter {
+namespace {
+
+struct Pipe {
+  int ends[2] = {-1, -1};
+  ~Pipe() {
+    closeEnd(0);
+    closeEnd(1);
+  }
+  void closeEnd(int i) {
+    if (ends[i] >= 0)
+      ::close(ends[i]);
+    ends[i] = -1;
+  }
+};
+
+/// Reads both pipes until both are closed at the other side.
+Status collect(Pipe &out, Pipe &err, ChildResult &result) {
+  std::array<pollfd, 2> polls = {pollfd{out.ends[0], POLLIN, 0}, pollfd{err.ends[0], POLLIN, 0}};
+  std::array<std::string *, 2> texts = {&result.output, &result.message};
+  while (polls[0].fd >= 0 || polls[1].fd >= 0) {
+    if (::poll(polls.data(), polls.size(), -1) < 0 && errno != EINTR)
+      return internalError(std::string("cannot wait for a program: ") + std::strerror(errno));
+    for (size_t i = 0; i < polls.size(); ++i) {
+      if (polls[i].fd < 0 || !(polls[i].revents & (POLLIN | POLLHUP | POLLERR)))
+        continue;
+      char buffer[4096];
+      const ssize_t got = ::read(polls[i].fd, buffer, sizeof buffer);
+      if (got > 0)
+        texts[i]->append(buffer, size_t(got));
+      else if (got == 0 || errno != EINTR)
+        polls[i].fd = -1;
+    }
+  }
+  return Status::ok();
+}
+
+} // namespace
+
+Result<ChildResult> runChild(const std::string &program,
+                             const std::vector<std::string> &arguments) {
+  Pipe out, err;
+  if (::pipe2(out.ends, O_CLOEXEC) != 0 || ::pipe2(err.ends, O_CLOEXEC) != 0)
+    return resourceExhausted(std::string("cannot make a pipe: ") + std::strerror(errno));
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_adddup2(&actions, out.ends[1], STDOUT_FILENO);
+  posix_spawn_file_actions_adddup2(&actions, err.ends[1], STDERR_FILENO);
+  posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+  std::vector<char *> argv = {const_cast<char *>(program.c_str())};
+  for (const std::string &argument : arguments)
+    argv.push_back(const_cast<char *>(argument.c_str()));
+  argv.push_back(nullptr);
+  pid_t pid = 0;
+  const int failed = posix_spawn(&pid, program.c_str(), &actions, nullptr, argv.data(), environ);
+  posix_spawn_file_actions_destroy(&actions);
+  if (failed)
+    return unavailable(program + ": cannot start: " + std::strerror(failed));
+  out.closeEnd(1);
+  err.closeEnd(1);
+  ChildResult result;
+  const Status status = collect(out, err, result);
+  int code = 0;
+  while (waitpid(pid, &code, 0) < 0 && errno == EINTR) {
+  }
+  SINTER_RETURN_IF_ERROR(status);
+  result.exitCode = WIFEXITED(code) ? WEXITSTATUS(code) : 128 + WTERMSIG(code);
+  return result;
+}
+
+std::string siblingProgram(const std::string &name) {
+  char path[PATH_MAX];
+  const ssize_t length = readlink("/proc/self/exe", path, sizeof path);
+  if (length <= 0)
+    return name;
+  const std::string self(path, size_t(length));
+  return self.substr(0, self.rfind('/') + 1) + name;
+}
+
+} // namespace sinter

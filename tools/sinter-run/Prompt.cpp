@@ -1,0 +1,89 @@
+//===- Prompt.cpp ---------------------------------------------------------===//
+#include "Prompt.h"
+
+#include "sinter/Support/Json.h"
+#include "sinter/Support/MappedFile.h"
+
+#include <charconv>
+#include <cstdio>
+#include <unistd.h>
+
+namespace sinter {
+namespace {
+
+constexpr uint64_t kMaxPromptBytes = uint64_t(64) << 20;
+
+Result<std::string> readStandardInput() {
+  if (isatty(STDIN_FILENO))
+    return invalidArgument("no prompt: give -p TEXT, --prompt-file FILE, --token-ids LIST or "
+                           "standard input");
+  std::string text;
+  char buffer[65536];
+  while (const size_t got = std::fread(buffer, 1, sizeof buffer, stdin)) {
+    text.append(buffer, got);
+    if (text.size() > kMaxPromptBytes)
+      return invalidArgument("standard input: a prompt may have 64 MiB");
+  }
+  if (std::ferror(stdin))
+    return unavailable("standard input: cannot read");
+  return text;
+}
+
+Result<std::string> readText(const RunOptions &options) {
+  if (options.prompt)
+    return *options.prompt;
+  if (!options.promptFile.empty())
+    return readTextFile(options.promptFile, kMaxPromptBytes);
+  return readStandardInput();
+}
+
+bool isSeparator(char c) {
+  return c == ',' || c == ' ' || c == '\n' || c == '\t' || c == '\r' || c == '[' || c == ']';
+}
+
+} // namespace
+
+Result<std::vector<int32_t>> parseTokenIds(const std::string &text, const std::string &what) {
+  std::vector<int32_t> ids;
+  const char *at = text.data(), *end = at + text.size();
+  for (;;) {
+    while (at != end && isSeparator(*at))
+      ++at;
+    if (at == end)
+      return ids;
+    int32_t id = 0;
+    const auto parsed = std::from_chars(at, end, id);
+    if (parsed.ec != std::errc() || (parsed.ptr != end && !isSeparator(*parsed.ptr)))
+      return invalidArgument(
+          what + ": expected token ids, got " +
+          quoteForMessage(std::string(at, std::min<size_t>(20, size_t(end - at)))) + " at byte " +
+          std::to_string(at - text.data()));
+    ids.push_back(id);
+    at = parsed.ptr;
+  }
+}
+
+Result<Prompt> readPrompt(const RunOptions &options, const std::optional<Tokenizer> &tokenizer) {
+  Prompt prompt;
+  if (!options.tokenIds.empty()) {
+    std::string list = options.tokenIds, what = "--token-ids";
+    if (list[0] == '@') {
+      what = list.substr(1);
+      SINTER_ASSIGN_OR_RETURN(list, readTextFile(what, kMaxPromptBytes));
+    }
+    SINTER_ASSIGN_OR_RETURN(prompt.ids, parseTokenIds(list, what));
+  } else {
+    SINTER_ASSIGN_OR_RETURN(prompt.text, readText(options));
+    if (!tokenizer)
+      return unsupported("the artefact has no tokenizer: give --token-ids instead of text");
+    auto ids = tokenizer->encode(prompt.text);
+    if (!ids)
+      return ids.status().withContext("prompt");
+    prompt.ids = *std::move(ids);
+  }
+  if (prompt.ids.empty())
+    return invalidArgument("the prompt is empty: at least one token is needed");
+  return prompt;
+}
+
+} // namespace sinter

@@ -1,0 +1,41 @@
+//===- Report.h - what sinter-run says at the end ---------------*- C++ -*-===//
+#pragma once
+
+#include "runtime/cli/Session.h"
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace sinter {
+
+struct Measured {
+  double loadSeconds = 0;       ///< process start to model ready
+  double firstTokenSeconds = 0; ///< process start to first token; 0 when there was none
+  double totalSeconds = 0;
+  double readBandwidth = 0;       ///< bytes per second; 0 when not measured
+  double fmaPeak = 0;             ///< operations per second; 0 when not measured
+  uint64_t peakResidentBytes = 0; ///< of the run, before the machine is measured
+  std::vector<StepRecord> steps;
+};
+
+struct RunResult {
+  std::string artifactPath;
+  uint64_t promptTokens = 0;
+  std::string text;
+  Generation generation;
+  SamplingParams sampling;
+  Measured measured;
+};
+
+/// `-- 128 tokens, 412 tok/s, first token 21 ms, 71 % of read bandwidth (17.1 of 24.1 GB/s)`
+std::string closingLine(const RunResult &result);
+
+/// Everything about a run as one JSON object.
+std::string jsonReport(const RunResult &result, const Session &session);
+
+/// A table per entry point that ran: launches grouped by operation and the end of their names.
+std::string profileTable(const Profile &profile, const Manifest &manifest,
+                         const Measured &measured);
+
+} // namespace sinter

@@ -1,0 +1,338 @@
+//===- Run.cpp ------------------------------------------------------------===//
+#include "Run.h"
+
+#include "Prompt.h"
+#include "Report.h"
+
+#include "runtime/cli/CompileCache.h"
+#include "runtime/cli/Quantity.h"
+#include "runtime/device/cpu/MachineSpeed.h"
+#include "runtime/text/StreamDecoder.h"
+#include "sinter/Support/Npy.h"
+
+#include <algorithm>
+#include <atomic>
+#include <charconv>
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <filesystem>
+#include <random>
+#include <sstream>
+#include <sys/resource.h>
+#include <unistd.h>
+
+namespace sinter {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+const Clock::time_point processStart = Clock::now();
+
+double secondsSinceStart() {
+  return std::chrono::duration<double>(Clock::now() - processStart).count();
+}
+
+uint64_t peakResidentBytes() {
+  rusage usage = {};
+  getrusage(RUSAGE_SELF, &usage);
+  return uint64_t(usage.ru_maxrss) * 1024;
+}
+
+std::atomic<bool> interrupted{false};
+static_assert(std::atomic<bool>::is_always_lock_free, "it is set by a signal handler");
+
+/// The first Ctrl-C ends the generation, a second one the program.
+void installSignalHandlers() {
+  struct sigaction action = {};
+  action.sa_handler = [](int) { interrupted = true; };
+  action.sa_flags = SA_RESETHAND | SA_RESTART;
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
+  std::signal(SIGPIPE, SIG_IGN); // a closed pipe shows as a failed write
+}
+
+void say(const std::string &line) { std::fprintf(stderr, "-- %s\n", line.c_str()); }
+
+/// Standard output, one piece of text at a time.
+class TextOutput {
+public:
+  explicit TextOutput(bool enabled) : enabled_(enabled) {}
+
+  /// False once the reader has gone.
+  bool write(const std::string &text) {
+    if (!enabled_ || text.empty())
+      return open_;
+    open_ = open_ && std::fwrite(text.data(), 1, text.size(), stdout) == text.size() &&
+            std::fflush(stdout) == 0;
+    endsLine_ = text.back() == '\n';
+    return open_;
+  }
+  void endLine() {
+    if (!endsLine_)
+      write("\n");
+  }
+  bool isOpen() const { return open_; }
+
+private:
+  bool enabled_;
+  bool open_ = true;
+  bool endsLine_ = true;
+};
+
+struct DebugOptions {
+  bool poison = false;
+  bool sharePages = false;
+  std::optional<uint64_t> shuffleSeed;
+};
+
+Result<DebugOptions> parseDebug(const std::string &text) {
+  DebugOptions debug;
+  std::stringstream parts(text);
+  for (std::string part; std::getline(parts, part, ',');) {
+    constexpr std::string_view kShuffle = "shuffle-pages=";
+    if (part == "poison") {
+      debug.poison = true;
+    } else if (part == "share-pages") {
+      debug.sharePages = true;
+    } else if (part.compare(0, kShuffle.size(), kShuffle) == 0) {
+      uint64_t seed = 0;
+      const char *end = part.data() + part.size();
+      const auto parsed = std::from_chars(part.data() + kShuffle.size(), end, seed);
+      if (parsed.ec != std::errc() || parsed.ptr != end)
+        return invalidArgument("--debug " + part + ": expected a number");
+      debug.shuffleSeed = seed;
+    } else {
+      return invalidArgument("--debug " + part +
+                             ": expected poison, share-pages or shuffle-pages=SEED");
+    }
+  }
+  return debug;
+}
+
+Result<ArtifactFile> openModel(const RunOptions &options) {
+  std::error_code ignored;
+  if (std::filesystem::is_directory(options.model, ignored)) {
+    CompileOptions compile;
+    compile.dtype = options.dtype;
+    compile.target = options.target;
+    compile.useCache = !options.noCache;
+    compile.say = options.quiet ? [](const std::string &) {} : say;
+    return compileDirectory(options.model, compile);
+  }
+  if (options.noCache)
+    return invalidArgument("--no-cache is for model directories, " + options.model + " is none");
+  SINTER_ASSIGN_OR_RETURN(ArtifactFile file, ArtifactFile::open(options.model));
+  const Manifest &manifest = file.manifest();
+  if (!options.dtype.empty() && options.dtype != dtypeName(manifest.dtype))
+    return invalidArgument("--dtype " + options.dtype + ": " + options.model + " is compiled for " +
+                           std::string(dtypeName(manifest.dtype)));
+  if (!options.target.empty() && options.target != manifest.target)
+    return invalidArgument("--target " + options.target + ": " + options.model +
+                           " is compiled for " + manifest.target);
+  return file;
+}
+
+Result<SamplingParams> chooseSampling(const RunOptions &options,
+                                      const GenerationDefaults &defaults) {
+  const bool asked = options.temperature || options.topK || options.topP || options.minP;
+  SamplingParams params;
+  if (options.greedy || (!defaults.doSample && !asked)) {
+    if (asked)
+      return invalidArgument("--greedy and sampling options exclude each other");
+    if (options.seed)
+      return invalidArgument("--seed: decoding is greedy, which draws nothing; give --temperature");
+    params.temperature = 0;
+    return params;
+  }
+  params.temperature = options.temperature.value_or(defaults.temperature);
+  params.topK = options.topK.value_or(defaults.topK);
+  params.topP = options.topP.value_or(defaults.topP);
+  params.minP = options.minP.value_or(defaults.minP);
+  std::random_device device;
+  params.seed = options.seed ? *options.seed : uint64_t(device()) << 32 | device();
+  if (const Status status = params.check(); !status)
+    return invalidArgument("--" + status.message());
+  return params;
+}
+
+/// How many tokens to generate and how many positions the page pool needs.
+struct Lengths {
+  uint32_t maxTokens = 0;
+  uint64_t positions = 0;
+};
+
+Result<Lengths> chooseLengths(const RunOptions &options, const Manifest &manifest, uint64_t prompt,
+                              uint64_t kvBytes) {
+  constexpr uint64_t kDefaultTokens = 256;
+  uint64_t capacity = manifest.model.maxPosition;
+  std::string limit = "the model's " + std::to_string(capacity) + " positions";
+  if (options.maxContext) {
+    if (*options.maxContext == 0 || *options.maxContext > capacity)
+      return invalidArgument("--max-context " + std::to_string(*options.maxContext) +
+                             ": expected 1 to " + limit);
+    capacity = *options.maxContext;
+    limit = "--max-context " + std::to_string(capacity);
+  }
+  if (kvBytes) {
+    const uint64_t tokens = kvBytes / manifest.kv.pageBytes * manifest.kv.pageSize;
+    if (tokens < capacity) {
+      capacity = tokens;
+      limit = "the " + std::to_string(tokens) + " positions of --kv-memory " + options.kvMemory;
+    }
+  }
+  if (prompt > capacity)
+    return invalidArgument("the prompt has " + std::to_string(prompt) + " tokens, more than " +
+                           limit);
+  const uint64_t room = capacity - prompt + 1; // the last token is not run itself
+  Lengths lengths;
+  const uint64_t wanted = options.maxTokens.value_or(
+      options.logits.empty() ? uint32_t(std::min(kDefaultTokens, room)) : 0);
+  if (wanted > room)
+    return invalidArgument("--max-tokens " + std::to_string(wanted) + " after a prompt of " +
+                           std::to_string(prompt) + " tokens does not fit " + limit);
+  lengths.maxTokens = uint32_t(wanted);
+  lengths.positions = options.maxContext ? capacity : prompt + (wanted ? wanted - 1 : 0);
+  return lengths;
+}
+
+/// Shows how far loading is, when a person watches and it takes a while.
+std::function<void(uint64_t, uint64_t)> makeProgress(bool quiet) {
+  if (quiet || !isatty(STDERR_FILENO))
+    return {};
+  return [last = Clock::now() + std::chrono::milliseconds(300)](uint64_t done,
+                                                                uint64_t total) mutable {
+    if (done == total)
+      std::fprintf(stderr, "\r\033[K");
+    else if (Clock::now() > last) {
+      std::fprintf(stderr, "\rloading weights: %3.0f %%", 100 * double(done) / double(total));
+      last = Clock::now() + std::chrono::milliseconds(100);
+    }
+  };
+}
+
+Result<SessionOptions> makeSessionOptions(const RunOptions &options, const DebugOptions &debug) {
+  SessionOptions session;
+  if (!options.weights.empty()) {
+    SINTER_ASSIGN_OR_RETURN(session.weights, parseWeightOptions(options.weights));
+  } else if (std::error_code ignored; std::filesystem::is_directory(options.model, ignored)) {
+    session.weights.directory = options.model;
+  }
+  session.weights.progress = makeProgress(options.quiet);
+  session.cpu.threads = options.threads;
+  if (!options.isa.empty())
+    session.cpu.isa = options.isa == "v3" ? 3 : 4;
+  session.poison = debug.poison;
+  if (!options.kvMemory.empty()) {
+    SINTER_ASSIGN_OR_RETURN(session.kvBytes, parseBytes(options.kvMemory, "--kv-memory"));
+    if (session.kvBytes == 0)
+      return invalidArgument("--kv-memory 0: expected a size above zero");
+  }
+  return session;
+}
+
+Result<std::optional<Tokenizer>> openTokenizer(const ArtifactFile &file) {
+  if (file.sections().tokenizer.empty())
+    return std::optional<Tokenizer>();
+  auto tokenizer = Tokenizer::fromJson(file.sections().tokenizer);
+  if (!tokenizer)
+    return tokenizer.status().withContext("tokenizer.json");
+  return std::optional<Tokenizer>(*std::move(tokenizer));
+}
+
+/// The generation itself: streams text, writes logits, fills the result.
+Status generate(const RunOptions &options, const DebugOptions &debug, Session &session,
+                const GenerationRequest &request, std::optional<StreamDecoder> decoder,
+                TextOutput &output, RunResult &result) {
+  Executor &executor = *session.executor;
+  PageAllocator allocator = debug.shuffleSeed
+                                ? PageAllocator(executor.numPages(), *debug.shuffleSeed)
+                                : PageAllocator(executor.numPages());
+  Generator generator(executor, allocator, {options.prefillChunk, &interrupted, debug.sharePages});
+  std::optional<NpyWriter> npy;
+  Generator::OnLogits onLogits;
+  if (!options.logits.empty()) {
+    SINTER_ASSIGN_OR_RETURN(npy, NpyWriter::create(options.logits, session.manifest().model.vocab));
+    onLogits = [&](const float *rows, size_t count) { return npy->append(rows, count); };
+  }
+  auto emit = [&](const std::string &piece) {
+    result.text += piece;
+    return output.write(piece);
+  };
+  auto onToken = [&](size_t, int32_t token) {
+    if (result.measured.firstTokenSeconds == 0)
+      result.measured.firstTokenSeconds = secondsSinceStart();
+    return emit(decoder ? decoder->push(token) : std::to_string(token) + " ");
+  };
+  SINTER_ASSIGN_OR_RETURN(const std::vector<Generation> generations,
+                          generator.run({&request, 1}, onToken, onLogits));
+  if (decoder)
+    emit(decoder->flush());
+  result.generation = generations[0];
+  result.measured.steps = generator.steps();
+  if (npy && result.generation.finish != FinishReason::Cancelled)
+    SINTER_RETURN_IF_ERROR(npy->close());
+  SINTER_RETURN_IF_ERROR(allocator.checkIntegrity());
+  return result.generation.status;
+}
+
+/// The machine's ceilings, as far as the output will mention them.
+Status measureMachine(const RunOptions &options, Session &session, Measured &measured) {
+  if (options.quiet && !options.profile)
+    return Status::ok();
+  SINTER_ASSIGN_OR_RETURN(measured.readBandwidth, measureReadBandwidth(session.device->pool()));
+  if (options.profile)
+    measured.fmaPeak = measureFmaPeak(session.device->pool(), session.device->isa());
+  return Status::ok();
+}
+
+} // namespace
+
+Result<int> runModel(const RunOptions &options) {
+  installSignalHandlers();
+  SINTER_ASSIGN_OR_RETURN(const DebugOptions debug, parseDebug(options.debug));
+  SINTER_ASSIGN_OR_RETURN(SessionOptions sessionOptions, makeSessionOptions(options, debug));
+  SINTER_ASSIGN_OR_RETURN(ArtifactFile file, openModel(options));
+  SINTER_ASSIGN_OR_RETURN(const std::optional<Tokenizer> tokenizer, openTokenizer(file));
+  SINTER_ASSIGN_OR_RETURN(const Prompt prompt, readPrompt(options, tokenizer));
+  RunResult result;
+  result.artifactPath = file.path();
+  result.promptTokens = prompt.ids.size();
+  SINTER_ASSIGN_OR_RETURN(result.sampling,
+                          chooseSampling(options, file.manifest().model.generation));
+  SINTER_ASSIGN_OR_RETURN(
+      const Lengths lengths,
+      chooseLengths(options, file.manifest(), prompt.ids.size(), sessionOptions.kvBytes));
+  sessionOptions.positions = lengths.positions;
+  SINTER_ASSIGN_OR_RETURN(Session session, openSession(std::move(file), sessionOptions));
+  result.measured.loadSeconds = secondsSinceStart();
+
+  Profile profile;
+  if (options.profile)
+    session.executor->setProfile(&profile);
+  TextOutput output(!options.json);
+  if (options.echo)
+    output.write(prompt.text);
+  std::optional<StreamDecoder> decoder;
+  if (tokenizer)
+    decoder.emplace(*tokenizer, /*skipSpecial=*/true);
+  const GenerationRequest request = {prompt.ids, lengths.maxTokens, result.sampling,
+                                     options.ignoreEos};
+  const Status status = generate(options, debug, session, request, decoder, output, result);
+  result.measured.totalSeconds = secondsSinceStart();
+  result.measured.peakResidentBytes = peakResidentBytes();
+  output.endLine();
+  SINTER_RETURN_IF_ERROR(status);
+  if (!output.isOpen())
+    return 0; // whoever read the text has what they wanted
+  SINTER_RETURN_IF_ERROR(measureMachine(options, session, result.measured));
+  if (options.json)
+    TextOutput(true).write(jsonReport(result, session));
+  if (options.profile)
+    std::fputs(profileTable(profile, session.manifest(), result.measured).c_str(), stderr);
+  if (!options.quiet)
+    std::fprintf(stderr, "%s\n", closingLine(result).c_str());
+  return interrupted ? 130 : 0;
+}
+
+} // namespace sinter
