@@ -60,13 +60,12 @@ __attribute__((target("avx512f"))) float fmaChainV4(uint64_t rounds) {
   return _mm512_cvtss_f32(sum[0]);
 }
 
-/// The last cache as the kernel sees it; the C library's idea of it can be ten times too large on
-/// virtual machines.
+/// The largest idea of the last cache that the system has: on virtual machines the kernel may name
+/// one guest's share while the guest reads from all of it.
 uint64_t lastCacheBytes() {
   uint64_t kibibytes = 0;
-  if (std::ifstream("/sys/devices/system/cpu/cpu0/cache/index3/size") >> kibibytes)
-    return kibibytes * 1024;
-  return uint64_t(std::max(sysconf(_SC_LEVEL3_CACHE_SIZE), 0L));
+  std::ifstream("/sys/devices/system/cpu/cpu0/cache/index3/size") >> kibibytes;
+  return std::max(kibibytes * 1024, uint64_t(std::max(sysconf(_SC_LEVEL3_CACHE_SIZE), 0L)));
 }
 
 uint64_t bufferBytes() {

@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <immintrin.h>
 #include <linux/futex.h>
+#include <sched.h>
 #include <sys/syscall.h>
 #include <system_error>
 #include <unistd.h>
@@ -36,6 +37,7 @@ template <typename Predicate> bool spinUntil(Predicate done) {
         return true;
       _mm_pause();
     }
+    sched_yield(); // whoever waits for this processor may be who this thread waits for
   } while (Clock::now() < deadline);
   return false;
 }
