@@ -43,7 +43,7 @@ Operation *LinearArgmaxOp::buildWithNorm(OpBuilder &b, Value x, Value gamma, Flo
 //===----------------------------------------------------------------------===//
 
 int64_t RmsNormOp::getAliasableOperand(unsigned) {
-  return getX().getType() == getType() ? getXMutable().getOperandNumber() : -1;
+  return getX().getType() == getType() ? int64_t(getXMutable().getOperandNumber()) : -1;
 }
 int64_t AddOp::getAliasableOperand(unsigned) { return getAMutable().getOperandNumber(); }
 int64_t RopeOp::getAliasableOperand(unsigned) { return getXMutable().getOperandNumber(); }
@@ -51,7 +51,7 @@ int64_t LinearAddOp::getAliasableOperand(unsigned) {
   return getResidualMutable().getOperandNumber();
 }
 int64_t AddRmsNormOp::getAliasableOperand(unsigned result) {
-  return result == 0 ? getAMutable().getOperandNumber() : -1;
+  return result == 0 ? int64_t(getAMutable().getOperandNumber()) : -1;
 }
 
 //===----------------------------------------------------------------------===//
