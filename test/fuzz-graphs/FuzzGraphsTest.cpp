@@ -121,6 +121,7 @@ struct PipelineCase {
   bool mayRefuse = false;
   std::vector<bool> argmaxHeads;  ///< heads to compare
   std::vector<std::string> again; ///< passes that must be idempotent afterwards
+  bool arena = false;             ///< play the buffer plan
 };
 
 /// Fewer ranges than the default keep the test short.
@@ -157,6 +158,8 @@ std::vector<PipelineCase> casesFor(uint64_t seed, bool argmax) {
     return cases; // xfmr-specialise makes that head itself
   const std::vector<bool> both = {false, true};
   cases.push_back({"pipeline", "", fusionPipeline(seed, 1), false, both, passes});
+  const std::string plan = "xfmr-assign-weight-layout,xfmr-plan";
+  cases.push_back({"planned", "", fusionPipeline(seed, 1) + "," + plan, false, both, {plan}, true});
   cases.push_back({"2 ranks", "", fusionPipeline(seed, 2), true, both, passes});
   return cases;
 }
@@ -184,7 +187,7 @@ protected:
     }
     ++(countBuilt(*copy) > builtBefore ? tally[test.label].fired : tally[test.label].idle);
     for (bool argmax : test.argmaxHeads)
-      if (const std::string difference = compare(*copy, graph, seed, want, argmax);
+      if (const std::string difference = compare(*copy, graph, seed, want, argmax, test.arena);
           !difference.empty())
         report(seed, test.pipeline, difference, before, print(*copy));
     for (const std::string &pass : test.again)
@@ -207,9 +210,10 @@ protected:
   }
 
   std::string compare(ModuleOp module, const GeneratedGraph &graph, uint64_t seed,
-                      const RunRecord &want, bool argmax) {
+                      const RunRecord &want, bool argmax, bool arena = false) {
     RunOptions options;
     options.argmax = argmax;
+    options.arena = arena;
     const auto got = runSteps(module, graph, seed, options);
     return got ? compareRuns(*got, want, kBound) : got.status().message();
   }
@@ -296,6 +300,27 @@ TEST_P(WrongRewrites, AreFoundWithinAHundredGraphs) {
   // A few graphs throw the rewritten part away, or compute values beside which an epsilon is
   // nothing.
   EXPECT_GE(found * 4, applied * 3) << found << " of " << applied;
+}
+
+/// All buffers at one place: every graph with two live tensors must notice.
+TEST_F(FuzzGraphs, AWrongPlanIsFound) {
+  unsigned found = 0;
+  for (uint64_t seed = 0; seed < 20; ++seed) {
+    const GeneratedGraph graph = generateGraph(fuzzer.context, seed);
+    const auto want = reference(graph, seed);
+    ASSERT_TRUE(want && fuzzer.apply("xfmr-plan", *graph.module)) << fuzzer.errors;
+    EXPECT_EQ(compare(*graph.module, graph, seed, *want, graph.argmax, true), "");
+    ModuleOp(*graph.module).walk([](Operation *op) {
+      if (auto offsets = op->getAttrOfType<DenseI64ArrayAttr>("xfmr.buffers")) {
+        SmallVector<int64_t> moved;
+        for (int64_t offset : offsets.asArrayRef())
+          moved.push_back(std::min<int64_t>(offset, 0));
+        op->setAttr("xfmr.buffers", DenseI64ArrayAttr::get(op->getContext(), moved));
+      }
+    });
+    found += !compare(*graph.module, graph, seed, *want, graph.argmax, true).empty();
+  }
+  EXPECT_EQ(found, 20u);
 }
 
 INSTANTIATE_TEST_SUITE_P(All, WrongRewrites, testing::ValuesIn(wrongRewrites()),

@@ -1,6 +1,8 @@
 //===- GraphRuns.cpp - what a generated graph computes --------------------===//
 #include "GraphRuns.h"
 
+#include "ArenaSimulation.h"
+
 #include "sinter/Dialect/Xfmr.h"
 
 #include "mlir/Interfaces/FunctionInterfaces.h"
@@ -90,6 +92,10 @@ Result<RunRecord> sinter::runSteps(ModuleOp module, const GeneratedGraph &graph,
   SINTER_ASSIGN_OR_RETURN(const std::vector<Batch> batches, makeBatches(graph, seed));
   SINTER_ASSIGN_OR_RETURN(Interpreter interpreter,
                           Interpreter::create(module, randomWeights(seed), options.mode));
+  ArenaSimulation arena;
+  if (options.arena)
+    interpreter.setObserver(
+        [&](Operation *op, unsigned, ArrayRef<Tensor *> results) { arena.observe(op, results); });
   RunRecord record;
   Caches caches;
   for (const Batch &batch : batches) {
@@ -99,6 +105,9 @@ Result<RunRecord> sinter::runSteps(ModuleOp module, const GeneratedGraph &graph,
       SINTER_ASSIGN_OR_RETURN(caches, interpreter.makeCaches(entry, kPages));
     }
     SINTER_ASSIGN_OR_RETURN(std::vector<Tensor> results, interpreter.run(entry, batch, caches));
+    arena.reset();
+    if (!arena.error().empty())
+      return internalError(arena.error());
     record.logits.push_back(std::move(results[0]));
     if (options.argmax)
       record.index.push_back(std::move(results[1]));

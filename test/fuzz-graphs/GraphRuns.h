@@ -17,6 +17,7 @@ struct RunRecord {
 struct RunOptions {
   interp::Mode mode = interp::Mode::Exact;
   bool argmax = false; ///< which head to ask for where there are two
+  bool arena = false;  ///< play the buffer plan; an error when it overwrites what is read
 };
 
 /// Prefill of two sequences on shuffled pages, then decode and a further chunk, on random weights;
