@@ -1,0 +1,305 @@
+//===- Attention.cpp - paged attention ------------------------------------===//
+//
+// One task: one sequence, one kv head, a block of query tokens; the query heads that share the kv
+// head are rows beside each other, so K and V are read once for all of them. K pages store 16
+// tokens of a dimension pair side by side: 16 scores at once, like 16 outputs of a linear.
+//
+// Per chunk of 512 positions: all scores, their maximum, exp, sum, then P V; then the chunk's
+// (maximum, sum, output) is merged into the row's state. A row's bits depend on its own position
+// only, not on the other rows of the block, the step's size or who runs it.
+//
+//===----------------------------------------------------------------------===//
+#include "AttentionEmitter.h"
+
+#include <limits>
+
+using namespace mlir;
+using namespace sinter;
+using namespace sinter::cpu;
+
+static constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
+
+int64_t AttentionSpec::blockTokens() const {
+  // Decode steps have one token per sequence: larger blocks would compute rows that do not exist.
+  return maxTokens <= 16 ? 1 : std::max<int64_t>(1, 8 / group());
+}
+
+llvm::SmallVector<RowRun> AttentionEmitter::runs(int64_t most) const {
+  llvm::SmallVector<RowRun> result;
+  for (int64_t first = 0; first < rows; first += most)
+    result.push_back({first, std::min(most, rows - first)});
+  return result;
+}
+
+//===----------------------------------------------------------------------===//
+// Scratch: queries, outputs, scores, then six numbers per row
+//===----------------------------------------------------------------------===//
+
+int64_t AttentionEmitter::scratchBytes() const {
+  return 2 * rows * padded * 4 + rows * scoreRowBytes + 5 * roundUp(rows * 4, 64);
+}
+
+void AttentionEmitter::layoutScratch() {
+  const int64_t headRows = rows * padded * 4, perRow = roundUp(rows * 4, 64);
+  queryRows = b.scratch;
+  outputRows = b.at(queryRows, headRows);
+  scores = b.at(outputRows, headRows);
+  limits = b.at(scores, rows * scoreRowBytes);
+  maxima = b.at(limits, perRow);
+  sums = b.at(maxima, perRow);
+  keepFactors = b.at(sums, perRow);
+  addFactors = b.at(keepFactors, perRow);
+}
+
+//===----------------------------------------------------------------------===//
+// Queries
+//===----------------------------------------------------------------------===//
+
+/// Fills queryRows (times scale) and limits (positions a row sees, 0 for rows that do not exist);
+/// returns the largest limit.
+Value AttentionEmitter::loadQueries(Value sequence, Value firstToken, Value tokens,
+                                    Value lastToken) {
+  const int64_t dim = spec.cache.headDim, bytes = bytesOf(spec.type), group = spec.group();
+  Value context = b.loadI32(b.at(contexts, b.mul(sequence, 4)));
+  Value factor = b.splat(scale);
+  Values most =
+      b.loop(b.i64(0), b.i64(spec.blockTokens()), 1, ValueRange(b.i64(0)),
+             [&](Value i, ValueRange carried) {
+               Value token = b.min(b.add(firstToken, i), lastToken);
+               Value position = b.loadI32(b.at(positions, b.mul(token, 4)));
+               Value limit = b.min(b.add(position, 1), context);
+               limit = b.select(b.less(i, tokens), b.max(limit, b.i64(0)), b.i64(0));
+               b.loop(b.i64(0), b.i64(group), 1, [&](Value g) {
+                 Value row = b.add(b.mul(i, group), g);
+                 b.storeI32(b.at(limits, b.mul(row, 4)), limit);
+                 Value queryHead = b.add(b.mul(head, group), g);
+                 Value source = b.add(b.mul(token, spec.queryHeads), queryHead);
+                 Value from = b.at(q, b.mul(source, dim * bytes));
+                 Value to = b.at(queryRows, b.mul(row, padded * 4));
+                 b.chunks(dim, 2, {}, [&](Value d, int64_t lanes, int64_t, Values &) {
+                   Value v = b.mulf(b.load(b.at(from, b.mul(d, bytes)), spec.type, lanes), factor);
+                   b.store(b.at(to, b.mul(d, 4)), DType::F32, v, lanes);
+                 });
+               });
+               return Values{b.max(carried[0], limit)};
+             });
+  return most[0];
+}
+
+void AttentionEmitter::resetState() {
+  b.loop(b.i64(0), b.i64(rows), 1, [&](Value row) {
+    Value offset = b.mul(row, 4);
+    b.storeF32(b.at(maxima, offset), b.f32(kMinusInfinity));
+    b.storeF32(b.at(sums, offset), b.f32(0.0f));
+  });
+  b.loop(b.i64(0), b.i64(rows * padded * 4), kLanes * 4,
+         [&](Value byte) { b.store(b.at(outputRows, byte), DType::F32, b.splat(0.0f)); });
+}
+
+//===----------------------------------------------------------------------===//
+// Scores
+//===----------------------------------------------------------------------===//
+
+/// Byte offset of the head's part of the page that holds 16 positions from `position`, plus the
+/// number of them that may be read: at most `count`, none where the table has no page.
+Value AttentionEmitter::pageOf(Value position, Value count, Value &valid) {
+  Value entry = b.div(position, spec.cache.page);
+  Value page = b.loadI32(b.at(table, b.mul(entry, 4)));
+  Value absent = b.less(page, 0);
+  valid = b.select(absent, b.i64(0), b.max(b.min(count, kLanes), b.i64(0)));
+  page = b.select(absent, b.i64(0), page);
+  return b.add(b.mul(page, pageBytes), b.mul(head, spec.cache.headBytes()));
+}
+
+/// scores[row][column ..] = q K^T for 16 positions, -inf where a row must not look.
+void AttentionEmitter::scoreGroup(Value keyPointer, Value position, Value valid, Value column,
+                                  RowRun run) {
+  const CacheShape &cache = spec.cache;
+  const int64_t columnBytes = cache.page * bytesOf(cache.type); // one dimension of a whole page
+  Values zero(run.count * 2, b.splat(0.0f));
+  Value first = b.at(queryRows, run.first * padded * 4);
+  Values dots =
+      b.loop(b.i64(0), b.i64(cache.headDim / 2), 1, zero, [&](Value pair, ValueRange carried) {
+        Values next(carried);
+        Value p = b.at(keyPointer, b.mul(pair, 2 * columnBytes));
+        auto [even, odd] = b.loadColumnPair(p, cache.type, columnBytes);
+        Value factors = b.at(first, b.mul(pair, 8));
+        for (int64_t row = 0; row < run.count; ++row) {
+          Value atRow = b.at(factors, row * padded * 4);
+          next[2 * row] = b.fma(b.splat(b.loadF32(atRow)), even, next[2 * row]);
+          next[2 * row + 1] = b.fma(b.splat(b.loadF32(b.at(atRow, 4))), odd, next[2 * row + 1]);
+        }
+        return next;
+      });
+  Value lanes = b.laneIndices(b.i64(0));
+  for (int64_t row = 0; row < run.count; ++row) {
+    Value limit = b.loadI32(b.at(limits, (run.first + row) * 4));
+    Value visible = b.min(b.sub(limit, position), valid);
+    Value score = b.addf(dots[2 * row], dots[2 * row + 1]);
+    score = b.select(b.lessI(lanes, b.splatI32(visible)), score, b.splat(kMinusInfinity));
+    b.store(b.at(b.at(scores, (run.first + row) * scoreRowBytes), b.mul(column, 4)), DType::F32,
+            score);
+  }
+}
+
+void AttentionEmitter::scoreChunk(Value start, Value count) {
+  const int64_t most = isa4() ? 8 : 3;
+  b.loop(b.i64(0), count, kLanes, [&](Value column) {
+    Value position = b.add(start, column), valid;
+    Value offset = pageOf(position, b.sub(count, column), valid);
+    Value inPage = b.rem(position, spec.cache.page);
+    Value pointer = b.at(keys, offset);
+    pointer = b.at(pointer, b.mul(inPage, spec.cache.packing() * bytesOf(spec.cache.type)));
+    for (RowRun run : runs(most))
+      scoreGroup(pointer, position, valid, column, run);
+  });
+}
+
+/// Turns a row's scores into exp(score - maximum) and merges the chunk's maximum and sum into the
+/// row's. keepFactors and addFactors say how the outputs are to be merged.
+void AttentionEmitter::softmaxRow(Value row, Value count) {
+  Value line = b.at(scores, b.mul(row, scoreRowBytes));
+  Values top = b.loop(b.i64(0), count, kLanes, ValueRange(b.splat(kMinusInfinity)),
+                      [&](Value column, ValueRange carried) {
+                        Value s = b.load(b.at(line, b.mul(column, 4)), DType::F32);
+                        return Values{b.maxKeep(carried[0], s)};
+                      });
+  Value zero = b.f32(0.0f), lowest = b.f32(kMinusInfinity);
+  // Where nothing is visible the maximum is -inf, and -inf - -inf is NaN: subtract 0 instead.
+  auto finite = [&](Value m) { return b.select(b.equalF(m, lowest), zero, m); };
+  Value maximum = b.maxLanes(top[0]);
+  Value base = b.splat(finite(maximum));
+  Values total = b.loop(b.i64(0), count, kLanes, ValueRange(b.splat(0.0f)),
+                        [&](Value column, ValueRange carried) {
+                          Value p = b.at(line, b.mul(column, 4));
+                          Value e = b.exp(b.subf(b.load(p, DType::F32), base));
+                          b.store(p, DType::F32, e);
+                          return Values{b.addf(carried[0], e)};
+                        });
+  Value offset = b.mul(row, 4);
+  Value before = b.loadF32(b.at(maxima, offset));
+  Value after = b.maxKeep(before, maximum);
+  Value reference = b.splat(finite(after));
+  Value keep = b.lane(b.exp(b.subf(b.splat(before), reference)), 0);
+  Value take = b.lane(b.exp(b.subf(b.splat(maximum), reference)), 0);
+  Value sum = b.loadF32(b.at(sums, offset));
+  b.storeF32(b.at(maxima, offset), after);
+  b.storeF32(b.at(sums, offset), b.fma(sum, keep, b.mulf(b.sumLanes(total[0]), take)));
+  b.storeF32(b.at(keepFactors, offset), keep);
+  b.storeF32(b.at(addFactors, offset), take);
+}
+
+//===----------------------------------------------------------------------===//
+// Outputs
+//===----------------------------------------------------------------------===//
+
+/// output = output * keep + (P V) * add, for `vectors` vectors of the head size.
+void AttentionEmitter::accumulateChunk(Value start, Value count, RowRun run, int64_t firstVector,
+                                       int64_t vectors) {
+  const CacheShape &cache = spec.cache;
+  const int64_t tokenBytes = cache.headDim * bytesOf(cache.type);
+  auto lanesOf = [&](int64_t v) { return std::min(kLanes, cache.headDim - v * kLanes); };
+  Values zero(run.count * vectors, b.splat(0.0f));
+  Values sumsOut = b.loop(b.i64(0), count, kLanes, zero, [&](Value column, ValueRange carried) {
+    Value position = b.add(start, column), valid;
+    Value offset = pageOf(position, b.sub(count, column), valid);
+    Value inPage = b.rem(position, cache.page);
+    Value tokens = b.at(b.at(values, offset), b.mul(inPage, tokenBytes));
+    Value weights = b.at(b.at(scores, run.first * scoreRowBytes), b.mul(column, 4));
+    return b.loop(b.i64(0), valid, 1, carried, [&](Value token, ValueRange inner) {
+      Values next(inner);
+      Value v = b.at(tokens, b.mul(token, tokenBytes));
+      Values vs;
+      for (int64_t i = firstVector; i < firstVector + vectors; ++i)
+        vs.push_back(b.load(b.at(v, i * kLanes * bytesOf(cache.type)), cache.type, lanesOf(i)));
+      Value weight = b.at(weights, b.mul(token, 4));
+      for (int64_t row = 0; row < run.count; ++row) {
+        Value p = b.splat(b.loadF32(b.at(weight, row * scoreRowBytes)));
+        for (int64_t i = 0; i < vectors; ++i)
+          next[row * vectors + i] = b.fma(p, vs[i], next[row * vectors + i]);
+      }
+      return next;
+    });
+  });
+  for (int64_t row = 0; row < run.count; ++row) {
+    Value keep = b.splat(b.loadF32(b.at(keepFactors, (run.first + row) * 4)));
+    Value take = b.splat(b.loadF32(b.at(addFactors, (run.first + row) * 4)));
+    for (int64_t i = 0; i < vectors; ++i) {
+      Value p = b.at(outputRows, ((run.first + row) * padded + (firstVector + i) * kLanes) * 4);
+      Value old = b.load(p, DType::F32);
+      b.store(p, DType::F32, b.fma(old, keep, b.mulf(sumsOut[row * vectors + i], take)));
+    }
+  }
+}
+
+/// y = output / sum; zeros where a row saw nothing.
+void AttentionEmitter::storeOutputs(Value firstToken, Value tokens) {
+  const int64_t dim = spec.cache.headDim, bytes = bytesOf(spec.type), group = spec.group();
+  b.loop(b.i64(0), b.mul(tokens, group), 1, [&](Value row) {
+    Value token = b.add(firstToken, b.div(row, group));
+    Value queryHead = b.add(b.mul(head, group), b.rem(row, group));
+    Value target = b.add(b.mul(token, spec.queryHeads), queryHead);
+    Value to = b.at(y, b.mul(target, dim * bytes));
+    Value from = b.at(outputRows, b.mul(row, padded * 4));
+    Value sum = b.splat(b.loadF32(b.at(sums, b.mul(row, 4))));
+    Value nothing = b.equalF(sum, b.splat(0.0f));
+    b.chunks(dim, 2, {}, [&](Value d, int64_t lanes, int64_t, Values &) {
+      Value v = b.divf(b.load(b.at(from, b.mul(d, 4)), DType::F32, lanes), sum);
+      v = b.select(nothing, b.splat(0.0f), v);
+      b.store(b.at(to, b.mul(d, bytes)), spec.type, v, lanes);
+    });
+  });
+}
+
+void AttentionEmitter::block(Value sequence, Value firstToken, Value tokens, Value lastToken) {
+  table = b.at(blockTable, b.mul(b.mul(sequence, tableStride), 4));
+  Value limit = loadQueries(sequence, firstToken, tokens, lastToken);
+  resetState();
+  const int64_t vectors = padded / kLanes;
+  b.loop(b.i64(0), limit, kChunk, [&](Value start) {
+    Value count = b.min(b.sub(limit, start), kChunk);
+    scoreChunk(start, count);
+    b.loop(b.i64(0), b.i64(rows), 1, [&](Value row) { softmaxRow(row, count); });
+    for (RowRun run : runs(isa4() ? 8 : 4)) {
+      const int64_t together = std::max<int64_t>(1, (isa4() ? 16 : 4) / run.count);
+      for (int64_t v = 0; v < vectors; v += together)
+        accumulateChunk(start, count, run, v, std::min(together, vectors - v));
+    }
+  });
+  storeOutputs(firstToken, tokens);
+}
+
+void AttentionEmitter::emit() {
+  q = b.arg(0), y = b.arg(1), keys = b.arg(2), values = b.arg(3);
+  cuQ = b.batchPointer(offsetof(SinterBatch, cu_q));
+  contexts = b.batchPointer(offsetof(SinterBatch, ctx));
+  positions = b.batchPointer(offsetof(SinterBatch, positions));
+  blockTable = b.batchPointer(offsetof(SinterBatch, block_table));
+  tableStride = b.batchU32(offsetof(SinterBatch, block_table_stride));
+  pageBytes = b.pageBytes();
+  scale = b.f32(spec.scale);
+  if (spec.kScale)
+    scale = b.mulf(scale, b.loadF32(b.arg(4)));
+  layoutScratch();
+  Value blocks = b.ceilDivide(b.batchU32(offsetof(SinterBatch, max_q)), spec.blockTokens());
+  b.loop(b.begin, b.end, 1, [&](Value task) {
+    Value place = b.div(task, blocks);
+    head = b.rem(place, spec.cache.heads);
+    Value sequence = b.div(place, spec.cache.heads);
+    Value first = b.loadI32(b.at(cuQ, b.mul(sequence, 4)));
+    Value end = b.loadI32(b.at(cuQ, b.mul(b.add(sequence, 1), 4)));
+    first = b.add(first, b.mul(b.rem(task, blocks), spec.blockTokens()));
+    Value tokens = b.min(b.sub(end, first), spec.blockTokens());
+    b.when(b.less(b.i64(0), tokens), [&] { block(sequence, first, tokens, b.add(end, -1)); });
+  });
+}
+
+int64_t sinter::cpu::emitAttention(ModuleOp module, StringRef symbol, CpuIsa isa,
+                                   const AttentionSpec &spec) {
+  KernelBuilder b(module, symbol, isa);
+  AttentionEmitter emitter{b, spec, spec.blockTokens() * spec.group(),
+                           roundUp(spec.cache.headDim, kLanes)};
+  emitter.emit();
+  b.finish();
+  return emitter.scratchBytes();
+}

@@ -1,0 +1,147 @@
+//===- CpuOpsCache.cpp - ops on the cache to their templates --------------===//
+#include "CpuLowering.h"
+
+using namespace mlir;
+using namespace sinter;
+using namespace sinter::cpu;
+
+FailureOr<CacheShape> CpuLowering::cacheShape(Operation *op, Value kv) const {
+  auto type = cast<xfmr::KvType>(kv.getType());
+  if (!layers.contains(kv))
+    return op->emitOpError("reads a cache handle that does not come from the entry's arguments");
+  if (type.getLayout() != xfmr::KvLayout::KPacked)
+    return op->emitOpError() << "on " << type << ": the cpu target has kernels for k_packed only";
+  if (type.getPage() % kLanes)
+    return op->emitOpError() << "on " << type << ": the cpu target needs pages of a multiple of "
+                             << kLanes << " tokens";
+  if (type.getHeadDim() % 2)
+    return op->emitOpError() << "on " << type << ": the cpu target needs an even head size";
+  CacheShape shape{type.getHeads(), type.getPage(), type.getHeadDim(), DType::F32};
+  Type element = type.getElementType();
+  if (element.isBF16() || element.isF16())
+    shape.type = element.isBF16() ? DType::BF16 : DType::F16;
+  else if (!element.isF32())
+    return op->emitOpError() << "on " << type << ": caches of " << element << " have no CPU kernel";
+  return shape;
+}
+
+SinterArg CpuLowering::cacheStream(Value kv, bool values) const {
+  auto type = cast<xfmr::KvType>(kv.getType());
+  const unsigned layer = layers.lookup(kv);
+  const int64_t stream = type.getHeads() * type.getPage() * type.getHeadDim() *
+                         type.getElementType().getIntOrFloatBitWidth() / 8;
+  return {SINTER_ARG_KV, layer, static_cast<uint64_t>(layerOffsets[layer] + (values ? stream : 0))};
+}
+
+static std::string cacheName(const CacheShape &c) {
+  return std::to_string(c.heads) + "x" + std::to_string(c.headDim) + "_page" +
+         std::to_string(c.page) + "_" + std::string(dtypeName(c.type));
+}
+
+static std::string bits(float v) {
+  return std::to_string(llvm::APFloat(v).bitcastToAPInt().getZExtValue());
+}
+
+/// K and V of one token, all heads.
+static int64_t tokenBytes(const CacheShape &c) { return 2 * c.heads * c.headDim * bytesOf(c.type); }
+
+LogicalResult CpuLowering::rope(xfmr::RopeOp op) {
+  auto type = elementType(op, op.getX());
+  if (failed(type))
+    return failure();
+  auto shape = op.getType().getShape();
+  if (shape[2] % 2)
+    return op.emitOpError() << "head size " << shape[2] << " is odd";
+  RopeSpec spec{shape[1], shape[2], *type};
+  std::string name = "rope_" + std::string(dtypeName(*type)) + "_" + std::to_string(spec.heads) +
+                     "x" + std::to_string(spec.headDim);
+  unsigned k = kernel("rope", name, name, [&](ModuleOp m, StringRef s, CpuIsa isa) {
+    return emitRope(m, s, isa, spec);
+  });
+  launch(op, "", k, perToken(op.getX(), spec.heads),
+         {place(op.getX()), place(op.getTable()), place(op.getResult())},
+         {op.getX(), op.getResult()}, {}, 3 * spec.heads * spec.headDim);
+  return success();
+}
+
+LogicalResult CpuLowering::kvWrite(xfmr::KvWriteOp op) {
+  auto cache = cacheShape(op, op.getKv());
+  auto type = elementType(op, op.getK());
+  if (failed(cache) || failed(type))
+    return failure();
+  KvWriteSpec spec{*cache, *type, static_cast<bool>(op.getKScale())};
+  std::string name = "kv_write_" + std::string(dtypeName(*type)) + "_" + cacheName(*cache) +
+                     (spec.kScale ? "_scaled" : "");
+  unsigned k = kernel("kv_write", name, name, [&](ModuleOp m, StringRef s, CpuIsa isa) {
+    return emitKvWrite(m, s, isa, spec);
+  });
+  std::vector<SinterArg> args = {place(op.getK()), place(op.getV()), cacheStream(op.getKv(), false),
+                                 cacheStream(op.getKv(), true), place(op.getKScale())};
+  launch(op, "", k, perToken(op.getK(), 2 * cache->heads), args, {op.getK(), op.getV()});
+  entry->ops.back().actBytesPerToken += tokenBytes(*cache);
+  return success();
+}
+
+LogicalResult CpuLowering::qkNormRopeWrite(xfmr::QkNormRopeWriteOp op) {
+  auto cache = cacheShape(op, op.getKv());
+  auto type = elementType(op, op.getQkv());
+  if (failed(cache) || failed(type) || failed(checkVector(op, op.getQGamma())) ||
+      failed(checkVector(op, op.getKGamma())))
+    return failure();
+  const int64_t queries = op.getQ().getType().getDimSize(1);
+  QkvSpec spec{*cache,
+               queries,
+               *type,
+               static_cast<bool>(op.getQGamma()),
+               static_cast<bool>(op.getKScale()),
+               op.getEps().convertToFloat()};
+  std::string name = "qk_norm_rope_write_" + std::string(dtypeName(*type)) + "_" +
+                     std::to_string(queries) + "_" + cacheName(*cache) +
+                     (spec.norm ? "" : "_plain") + (spec.kScale ? "_scaled" : "");
+  unsigned k = kernel(
+      "qk_norm_rope_write", name, name + " " + bits(spec.eps),
+      [&](ModuleOp m, StringRef s, CpuIsa isa) { return emitQkNormRopeWrite(m, s, isa, spec); });
+  std::vector<SinterArg> args = {place(op.getQkv()),
+                                 place(op.getTable()),
+                                 place(op.getQ()),
+                                 cacheStream(op.getKv(), false),
+                                 cacheStream(op.getKv(), true),
+                                 place(op.getQGamma()),
+                                 place(op.getKGamma()),
+                                 place(op.getKScale())};
+  launch(op, "", k, perToken(op.getQkv(), queries + 2 * cache->heads, 4), args,
+         {op.getQkv(), op.getQ()}, {op.getQGamma(), op.getKGamma()},
+         7 * (queries + cache->heads) * cache->headDim);
+  entry->ops.back().actBytesPerToken += tokenBytes(*cache);
+  return success();
+}
+
+LogicalResult CpuLowering::attention(xfmr::AttentionOp op) {
+  auto cache = cacheShape(op, op.getKv());
+  auto type = elementType(op, op.getQ());
+  if (failed(cache) || failed(type))
+    return failure();
+  const int64_t tokens = op.getQ().getType().getDimSize(0);
+  AttentionSpec spec{*cache,
+                     op.getQ().getType().getDimSize(1),
+                     *type,
+                     static_cast<bool>(op.getKScale()),
+                     op.getScale().convertToFloat(),
+                     ShapedType::isDynamic(tokens) ? entry->maxTokens : tokens};
+  const int64_t blockTokens = spec.blockTokens();
+  std::string name = "attention_" + std::string(dtypeName(*type)) + "_" +
+                     std::to_string(spec.queryHeads) + "_" + cacheName(*cache) + "_q" +
+                     std::to_string(blockTokens) + (spec.kScale ? "_scaled" : "");
+  unsigned k =
+      kernel("attention", name, name + " " + bits(spec.scale),
+             [&](ModuleOp m, StringRef s, CpuIsa isa) { return emitAttention(m, s, isa, spec); });
+  SinterGrid grid{static_cast<uint32_t>(cache->heads),
+                  {SINTER_GRID_SEQS, SINTER_GRID_MAX_Q, SINTER_GRID_ONE},
+                  {1, static_cast<uint32_t>(blockTokens), 1},
+                  4};
+  launch(op, "", k, grid,
+         {place(op.getQ()), place(op.getResult()), cacheStream(op.getKv(), false),
+          cacheStream(op.getKv(), true), place(op.getKScale())},
+         {op.getQ(), op.getResult()}, {}, 0, true);
+  return success();
+}
