@@ -10,8 +10,6 @@
 #include "sinter/Transforms/OpNames.h"
 #include "sinter/Transforms/TokenRange.h"
 
-#include "mlir/IR/Remarks.h"
-
 #include <mutex>
 
 using namespace mlir;
@@ -126,13 +124,18 @@ static std::mutex &remarkMutex() {
   return mutex;
 }
 
+/// The engine keeps references to the names until the context dies: they must live in it.
+remark::RemarkOpts FusionLog::remarkOptions() {
+  auto name = StringAttr::get(func->getContext(), pass);
+  return remark::RemarkOpts::name(name.getValue()).category("fusion").function(func.getName());
+}
+
 void FusionLog::fused(Operation *op) {
   ++fusedNow;
   if (!op->getContext()->getRemarkEngine())
     return;
   std::lock_guard<std::mutex> lock(remarkMutex());
-  remark::passed(op->getLoc(),
-                 remark::RemarkOpts::name(pass).category("fusion").function(func.getName()))
+  remark::passed(op->getLoc(), remarkOptions())
       << remark::add("{0}", op->getName().getStringRef().str());
 }
 
@@ -141,9 +144,7 @@ void FusionLog::missed(Operation *op, StringRef reason) {
   if (!op->getContext()->getRemarkEngine())
     return;
   std::lock_guard<std::mutex> lock(remarkMutex());
-  remark::missed(op->getLoc(),
-                 remark::RemarkOpts::name(pass).category("fusion").function(func.getName()))
-      << remark::reason("{0}", reason.str());
+  remark::missed(op->getLoc(), remarkOptions()) << remark::reason("{0}", reason.str());
 }
 
 void FusionLog::finish(StringRef taken) {

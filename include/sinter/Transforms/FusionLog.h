@@ -14,6 +14,7 @@
 
 #include "sinter/Dialect/Xfmr.h"
 
+#include "mlir/IR/Remarks.h"
 #include "mlir/Interfaces/FunctionInterfaces.h"
 
 #include <map>
@@ -50,6 +51,7 @@ public:
 
 private:
   void readRecord();
+  mlir::remark::RemarkOpts remarkOptions();
 
   mlir::FunctionOpInterface func;
   std::string pass;
