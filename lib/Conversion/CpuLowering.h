@@ -1,7 +1,7 @@
 //===- CpuLowering.h - state of one xfmr-to-CPU conversion ------*- C++ -*-===//
 #pragma once
 
-#include "../Codegen/Cpu/Templates.h"
+#include "lib/Codegen/Cpu/Templates.h"
 
 #include "sinter/Conversion/CpuProgram.h"
 #include "sinter/Dialect/Xfmr.h"
