@@ -48,6 +48,15 @@ void sinter::addFuseStage(OpPassManager &pm) {
   func.addPass(xfmr::createFuseLinearArgmax());
 }
 
+void sinter::addLayoutStage(OpPassManager &pm) {
+  // After the fusions: which ops read a weight decides how it is laid out.
+  pm.addPass(xfmr::createAssignWeightLayout());
+}
+
+void sinter::addPlanStage(OpPassManager &pm, const PipelineOptions &options) {
+  pm.addPass(xfmr::createPlan(xfmr::PlanOptions{options.reuseBuffers}));
+}
+
 void sinter::addFusionPipeline(OpPassManager &pm, const PipelineOptions &options) {
   addShardStage(pm, options);
   addMergeStage(pm);
@@ -55,8 +64,14 @@ void sinter::addFusionPipeline(OpPassManager &pm, const PipelineOptions &options
   addFuseStage(pm);
 }
 
+void sinter::addXfmrPipeline(OpPassManager &pm, const PipelineOptions &options) {
+  addFusionPipeline(pm, options);
+  addLayoutStage(pm);
+  addPlanStage(pm, options);
+}
+
 namespace {
-struct FusionPipelineOptions : PassPipelineOptions<FusionPipelineOptions> {
+struct XfmrPipelineOptions : PassPipelineOptions<XfmrPipelineOptions> {
   Option<int64_t> ranks{*this, "ranks", llvm::cl::desc("number of ranks"), llvm::cl::init(1)};
   Option<std::string> tokenRanges{*this, "token-ranges", llvm::cl::desc("as of xfmr-specialise"),
                                   llvm::cl::init("")};
@@ -64,14 +79,24 @@ struct FusionPipelineOptions : PassPipelineOptions<FusionPipelineOptions> {
                             llvm::cl::init("logits,argmax")};
   Option<int64_t> coverCFrom{*this, "cover-c-from", llvm::cl::desc("as of xfmr-specialise"),
                              llvm::cl::init(0)};
+
+  sinter::PipelineOptions values() const {
+    sinter::PipelineOptions options;
+    options.ranks = ranks;
+    options.tokenRanges = tokenRanges;
+    options.heads = heads;
+    options.coverCFrom = coverCFrom;
+    return options;
+  }
 };
 } // namespace
 
 void sinter::registerPipelines() {
   PassPipelineRegistration<>("xfmr-fuse", "Every fusion, in order", addFuseStage);
-  PassPipelineRegistration<FusionPipelineOptions>(
+  PassPipelineRegistration<XfmrPipelineOptions>(
       "xfmr-fusion-pipeline", "Shard, merge, specialise and fuse an imported graph",
-      [](OpPassManager &pm, const FusionPipelineOptions &o) {
-        addFusionPipeline(pm, PipelineOptions{o.ranks, o.tokenRanges, o.heads, o.coverCFrom});
-      });
+      [](OpPassManager &pm, const XfmrPipelineOptions &o) { addFusionPipeline(pm, o.values()); });
+  PassPipelineRegistration<XfmrPipelineOptions>(
+      "xfmr-pipeline", "xfmr-fusion-pipeline, then weight layouts and the buffer plan",
+      [](OpPassManager &pm, const XfmrPipelineOptions &o) { addXfmrPipeline(pm, o.values()); });
 }

@@ -14,7 +14,8 @@ struct PipelineOptions {
   int64_t ranks = 1;
   std::string tokenRanges; ///< empty: the default list of xfmr-specialise
   std::string heads = "logits,argmax";
-  int64_t coverCFrom = 0; ///< token ranges from here on get cover c; 0: none
+  int64_t coverCFrom = 0;   ///< token ranges from here on get cover c; 0: none
+  bool reuseBuffers = true; ///< false: every activation a place of its own
 };
 
 /// What the CPU target asks for: its kernels take T at run time, a static T buys nothing.
@@ -25,10 +26,15 @@ void addMergeStage(mlir::OpPassManager &pm);
 void addSpecialiseStage(mlir::OpPassManager &pm, const PipelineOptions &options);
 void addFuseStage(mlir::OpPassManager &pm);
 
-/// From the imported graph to fused entry points: the four stages above.
-void addFusionPipeline(mlir::OpPassManager &pm, const PipelineOptions &options);
+void addLayoutStage(mlir::OpPassManager &pm);
+void addPlanStage(mlir::OpPassManager &pm, const PipelineOptions &options);
 
-/// --xfmr-fuse (the fusions) and --xfmr-fusion-pipeline (all of the above), for sinter-opt.
+/// From the imported graph to fused entry points: the first four stages above.
+void addFusionPipeline(mlir::OpPassManager &pm, const PipelineOptions &options);
+/// All stages above: from the imported graph to what a target lowers.
+void addXfmrPipeline(mlir::OpPassManager &pm, const PipelineOptions &options);
+
+/// --xfmr-fuse (the fusions), --xfmr-fusion-pipeline and --xfmr-pipeline, for sinter-opt.
 void registerPipelines();
 
 } // namespace sinter
