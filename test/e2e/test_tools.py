@@ -1,0 +1,256 @@
+"""sinter-run and sinter-inspect on the fake model: outputs, errors, equality of all ways to run."""
+
+import json
+import os
+import subprocess
+
+import tools
+from tools import ToolTest
+
+PROMPT = ",".join(str((i * 17 + i * i) % 40) for i in range(40))
+
+
+class RunTest(ToolTest):
+    def test_text_and_json_agree(self):
+        model = self.make_fake()
+        flags = [model, "--token-ids", PROMPT, "--max-tokens", 12, "--ignore-eos"]
+        plain = self.succeed("sinter-run", *flags)
+        report = json.loads(self.succeed("sinter-run", *flags, "--json", "-q").stdout)
+        self.assertEqual([int(x) for x in plain.stdout.split()], report["ids"])
+        self.assertEqual(len(report["ids"]), 12)
+        self.assertEqual(report["finish"], "length")
+        self.assertEqual(report["prompt_tokens"], 40)
+        self.assertGreater(report["timings"]["first_token_s"], report["timings"]["load_s"])
+        self.assertRegex(
+            plain.stderr,
+            r"^-- 12 tokens, \S+ tok/s, first token \d+ ms, "
+            r"\d+ % of read bandwidth \(\S+ of \S+ GB/s\)\n$",
+        )
+
+    def test_stops_at_end_tokens(self):
+        model = self.make_fake()
+        flags = ["--token-ids", "1,2,3", "--json", "-q"]
+        report = json.loads(self.succeed("sinter-run", model, *flags).stdout)
+        self.assertEqual(report["finish"], "eos")
+        self.assertLess(len(report["ids"]), 61)
+
+    def test_every_way_to_run_gives_the_same_bits(self):
+        model = self.make_fake()
+        flags = ["--token-ids", PROMPT, "--max-tokens", 20, "--ignore-eos", "-q"]
+        ways = [
+            [],
+            ["--threads", 1],
+            ["--threads", 3],
+            ["--isa", "v3"],
+            ["--prefill-chunk", 1],
+            ["--prefill-chunk", 7],
+            ["--debug", "poison"],
+            ["--debug", "poison,shuffle-pages=3,share-pages", "--prefill-chunk", 8],
+            ["--debug", "shuffle-pages=5", "--max-context", 64],
+            ["--kv-memory", "8KB"],
+        ]
+        seen = set()
+        for number, way in enumerate(ways):
+            logits = self.path(f"{number}.npy")
+            text = self.succeed("sinter-run", model, *flags, *way, "--logits", logits).stdout
+            with open(logits, "rb") as file:
+                seen.add((text, file.read()))
+        self.assertEqual(len(seen), 1)
+        text, array = seen.pop()
+        self.assertEqual(len(text.split()), 20)
+        self.assertIn(b"(40, 40)", array[:128])
+        other = self.path("other.npy")
+        flags = ["--token-ids", PROMPT + ",1", "-q", "--logits", other]
+        self.succeed("sinter-run", model, *flags)
+        with open(other, "rb") as file:
+            self.assertNotEqual(file.read(), array)
+
+    def test_seeds(self):
+        model = self.make_fake()
+        flags = ["--token-ids", "5", "--max-tokens", 30, "--ignore-eos", "-q", "--temperature", 2]
+        base = ["sinter-run", model, *flags]
+        texts = [self.succeed(*base, "--seed", seed).stdout for seed in (1, 1, 2)]
+        self.assertEqual(texts[0], texts[1])
+        self.assertNotEqual(texts[0], texts[2])
+        self.assertNotEqual(self.succeed(*base).stdout, self.succeed(*base).stdout)
+
+    def test_generation_defaults_come_from_the_model(self):
+        defaults = {"do_sample": True, "temperature": 0.5, "top_k": 3}
+        model = self.make_fake({"model": {"generation": defaults}})
+        flags = ["--token-ids", "5", "--json", "-q", "--top-k", 2, "--max-tokens", 3]
+        sampling = json.loads(self.succeed("sinter-run", model, *flags).stdout)["sampling"]
+        self.assertEqual(sampling["temperature"], 0.5)
+        self.assertEqual(sampling["top_k"], 2)
+        self.assertFalse(sampling["greedy"])
+
+    def test_profile_counts_every_launch(self):
+        model = self.make_fake()
+        flags = ["--token-ids", "1,2,3", "--max-tokens", 11, "--ignore-eos", "--profile"]
+        table = self.succeed("sinter-run", model, *flags).stderr
+        self.assertIn("step_m1_argmax, 10 steps", table)
+        self.assertIn("step_argmax, 1 steps", table)
+        self.assertRegex(table, r"attention attn +10 +\d")
+
+    def test_random_weights_need_no_checkpoint(self):
+        model = self.make_fake()
+        os.remove(self.path("model.safetensors"))
+        self.check_error("model.safetensors", "sinter-run", model, "--token-ids", "1")
+        flags = ["--token-ids", "1,2", "--max-tokens", 9, "--ignore-eos", "-q", "--weights"]
+        base = ["sinter-run", model, *flags]
+        one, other = (self.succeed(*base, "random:1").stdout for _ in range(2))
+        self.assertEqual(one, other)
+        self.check_error("random:SEED", *base, "random:x")
+
+    def test_weights_from_another_folder(self):
+        model = self.make_fake()
+        os.mkdir(self.path("moved"))
+        os.rename(self.path("model.safetensors"), self.path("moved/model.safetensors"))
+        self.check_error("model.safetensors", "sinter-run", model, "--token-ids", "1")
+        self.succeed("sinter-run", model, "--token-ids", "1", "-q", "--weights", self.path("moved"))
+
+    def test_a_closed_pipe_is_no_error(self):
+        model = self.make_fake()
+        flags = ["--token-ids", "1", "--ignore-eos", "--max-tokens", "60"]
+        command = [os.path.join(tools.BIN, "sinter-run"), model, *flags]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        process.stdout.close()
+        self.assertEqual(process.wait(timeout=60), 0)
+        self.assertEqual(process.stderr.read(), b"")
+        process.stderr.close()
+
+    def test_links_no_compiler(self):
+        for tool in ("sinter-run", "sinter-inspect", "sinter-bench"):
+            command = ["ldd", os.path.join(tools.BIN, tool)]
+            libraries = subprocess.run(command, capture_output=True, text=True).stdout
+            self.assertIn("libc.so", libraries)
+            self.assertNotRegex(libraries, "MLIR|LLVM")
+
+
+class RunErrorTest(ToolTest):
+    def test_flags(self):
+        model = self.make_fake()
+        base = ["sinter-run", model]
+        ids = [*base, "--token-ids", "1"]
+        for expected, arguments in [
+            ("MODEL is required", ["sinter-run"]),
+            ("not expected: --bogus", [*ids, "--bogus"]),
+            ("has no tokenizer", [*base, "-p", "text"]),
+            ("excludes", [*ids, "-p", "text"]),
+            ('expected token ids, got "x" at byte 2', [*base, "--token-ids", "1,x"]),
+            ("token id 40 is outside the vocabulary of 40", [*base, "--token-ids", "40"]),
+            ("the prompt is empty", [*base, "--token-ids", ","]),
+            ("no-such-file", [*base, "--token-ids", "@/no-such-file"]),
+            ("more than the model's 64 positions", [*base, "--token-ids", "1," * 70]),
+            ("--max-tokens 65 after a prompt of 1 tokens", [*ids, "--max-tokens", 65]),
+            ("--max-context 65: expected 1 to", [*ids, "--max-context", 65]),
+            ("expected a size such as", [*ids, "--kv-memory", "lots"]),
+            ("0 positions of --kv-memory 10", [*ids, "--kv-memory", 10]),
+            ("--dtype bf16", [*ids, "--dtype", "bf16"]),
+            ("--target cuda", [*ids, "--target", "cuda"]),
+            ("--no-cache is for model directories", [*ids, "--no-cache"]),
+            ("--top-p: expected", [*ids, "--top-p", 1.5]),
+            ("exclude each other", [*ids, "--greedy", "--top-k", 3]),
+            ("--seed: decoding is greedy", [*ids, "--seed", 3]),
+            ("--threads", [*ids, "--threads", 0]),
+            ("--debug bogus", [*ids, "--debug", "bogus"]),
+            ("no such file", ["sinter-run", self.path("none.sinter"), "--token-ids", "1"]),
+            (
+                "refuses to start at its last position",
+                [*base, "--token-ids", "1," * 63, "--max-tokens", 2, "--ignore-eos"],
+            ),
+        ]:
+            with self.subTest(expected=expected):
+                self.check_error(expected, *arguments)
+
+    def test_damaged_and_foreign_files(self):
+        model = self.make_fake()
+        with open(model, "rb") as file:
+            content = bytearray(file.read())
+        content[len(content) // 2] ^= 1
+        with open(model, "wb") as file:
+            file.write(content)
+        for tool in (["sinter-run", model, "--token-ids", "1"], ["sinter-inspect", model]):
+            self.check_error("SHA-256 is not the recorded one", *tool)
+        program = os.path.join(tools.BIN, "sinter-run")
+        self.check_error("not a compiled model", "sinter-inspect", program)
+        self.check_error("not an ELF file", "sinter-inspect", __file__)
+
+
+class InspectTest(ToolTest):
+    def test_views(self):
+        model = self.make_fake()
+
+        def view(*flags):
+            return self.succeed("sinter-inspect", model, *flags).stdout
+
+        self.assertIn("x86-64-v3", view())
+        self.assertLessEqual(view().count("\n"), 24)
+        self.assertEqual(json.loads(view("--meta"))["abi"], 1)
+        self.assertIn("model.embed_tokens.weight[0:40]", view("--weights"))
+        self.assertIn("arena 2048 bytes", view("--buffers"))
+        self.assertIn("5 kernels", view("--kernels"))
+        self.assertEqual(view("--schedule"), "embed\nwrite\nattend\nhead\n")
+        self.check_error("has no tokenizer", "sinter-inspect", model, "--tokenizer")
+        self.check_error("at most 1", "sinter-inspect", model, "--meta", "--weights")
+
+    def test_other_targets_and_versions(self):
+        model = self.make_fake({"target": "cuda:sm_90a", "isas": []})
+        self.assertIn("cuda:sm_90a", self.succeed("sinter-inspect", model).stdout)
+        run = ["sinter-run", model, "--token-ids", "1"]
+        self.check_error("compiled for target cuda:sm_90a", *run)
+        self.make_fake({"abi": 2})
+        self.check_error("ABI version 2", *run)
+
+
+class BenchTest(ToolTest):
+    KEYS = "name value unit floor peer peer_value bar hardware commit date".split()
+
+    def read(self, path):
+        with open(path) as file:
+            return {record["name"]: record for record in json.load(file)}
+
+    def test_records_are_merged_by_name(self):
+        model = self.make_fake()
+        kept = self.path("bench.json")
+        with open(kept, "w") as file:
+            old = {"name": "decode/fake/b1/c8", "value": 1e9, "peer": "other", "peer_value": 3}
+            json.dump([{"name": "by-hand", "value": 5}, old], file)
+        table = self.succeed(
+            "sinter-bench", "decode", model, "--batch", "1,2", "--context", 8, "--json", kept,
+            "--tokens", 20,
+        ).stdout
+        self.assertRegex(table, r"decode/fake/b2/c8 +\d")
+        self.succeed("sinter-bench", "prefill", model, "--length", 40, "--json", kept)
+        records = self.read(kept)
+        self.assertEqual(records["by-hand"], {"name": "by-hand", "value": 5})
+        for name in ("decode/fake/b1/c8", "decode/fake/b2/c8", "prefill/fake/t40"):
+            self.assertEqual(list(records[name]), self.KEYS)
+            self.assertEqual(records[name]["unit"], "ms")
+            self.assertGreater(records[name]["value"], records[name]["floor"])
+        self.assertLess(records["decode/fake/b1/c8"]["value"], 1e9)
+        self.assertEqual(records["decode/fake/b1/c8"]["peer"], "other")
+        self.assertGreater(records["machine/read-bandwidth"]["value"], 0.5)
+
+    def test_errors(self):
+        model = self.make_fake()
+        self.check_error("subcommand is required", "sinter-bench")
+        self.check_error("more than the model's 64", "sinter-bench", "decode", model)
+        self.check_error("no such file", "sinter-bench", "decode", self.path("none.sinter"))
+        self.check_error("--batch", "sinter-bench", "decode", model, "--batch", "0")
+        kept = self.path("bench.json")
+        with open(kept, "w") as file:
+            file.write("{")
+        flags = ["prefill", model, "--length", 8, "--json", kept]
+        self.check_error("bench.json", "sinter-bench", *flags)
+
+
+class HelpTest(ToolTest):
+    def test_help_and_version(self):
+        for tool in ("sinter-run", "sinter-inspect", "sinter-bench"):
+            self.assertIn("examples:", self.succeed(tool, "--help").stdout)
+            version = self.succeed(tool, "--version").stdout
+            self.assertRegex(version, rf"^{tool} \d+\.\d+\.\d+ \(artefact ABI 1\)\n$")
+
+
+if __name__ == "__main__":
+    tools.main()

@@ -1,0 +1,89 @@
+//===- Records.cpp --------------------------------------------------------===//
+#include "Records.h"
+
+#include "sinter/Support/Json.h"
+#include "sinter/Support/MappedFile.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <ctime>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <unistd.h>
+
+namespace sinter {
+namespace {
+
+using nlohmann::ordered_json;
+
+std::string today() {
+  const std::time_t now = std::time(nullptr);
+  std::tm utc = {};
+  gmtime_r(&now, &utc);
+  char text[16];
+  std::strftime(text, sizeof text, "%Y-%m-%d", &utc);
+  return text;
+}
+
+ordered_json number(const std::optional<double> &value) {
+  return value ? ordered_json(*value) : ordered_json(nullptr);
+}
+
+ordered_json toJson(const BenchRecord &record, const ordered_json &old) {
+  ordered_json object;
+  object["name"] = record.name;
+  object["value"] = record.value;
+  object["unit"] = record.unit;
+  object["floor"] = number(record.floor);
+  for (const char *key : {"peer", "peer_value"})
+    object[key] = old.contains(key) ? old[key] : ordered_json(nullptr);
+  object["bar"] = number(record.bar);
+  object["hardware"] = record.hardware;
+  object["commit"] = record.commit;
+  object["date"] = today();
+  return object;
+}
+
+/// The records of an existing file by name; none when there is no file.
+Result<std::map<std::string, ordered_json>> readRecords(const std::string &path) {
+  std::map<std::string, ordered_json> records;
+  if (!std::filesystem::exists(path))
+    return records;
+  constexpr uint64_t kMaxFile = uint64_t(16) << 20;
+  SINTER_ASSIGN_OR_RETURN(const std::string text, readTextFile(path, kMaxFile));
+  SINTER_ASSIGN_OR_RETURN(const nlohmann::json root, parseJson(text, path));
+  if (!root.is_array())
+    return invalidInput(path + ": expected an array of records");
+  const ordered_json ordered = ordered_json::parse(text); // parsed once already: it cannot fail
+  for (size_t i = 0; i < root.size(); ++i) {
+    SINTER_ASSIGN_OR_RETURN(const std::string name, getString(root[i], "name", path));
+    records[name] = ordered[i];
+  }
+  return records;
+}
+
+} // namespace
+
+Status mergeRecords(const std::string &path, const std::vector<BenchRecord> &added) {
+  SINTER_ASSIGN_OR_RETURN(auto records, readRecords(path));
+  for (const BenchRecord &record : added)
+    records[record.name] = toJson(record, records[record.name]);
+  ordered_json array = ordered_json::array();
+  for (const auto &[name, record] : records)
+    array.push_back(record);
+  const std::string temporary = path + "." + std::to_string(getpid()) + ".tmp";
+  std::ofstream out(temporary);
+  out << array.dump(2) << "\n";
+  out.close();
+  if (!out || std::rename(temporary.c_str(), path.c_str()) != 0) {
+    const std::string reason = std::strerror(errno);
+    std::remove(temporary.c_str());
+    return unavailable(path + ": cannot write: " + reason);
+  }
+  return Status::ok();
+}
+
+} // namespace sinter

@@ -1,0 +1,28 @@
+//===- Records.h - benchmark results as they are kept -----------*- C++ -*-===//
+#pragma once
+
+#include "sinter/Support/Status.h"
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace sinter {
+
+/// One measurement. Times: lower is better, `floor` is what the machine's measured ceilings allow
+/// and `bar` what is asked for. Nothing is compared with a peer here.
+struct BenchRecord {
+  std::string name; ///< decode/0.6b/b1/c128
+  double value = 0;
+  std::string unit;
+  std::optional<double> floor;
+  std::optional<double> bar;
+  std::string hardware;
+  std::string commit;
+};
+
+/// Writes the records into the JSON array in `path`: those of the same name are replaced, others
+/// stay, peer figures that someone entered are kept.
+Status mergeRecords(const std::string &path, const std::vector<BenchRecord> &records);
+
+} // namespace sinter

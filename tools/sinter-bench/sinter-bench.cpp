@@ -1,0 +1,59 @@
+//===- sinter-bench.cpp - how fast, and how fast it could be --------------===//
+#include "Bench.h"
+
+#include "runtime/cli/ToolMain.h"
+
+using namespace sinter;
+
+namespace {
+
+constexpr const char *kExamples = R"(examples:
+  sinter-bench decode qwen3-0.6b --batch 1,8 --context 128,512
+  sinter-bench prefill qwen3-0.6b --length 512 --json docs/benchmarks/cpu.json
+  sinter-bench decode model.sinter --weights ~/Qwen3-0.6B
+
+The roofline is the larger of bytes / read bandwidth and operations / FMA peak, both measured on the
+same threads in the same run. Named shapes are compiled on first use and run with random weights.)";
+
+void addCommonFlags(CLI::App &command, BenchOptions &o) {
+  command
+      .add_option("MODEL", o.model, "Compiled model, model directory or a shape: qwen3-0.6b, ...")
+      ->required();
+  command.add_option("--weights", o.weights, "Directory of the weights, or random:SEED");
+  command.add_option("--dtype", o.dtype, "Activations and cache, when compiling: bf16, f32 or f16")
+      ->check(CLI::IsMember({"bf16", "f32", "f16"}));
+  command.add_option("--threads", o.threads, "Threads (default: the processors of this process)")
+      ->check(CLI::Range(1, 1024));
+  command.add_option("--isa", o.isa, "Use at most x86-64-v3 or -v4: v3, v4")
+      ->check(CLI::IsMember({"v3", "v4"}));
+  command.add_option("--prefill-chunk", o.chunk, "Prompt tokens per step (512)")
+      ->check(CLI::Range(1u, 1u << 20));
+  command.add_flag("--no-cache", o.noCache, "Compile again and keep nothing");
+  command.add_option("--json", o.json, "Merge the results into this file by name");
+}
+
+} // namespace
+
+int main(int argc, char **argv) {
+  CLI::App app{"Measures a model through its own generation loop.\n", "sinter-bench"};
+  app.footer(kExamples);
+  addVersionFlag(app);
+  app.require_subcommand(1);
+  const auto positive = CLI::Range(1u, 1u << 20);
+  BenchOptions options;
+  CLI::App *decode = app.add_subcommand("decode", "One token at a time for a batch of sequences");
+  addCommonFlags(*decode, options);
+  decode->add_option("--batch", options.batches, "Sequences: 1,8")->delimiter(',')->check(positive);
+  decode->add_option("--context", options.contexts, "Tokens before the first step: 128,512")
+      ->delimiter(',')
+      ->check(positive);
+  decode->add_option("--tokens", options.tokens, "Steps to measure (64)")->check(positive);
+  CLI::App *prefill = app.add_subcommand("prefill", "A prompt");
+  addCommonFlags(*prefill, options);
+  prefill->add_option("--length", options.lengths, "Prompt tokens: 512")
+      ->delimiter(',')
+      ->check(positive);
+  prefill->add_option("--repeats", options.repeats, "Runs to measure (3)")->check(positive);
+  return toolMain(app, argc, argv,
+                  [&] { return decode->parsed() ? benchDecode(options) : benchPrefill(options); });
+}
