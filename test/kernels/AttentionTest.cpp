@@ -1,0 +1,270 @@
+//===- AttentionTest.cpp - paged attention against f64 loops --------------===//
+#include "Machine.h"
+#include "ModuleText.h"
+
+#include "gtest/gtest.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <numeric>
+#include <random>
+
+using namespace sinter;
+using namespace sinter::test;
+
+namespace {
+
+constexpr DType F = DType::F32, B = DType::BF16, H = DType::F16;
+
+size_t n(int64_t v) { return static_cast<size_t>(v); }
+
+struct Case {
+  int64_t queries, heads, dim, page;
+  DType type, cache;
+  bool scaled;
+  std::vector<std::pair<int64_t, int64_t>> sequences; ///< context, query tokens at its end
+  int64_t maxTokens = 64;
+};
+void PrintTo(const Case &c, std::ostream *os) {
+  *os << c.queries << "/" << c.heads << "x" << c.dim << " page " << c.page << " " << name(c.type)
+      << " over " << name(c.cache) << ", " << c.sequences.size() << " sequences";
+}
+
+/// Sequences in a shuffled page table, with the values they hold.
+struct Batch {
+  const Case &c;
+  double kScale, scale;
+  int64_t tokens = 0, pagesPerSequence = 0, pages = 0;
+  std::vector<int32_t> table;            ///< [sequence][page]
+  std::vector<std::vector<double>> k, v; ///< per sequence [position][head][dim], as stored
+  std::vector<double> q;
+
+  explicit Batch(const Case &c)
+      : c(c), kScale(c.scaled ? 4 : 1), scale(1 / std::sqrt(double(c.dim))) {
+    for (auto [context, count] : c.sequences) {
+      tokens += count;
+      pagesPerSequence = std::max(pagesPerSequence, (context + c.page - 1) / c.page);
+    }
+    pages = pagesPerSequence * int64_t(c.sequences.size()) + 1;
+    std::vector<int32_t> ids(n(pages));
+    std::iota(ids.begin(), ids.end(), 0);
+    std::shuffle(ids.begin(), ids.end(), std::mt19937(5));
+    unsigned seed = 20;
+    for (auto [context, count] : c.sequences) {
+      for (int64_t p = 0; p < pagesPerSequence; ++p)
+        table.push_back(p * c.page < context ? ids[table.size()] : -1);
+      k.push_back(randomValues(n(context * c.heads * c.dim), seed++, c.cache, 1 / kScale));
+      v.push_back(randomValues(n(context * c.heads * c.dim), seed++, c.cache));
+    }
+    q = randomValues(n(tokens * c.queries * c.dim), 3, c.type, 1.5);
+  }
+
+  size_t streamElements() const { return n(c.heads * c.page * c.dim); }
+  size_t pageBytes() const { return 2 * streamElements() * dtypeBytes(c.cache); }
+
+  /// Slots that hold no position of a sequence stay poison.
+  Buffer pool() const {
+    Buffer pool(n(pages) * pageBytes());
+    const int64_t x = c.cache == B ? 2 : 1;
+    for (size_t s = 0; s < c.sequences.size(); ++s) {
+      for (int64_t pos = 0; pos < c.sequences[s].first; ++pos) {
+        const int32_t page = table[s * n(pagesPerSequence) + n(pos / c.page)];
+        uint8_t *keys = pool.data() + n(page) * pageBytes(), *values = keys + pageBytes() / 2;
+        const int64_t offset = pos % c.page;
+        for (int64_t h = 0; h < c.heads; ++h) {
+          for (int64_t d = 0; d < c.dim; ++d) {
+            const int64_t head = h * c.page * c.dim, from = (pos * c.heads + h) * c.dim + d;
+            put(keys, c.cache, n(head + (d / x * c.page + offset) * x + d % x), k[s][n(from)]);
+            put(values, c.cache, n(head + offset * c.dim + d), v[s][n(from)]);
+          }
+        }
+      }
+    }
+    return pool;
+  }
+
+  /// Attention of one query row over positions [0, visible).
+  std::vector<double> row(size_t s, int64_t token, int64_t head, int64_t visible,
+                          int64_t kvHead) const {
+    const double *query = q.data() + (token * c.queries + head) * c.dim;
+    std::vector<double> scores(n(visible)), out(n(c.dim));
+    for (int64_t p = 0; p < visible; ++p) {
+      const double *key = k[s].data() + (p * c.heads + kvHead) * c.dim;
+      scores[n(p)] = std::inner_product(query, query + c.dim, key, 0.0) * scale * kScale;
+    }
+    const double top = *std::max_element(scores.begin(), scores.end());
+    double sum = 0;
+    for (double &score : scores)
+      sum += score = std::exp(score - top);
+    for (int64_t p = 0; p < visible; ++p)
+      for (int64_t d = 0; d < c.dim; ++d)
+        out[n(d)] += scores[n(p)] / sum * v[s][n((p * c.heads + kvHead) * c.dim + d)];
+    return out;
+  }
+
+  /// `defect` shifts what a row sees, to show that the comparison notices.
+  std::vector<double> expected(int64_t defect = 0, bool interleavedHeads = false) const {
+    std::vector<double> want;
+    int64_t token = 0;
+    for (size_t s = 0; s < c.sequences.size(); ++s) {
+      auto [context, count] = c.sequences[s];
+      for (int64_t i = 0; i < count; ++i, ++token) {
+        for (int64_t h = 0; h < c.queries; ++h) {
+          const int64_t kvHead = interleavedHeads ? h % c.heads : h / (c.queries / c.heads);
+          const int64_t visible = std::max<int64_t>(1, context - count + i + 1 - defect);
+          for (double x : row(s, token, h, visible, kvHead))
+            want.push_back(rounded(x, c.type));
+        }
+      }
+    }
+    return want;
+  }
+
+  /// `maxTokens`: what the machine's arena has room for.
+  void fill(Machine &m, int64_t maxTokens = INT64_MAX) const {
+    m.numTokens = uint32_t(tokens);
+    m.cuQ = {0};
+    m.positions.clear(), m.contexts.clear();
+    for (auto [context, count] : c.sequences) {
+      m.cuQ.push_back(m.cuQ.back() + int32_t(count));
+      m.contexts.push_back(int32_t(context));
+      for (int64_t i = 0; i < count; ++i)
+        m.positions.push_back(int32_t(context - count + i));
+    }
+    m.blockTable = table;
+    m.pageBytes = pageBytes();
+    m.kv = pool();
+    m.weights = {packPlain({kScale})};
+    m.fill(0, {q.begin(), q.begin() + std::min(tokens, maxTokens) * c.queries * c.dim}, c.type);
+  }
+};
+
+std::string scaleText(double scale) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.9e", scale);
+  return text;
+}
+
+struct Compiled {
+  std::unique_ptr<Jit> jit;
+  int64_t y = 0;
+  Compiled(const Case &c, const Batch &batch) {
+    ModuleText m(c.maxTokens);
+    const std::string kv = "!xfmr.kv<" + str(c.heads) + ", " + str(c.page) + ", " + str(c.dim) +
+                           ", " + name(c.cache) + ", k_packed>";
+    m.input("q", {c.queries, c.dim}, c.type);
+    y = m.output(c.queries * c.dim, c.type);
+    m.argument("%batch: !xfmr.batch");
+    m.argument("%kv: " + kv);
+    m.weight("s", "tensor<1xf32>", "#xfmr.k_scale<\"k\", " + str(c.dim) + ">", "plain");
+    const std::string q = perToken({c.queries, c.dim}, c.type);
+    m.body = "%y = xfmr.attention %q, %kv, %batch" + std::string(c.scaled ? " k_scale %s" : "") +
+             " {" + m.buffers({y}) + ", scale = " + scaleText(batch.scale) + " : f32} : (" + q +
+             ", " + kv + ", !xfmr.batch" + (c.scaled ? ", tensor<1xf32>" : "") + ") -> " + q;
+    m.returned = "%kv";
+    m.returnedTypes = kv;
+    jit = Jit::compile(m.text());
+  }
+};
+
+class AttentionTest : public testing::TestWithParam<Case> {};
+
+TEST_P(AttentionTest, EqualsF64) {
+  const Case &c = GetParam();
+  const Batch batch(c);
+  Compiled compiled(c, batch);
+  ASSERT_TRUE(compiled.jit);
+  const size_t size = n(batch.tokens * c.queries * c.dim);
+  std::vector<double> first;
+  for (CpuIsa isa : machineIsas()) {
+    for (Split split : {Split::Whole, Split::Backwards, Split::Threads}) {
+      Machine m(*compiled.jit);
+      batch.fill(m);
+      m.run(isa, split);
+      ASSERT_TRUE(m.guardsIntact());
+      auto got = m.read(compiled.y, size, c.type);
+      // exp and the softmax sum add to the error of an f32 dot product.
+      EXPECT_LE(relativeL2(got, batch.expected()), bound(c.type));
+      if (first.empty())
+        first = got;
+      EXPECT_EQ(got, first) << "other bits, isa " << int(isa);
+    }
+  }
+  // The comparison must notice a mask that is one off and a wrong map of heads.
+  EXPECT_GT(relativeL2(first, batch.expected(1)), bound(c.type));
+  if (c.heads > 1 && c.queries > c.heads) {
+    EXPECT_GT(relativeL2(first, batch.expected(0, true)), bound(c.type));
+  }
+}
+
+/// The last token of a prefill and the same token decoded alone, or in a smaller chunk.
+TEST_P(AttentionTest, ChunkingDoesNotChangeBits) {
+  const Case &c = GetParam();
+  const Batch batch(c);
+  Compiled compiled(c, batch);
+  ASSERT_TRUE(compiled.jit);
+  Case decode = c;
+  decode.maxTokens = 16;
+  const Batch same(decode);
+  Compiled small(decode, same);
+  ASSERT_TRUE(small.jit);
+  const size_t rowSize = n(c.queries * c.dim), rowBytes = rowSize * dtypeBytes(c.type);
+  for (CpuIsa isa : machineIsas()) {
+    Machine whole(*compiled.jit);
+    batch.fill(whole);
+    whole.run(isa);
+    int64_t token = 0;
+    for (size_t s = 0; s < c.sequences.size(); ++s) {
+      auto [context, count] = c.sequences[s];
+      for (int64_t i = 0; i < count; i += std::max<int64_t>(1, count / 3)) {
+        Machine one(*small.jit);
+        batch.fill(one, decode.maxTokens);
+        one.numTokens = 1;
+        one.cuQ = {0, 1};
+        one.positions = {int32_t(context - count + i)};
+        one.contexts = {int32_t(context - count + i + 1)};
+        one.blockTable.assign(batch.table.begin() + ptrdiff_t(s * n(batch.pagesPerSequence)),
+                              batch.table.begin() + ptrdiff_t((s + 1) * n(batch.pagesPerSequence)));
+        const auto at = batch.q.begin() + (token + i) * int64_t(rowSize);
+        one.fill(0, {at, at + int64_t(rowSize)}, c.type);
+        one.run(isa);
+        EXPECT_EQ(0,
+                  std::memcmp(one.arena.data() + small.y,
+                              whole.arena.data() + compiled.y + n(token + i) * rowBytes, rowBytes))
+            << "sequence " << s << " token " << i << " isa " << int(isa);
+      }
+      token += count;
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Shapes, AttentionTest,
+    testing::Values(Case{4, 2, 128, 16, B, B, true, {{1, 1}, {37, 37}, {130, 1}, {48, 5}}},
+                    Case{3, 1, 80, 16, F, F, false, {{20, 20}, {16, 3}}},
+                    Case{5, 1, 64, 32, B, B, true, {{100, 30}, {33, 1}}},
+                    Case{8, 1, 96, 16, H, H, false, {{40, 25}}},
+                    Case{16, 1, 32, 16, F, B, true, {{19, 19}}},
+                    Case{2, 2, 6, 64, F, H, true, {{50, 9}, {3, 3}}},
+                    Case{2, 1, 40, 16, B, F, false, {{65, 17}}},
+                    // Beyond one chunk of 512, at its edges, and rows on both sides of one.
+                    Case{4, 2, 64, 16, F, F, true, {{1100, 4}, {512, 1}, {513, 1}, {530, 30}}},
+                    Case{2, 1, 128, 16, B, B, false, {{1025, 3}}}));
+
+TEST(Attention, SequencesWithoutContextGiveZeros) {
+  const Case c{2, 1, 64, 16, F, F, false, {{5, 1}}};
+  const Batch batch(c);
+  Compiled compiled(c, batch);
+  ASSERT_TRUE(compiled.jit);
+  for (CpuIsa isa : machineIsas()) {
+    Machine m(*compiled.jit);
+    batch.fill(m);
+    m.contexts = {0};
+    m.blockTable = {-1};
+    m.run(isa);
+    EXPECT_EQ(m.read(compiled.y, 128, F), std::vector<double>(128, 0.0));
+  }
+}
+
+} // namespace
