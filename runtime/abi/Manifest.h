@@ -102,6 +102,7 @@ struct GenerationDefaults {
   int64_t topK = 0; ///< 0: off
   double topP = 1.0;
   double minP = 0.0;
+  double repetitionPenalty = 1.0;
 };
 
 struct ModelInfo {

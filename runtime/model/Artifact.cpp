@@ -3,6 +3,7 @@
 
 #include "runtime/model/ElfReader.h"
 #include "runtime/model/ManifestParser.h"
+#include "sinter/Support/Json.h"
 #include "sinter/Support/MappedFile.h"
 #include "sinter/Support/Sha256.h"
 
@@ -163,8 +164,8 @@ Result<std::unique_ptr<Artifact>> Artifact::load(ArtifactFile file, const std::s
   const Manifest &manifest = artifact->manifest();
   const std::string name = baseName(artifact->file().path());
   if (manifest.target != target)
-    return unsupported(name + ": compiled for target " + manifest.target + ", this runs target " +
-                       target);
+    return unsupported(name + ": compiled for target " + quoteForMessage(manifest.target) +
+                       ", this runs target " + target);
   const std::vector<std::string> &isas = manifest.isas;
   bool runnable = isas.empty();
   for (uint32_t level = isa; level >= 3; --level)

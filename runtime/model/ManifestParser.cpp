@@ -52,7 +52,7 @@ public:
     const std::string text = string(key);
     const std::optional<DType> parsed = parseDType(text);
     if (ok() && !parsed)
-      fail(key, "expected an element type, got \"" + text + "\"");
+      fail(key, "expected an element type, got " + quoteForMessage(text));
     return parsed.value_or(DType::F32);
   }
   /// One of `names`: its index.
@@ -60,7 +60,7 @@ public:
     const std::string text = string(key);
     const auto found = std::find(names.begin(), names.end(), text);
     if (ok() && found == names.end())
-      fail(key, "unknown value \"" + text + "\"");
+      fail(key, "unknown value " + quoteForMessage(text));
     return ok() ? size_t(found - names.begin()) : 0;
   }
   /// Calls each(element, where) for the elements of an array; a missing key is an error.
@@ -330,6 +330,7 @@ ModelInfo parseModel(Reader r) {
     defaults.topK = int64_t(g.integer("top_k", {0, kMaxCount}, 0));
     defaults.topP = g.number("top_p", 1.0);
     defaults.minP = g.number("min_p", 0.0);
+    defaults.repetitionPenalty = g.number("repetition_penalty", 1.0);
     g.require(defaults.temperature >= 0, "temperature", "is negative");
     g.require(defaults.topP > 0 && defaults.topP <= 1, "top_p", "is not in (0, 1]");
     g.require(defaults.minP >= 0 && defaults.minP <= 1, "min_p", "is not in [0, 1]");

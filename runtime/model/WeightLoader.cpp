@@ -5,6 +5,7 @@
 #include "runtime/model/RopeTable.h"
 #include "runtime/model/WeightPacker.h"
 #include "sinter/Support/Half.h"
+#include "sinter/Support/Json.h"
 #include "sinter/Support/Safetensors.h"
 
 #include <algorithm>
@@ -51,15 +52,15 @@ public:
   Result<Tensor> find(const WeightSource &source) const {
     const auto found = tensors_.find(source.tensor);
     if (found == tensors_.end())
-      return invalidInput("tensor \"" + source.tensor + "\" is not in the checkpoint");
+      return invalidInput("tensor " + quoteForMessage(source.tensor) + " is not in the checkpoint");
     const Tensor &tensor = found->second;
     const std::string &file = tensor.file->header().fileName;
     SINTER_ASSIGN_OR_RETURN(const DType dtype, usableDType(*tensor.entry, file));
     if (dtype != source.dtype || tensor.entry->shape != source.shape)
-      return invalidInput(file + ": tensor \"" + source.tensor +
-                          "\": " + std::string(dtypeName(dtype)) + " " +
-                          formatShape(tensor.entry->shape) + ", the artefact needs " +
-                          std::string(dtypeName(source.dtype)) + " " + formatShape(source.shape));
+      return invalidInput(file + ": tensor " + quoteForMessage(source.tensor) + ": " +
+                          std::string(dtypeName(dtype)) + " " + formatShape(tensor.entry->shape) +
+                          ", the artefact needs " + std::string(dtypeName(source.dtype)) + " " +
+                          formatShape(source.shape));
     return tensor;
   }
 
@@ -173,8 +174,8 @@ Status loadKScale(const WeightPlan &weight, const Checkpoint &checkpoint, float 
   float maxAbs = 0;
   for (float value : values) {
     if (!std::isfinite(value))
-      return invalidInput("tensor \"" + weight.sources[0].tensor +
-                          "\" holds a value that is not finite");
+      return invalidInput("tensor " + quoteForMessage(weight.sources[0].tensor) +
+                          " holds a value that is not finite");
     maxAbs = std::max(maxAbs, std::fabs(value));
   }
   *destination = kScaleFor(maxAbs, weight.headDim);

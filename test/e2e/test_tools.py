@@ -197,7 +197,7 @@ class InspectTest(ToolTest):
         model = self.make_fake({"target": "cuda:sm_90a", "isas": []})
         self.assertIn("cuda:sm_90a", self.succeed("sinter-inspect", model).stdout)
         run = ["sinter-run", model, "--token-ids", "1"]
-        self.check_error("compiled for target cuda:sm_90a", *run)
+        self.check_error('compiled for target "cuda:sm_90a"', *run)
         self.make_fake({"abi": 2})
         self.check_error("ABI version 2", *run)
 

@@ -89,7 +89,7 @@ TEST(Artifact, OtherAbiTargetAndInstructionLevel) {
   meta["abi"] = 1;
   meta["target"] = "cuda:sm_90a";
   EXPECT_EQ(errorOfBytes(fake::makeArtifact(meta.dump())),
-            "a.sinter: compiled for target cuda:sm_90a, this runs target cpu");
+            "a.sinter: compiled for target \"cuda:sm_90a\", this runs target cpu");
   meta["target"] = "cpu";
   meta["isas"] = {"x86-64-v4"};
   EXPECT_EQ(errorOfBytes(fake::makeArtifact(meta.dump())),
