@@ -59,6 +59,13 @@ static Result<FunctionOpInterface> lookup(ModuleOp module, StringRef name) {
   return function;
 }
 
+Result<Tensor> Interpreter::weight(StringRef name, unsigned rank) const {
+  auto op = dyn_cast_or_null<WeightOp>(SymbolTable::lookupSymbolIn(module_, name));
+  if (!op)
+    return notFound("the module has no weight @" + name.str());
+  return materialiseWeight(op, *weights_, rank, ranks_, mode_);
+}
+
 static std::vector<KvType> handlesOf(FunctionOpInterface function) {
   std::vector<KvType> handles;
   for (Type type : function.getArgumentTypes())

@@ -16,8 +16,8 @@ namespace {
 
 class Generator {
 public:
-  Generator(MLIRContext &context, uint64_t seed)
-      : random(seed), builder(&context), symbols(&context) {}
+  Generator(MLIRContext &context, uint64_t seed, GraphSizes sizes)
+      : random(seed), builder(&context), symbols(&context), sizes(sizes) {}
 
   GeneratedGraph run();
 
@@ -55,6 +55,7 @@ private:
 
   std::mt19937_64 random;
   OpBuilder builder, symbols;
+  const GraphSizes sizes;
   bool regular = false, tied = false, qkNorm = false, qkvBias = false, oBias = false;
   bool selected = false; ///< rows were selected already
   bool kScaled = false, argmax = false;
@@ -275,6 +276,13 @@ void Generator::chooseSizes() {
     intermediate = pick<int64_t>({4, 6, 10});
     vocab = pick<int64_t>({8, 16});
   }
+  if (sizes == GraphSizes::Native) {
+    headDim = pick<int64_t>({8, 16, 48, 64});
+    hiddenSize = pick<int64_t>({8, 17, 33, 64});
+    intermediate = pick<int64_t>({7, 16, 40});
+    vocab = pick<int64_t>({23, 64, 70});
+    page = pick<int64_t>({16, 32});
+  }
   tied = chance(50);
   qkNorm = chance(75);
   qkvBias = chance(35);
@@ -367,7 +375,7 @@ GeneratedGraph Generator::run() {
 
 } // namespace
 
-GeneratedGraph sinter::generateGraph(MLIRContext &context, uint64_t seed) {
+GeneratedGraph sinter::generateGraph(MLIRContext &context, uint64_t seed, GraphSizes sizes) {
   context.loadDialect<XfmrDialect, func::FuncDialect>();
-  return Generator(context, seed).run();
+  return Generator(context, seed, sizes).run();
 }

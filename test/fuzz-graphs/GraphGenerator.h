@@ -16,9 +16,15 @@ struct GeneratedGraph {
   bool regular = false; ///< shaped like a real model: what import could have made
 };
 
+enum class GraphSizes {
+  Tiny,   ///< thousands of graphs in seconds
+  Native, ///< what kernels exist for: pages of 16, sizes around their tiles
+};
+
 /// One entry @step. The same seed gives the same graph. `regular` graphs vary sizes, biases, norms,
 /// epsilons, tying and types; the others also break every habit that a fusion could rely on:
 /// several users, swapped and doubled summands, residuals of any origin, missing and shared parts.
-GeneratedGraph generateGraph(mlir::MLIRContext &context, uint64_t seed);
+GeneratedGraph generateGraph(mlir::MLIRContext &context, uint64_t seed,
+                             GraphSizes sizes = GraphSizes::Tiny);
 
 } // namespace sinter

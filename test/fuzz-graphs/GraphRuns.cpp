@@ -19,33 +19,13 @@ namespace {
 
 constexpr int64_t kPages = 24;
 
-/// Two sequences over four steps; numbers of new tokens.
-constexpr int64_t kSteps[][2] = {{3, 1}, {1, 1}, {0, 4}, {1, 0}};
+const StepSizes kSteps = {{3, 1}, {1, 1}, {0, 4}, {1, 0}};
 
 std::vector<int32_t> randomTokens(std::mt19937_64 &random, int64_t count, int64_t vocab) {
   std::vector<int32_t> tokens;
   for (int64_t i = 0; i < count; ++i)
     tokens.push_back(int32_t(random() % uint64_t(vocab)));
   return tokens;
-}
-
-Result<std::vector<Batch>> makeBatches(const GeneratedGraph &graph, uint64_t seed) {
-  std::mt19937_64 random(seed ^ 0x5eed);
-  PageLayout layout(graph.page, kPages, seed + 1);
-  const size_t sequences[] = {layout.addSequence(), layout.addSequence()};
-  std::vector<Batch> batches;
-  for (const auto &counts : kSteps) {
-    std::vector<SequenceTokens> parts;
-    for (size_t s : sequences)
-      if (counts[s])
-        parts.push_back({s, randomTokens(random, counts[s], graph.vocab)});
-    SINTER_ASSIGN_OR_RETURN(Batch batch,
-                            layout.step(parts, random() % 2 ? RowChoice::All : RowChoice::Last));
-    // Rows need not be in the order of the tokens.
-    std::reverse(batch.rows.begin(), batch.rows.end());
-    batches.push_back(std::move(batch));
-  }
-  return batches;
 }
 
 bool isArgmax(FunctionOpInterface function) {
@@ -59,13 +39,6 @@ bool takes(FunctionOpInterface function, int64_t tokens) {
   auto range = function->getAttrOfType<DenseI64ArrayAttr>(kTokensAttr);
   return (ShapedType::isDynamic(size) || size == tokens) &&
          (!range || (range[0] <= tokens && tokens <= range[1]));
-}
-
-Result<std::string> chooseEntry(ModuleOp module, int64_t tokens, bool argmax) {
-  for (auto function : module.getOps<FunctionOpInterface>())
-    if (function->hasAttr(kEntryAttr) && isArgmax(function) == argmax && takes(function, tokens))
-      return function.getName().str();
-  return notFound("no entry takes " + std::to_string(tokens) + " tokens");
 }
 
 /// The largest of each row and where, so that logits can be compared with an argmax head.
@@ -87,9 +60,38 @@ Tensor contents(const double *begin, const PagedCache &cache) {
 
 } // namespace
 
+Result<std::vector<Batch>> sinter::makeBatches(const GeneratedGraph &graph, uint64_t seed,
+                                               int64_t pages, const StepSizes &steps) {
+  std::mt19937_64 random(seed ^ 0x5eed);
+  PageLayout layout(graph.page, pages, seed + 1);
+  const size_t sequences[] = {layout.addSequence(), layout.addSequence()};
+  std::vector<Batch> batches;
+  for (const auto &[first, second] : steps) {
+    std::vector<SequenceTokens> parts;
+    if (first)
+      parts.push_back({sequences[0], randomTokens(random, first, graph.vocab)});
+    if (second)
+      parts.push_back({sequences[1], randomTokens(random, second, graph.vocab)});
+    SINTER_ASSIGN_OR_RETURN(Batch batch,
+                            layout.step(parts, random() % 2 ? RowChoice::All : RowChoice::Last));
+    // Rows need not be in the order of the tokens.
+    std::reverse(batch.rows.begin(), batch.rows.end());
+    batches.push_back(std::move(batch));
+  }
+  return batches;
+}
+
+Result<std::string> sinter::chooseEntry(ModuleOp module, int64_t tokens, bool argmax) {
+  for (auto function : module.getOps<FunctionOpInterface>())
+    if (function->hasAttr(kEntryAttr) && isArgmax(function) == argmax && takes(function, tokens))
+      return function.getName().str();
+  return notFound("no entry takes " + std::to_string(tokens) + " tokens");
+}
+
 Result<RunRecord> sinter::runSteps(ModuleOp module, const GeneratedGraph &graph, uint64_t seed,
                                    const RunOptions &options) {
-  SINTER_ASSIGN_OR_RETURN(const std::vector<Batch> batches, makeBatches(graph, seed));
+  SINTER_ASSIGN_OR_RETURN(const std::vector<Batch> batches,
+                          makeBatches(graph, seed, kPages, kSteps));
   SINTER_ASSIGN_OR_RETURN(Interpreter interpreter,
                           Interpreter::create(module, randomWeights(seed), options.mode));
   ArenaSimulation arena;

@@ -14,6 +14,16 @@ struct RunRecord {
   std::vector<interp::Tensor> caches; ///< K and V of every handle, at the end
 };
 
+/// New tokens of two sequences, step by step.
+using StepSizes = std::vector<std::pair<int64_t, int64_t>>;
+
+/// The steps' batches on shuffled pages, with random tokens.
+Result<std::vector<interp::Batch>> makeBatches(const GeneratedGraph &graph, uint64_t seed,
+                                               int64_t pages, const StepSizes &steps);
+
+/// The first entry with that head for so many tokens.
+Result<std::string> chooseEntry(mlir::ModuleOp module, int64_t tokens, bool argmax);
+
 struct RunOptions {
   interp::Mode mode = interp::Mode::Exact;
   bool argmax = false; ///< which head to ask for where there are two

@@ -52,6 +52,9 @@ public:
   /// Weights of this many bytes (as doubles) are kept between ops; 0 reads them at every use.
   void setWeightCacheLimit(size_t bytes) { weightCacheLimit_ = bytes; }
 
+  /// The values of the named xfmr.weight on one rank.
+  Result<Tensor> weight(llvm::StringRef name, unsigned rank = 0) const;
+
   /// Caches of `pages` pages each for the handles that `function` takes.
   Result<Caches> makeCaches(llvm::StringRef function, int64_t pages) const;
 
