@@ -271,7 +271,7 @@ protected:
 
 TEST_F(NativeGraphs, EveryOpIsWithinItsBound) {
   const uint64_t first = setting("SINTER_FUZZ_SEED", 0);
-  const uint64_t count = replay ? 1 : setting("SINTER_FUZZ_GRAPHS", 40);
+  const uint64_t count = replay ? 1 : setting("SINTER_FUZZ_GRAPHS", 30);
   for (uint64_t seed = first; seed < first + count; ++seed)
     checkGraph(seed);
   std::printf("%u graphs compiled, %u ops compared, worst error %.3g of its bound\n", compiled,
