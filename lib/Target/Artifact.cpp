@@ -51,6 +51,8 @@ FailureOr<std::string> sinter::writeArtifact(ModuleOp planned, ModuleOp kernels,
                                              const CpuProgram &program, ArrayRef<CpuIsa> isas,
                                              const ArtifactInfo &info) {
   const Location loc = planned.getLoc();
+  if (failed(checkProgram(loc, program)))
+    return failure();
   FailureOr<std::string> meta = writeMeta(planned, program, isas, info);
   if (failed(meta))
     return failure();

@@ -10,10 +10,7 @@
 using namespace mlir;
 using namespace sinter;
 
-namespace {
-
-/// What sinter_step relies on without looking.
-LogicalResult checkProgram(Location loc, const CpuProgram &program) {
+LogicalResult sinter::checkProgram(Location loc, const CpuProgram &program) {
   for (const CpuEntry &entry : program.entries)
     for (const CpuOp &op : entry.ops) {
       const auto refuse = [&](const Twine &why) {
@@ -32,6 +29,8 @@ LogicalResult checkProgram(Location loc, const CpuProgram &program) {
     }
   return success();
 }
+
+namespace {
 
 /// Builds the structs of sinter_abi.h field by field; the C compiler lays them out the same way.
 class TableBuilder {
@@ -133,8 +132,6 @@ void addSection(llvm::Module &module, const Section &section,
 
 FailureOr<ObjectBytes> sinter::emitTableObject(Location loc, const CpuProgram &program,
                                                ArrayRef<Section> sections) {
-  if (failed(checkProgram(loc, program)))
-    return failure();
   llvm::LLVMContext context;
   llvm::Module module("sinter_program", context);
   std::unique_ptr<llvm::TargetMachine> machine = createHostMachine("x86-64");

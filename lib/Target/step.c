@@ -130,7 +130,10 @@ static const char *run_op(const SinterRt *rt, const SinterModel *model, const Si
     args[i] = resolve(&sinter_program.args[record->first_arg + i], model, batch, &failed);
   if (failed)
     return "a weight of the compiled model was not loaded";
-  const SinterKernel kernel = record->kernel[model->isa - 3];
+  /* A machine with the higher instruction set also runs what was compiled for the lower one. */
+  SinterKernel kernel = record->kernel[model->isa - 3];
+  if (!kernel)
+    kernel = record->kernel[0];
   if (!kernel)
     return "the compiled model has no kernels for this machine's instruction set";
   const uint64_t tasks = count_tasks(&record->grid, batch);

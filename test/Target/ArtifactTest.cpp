@@ -109,6 +109,23 @@ TEST_F(ArtifactTest, RunsTheKernelsOfTheInstructionSet) {
   }
 }
 
+TEST_F(ArtifactTest, FallsBackToTheLowerInstructionSetOnly) {
+  step.model.isa = 4;
+  for (CpuKernel &kernel : toy.program.kernels)
+    kernel.symbol[1].clear();
+  artifact = load(*toy.write(), 4);
+  Runner runner;
+  ASSERT_EQ(artifact->step()(&runner.rt, &step.model, 0, &step.batch), 0) << runner.message;
+  EXPECT_EQ(step.logits[0], 300);
+
+  Toy high;
+  for (CpuKernel &kernel : high.program.kernels)
+    kernel.symbol[0].clear();
+  artifact = load(*high.write(), 4);
+  step.model.isa = 3;
+  EXPECT_EQ(refuse(), "the compiled model has no kernels for this machine's instruction set");
+}
+
 TEST_F(ArtifactTest, TheSameInputGivesTheSameBytes) {
   Toy again;
   mlir::FailureOr<std::string> second = again.write();

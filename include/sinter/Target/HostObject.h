@@ -35,6 +35,9 @@ mlir::FailureOr<std::string> emitKernelText(mlir::ModuleOp kernels, const CpuPro
 /// A section of the artefact: its name and its bytes.
 using Section = std::pair<llvm::StringRef, llvm::StringRef>;
 
+/// What the step walker and all printers of a program rely on without looking.
+mlir::LogicalResult checkProgram(mlir::Location loc, const CpuProgram &program);
+
 /// The program table (sinter_abi.h) that refers to the kernels by name, and the sections.
 mlir::FailureOr<ObjectBytes> emitTableObject(mlir::Location loc, const CpuProgram &program,
                                              llvm::ArrayRef<Section> sections);
