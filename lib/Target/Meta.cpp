@@ -76,9 +76,10 @@ private:
         json.value(isa == CpuIsa::V3 ? "x86-64-v3" : "x86-64-v4");
     });
     json.attributeObject("options", [&] {
-      json.attribute("dtype", info.dtype);
-      json.attribute("batch_invariant", info.batchInvariant);
-      json.attribute("k_scale", info.kScale);
+      json.attribute("dtype", dtypeOf(facts.activation));
+      // CPU kernels compute every token the same way, whatever stands beside it.
+      json.attribute("batch_invariant", true);
+      json.attribute("k_scale", facts.kScale);
     });
   }
 

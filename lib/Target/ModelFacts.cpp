@@ -48,11 +48,13 @@ LogicalResult readWeights(ModuleOp module, ModelFacts &facts) {
       tensor = {std::max<int64_t>(tensor.rows, source.getEnd()), type.getElementType()};
     }
   }
-  for (WeightOp weight : module.getOps<WeightOp>())
-    if (auto scale = dyn_cast<KScaleAttr>(weight.getInit());
-        scale && !facts.tensors.contains(scale.getTensor()))
+  for (WeightOp weight : module.getOps<WeightOp>()) {
+    auto scale = dyn_cast<KScaleAttr>(weight.getInit());
+    if (scale && !facts.tensors.contains(scale.getTensor()))
       return weight.emitOpError() << "is made of " << scale.getTensor()
                                   << ", which no weight of the graph names as its source";
+    facts.kScale |= static_cast<bool>(scale);
+  }
   return success();
 }
 
@@ -61,6 +63,7 @@ void measure(ModuleOp module, ModelFacts &facts) {
     if (auto embedding = dyn_cast<EmbeddingOp>(op)) {
       facts.vocab = embedding.getTable().getType().getDimSize(0);
       facts.hidden = embedding.getTable().getType().getDimSize(1);
+      facts.activation = embedding.getType().getElementType();
     } else if (auto attention = dyn_cast<AttentionOp>(op)) {
       facts.heads = attention.getQ().getType().getDimSize(1);
     } else if (auto swiglu = dyn_cast<SwigluOp>(op)) {
@@ -106,6 +109,8 @@ FailureOr<ModelFacts> ModelFacts::of(ModuleOp module, StringRef name) {
   measure(module, facts);
   if (failed(readModel(module, facts)))
     return failure();
+  if (!facts.activation) // a graph without an embedding
+    facts.activation = facts.kv.getElementType();
   return facts;
 }
 

@@ -25,6 +25,8 @@ struct ModelFacts {
   int64_t layers = 0, hidden = 0, intermediate = 0, heads = 0, kvHeads = 0, headDim = 0, vocab = 0,
           maxPosition = 0;
   xfmr::KvType kv;
+  mlir::Type activation;
+  bool kScale = false; ///< K is divided by a power of two before it is stored
   llvm::DenseMap<mlir::StringAttr, TensorFacts> tensors;
 
   /// Fails on a module that no runner could use, naming what it lacks.

@@ -121,7 +121,6 @@ struct Toy {
                                                           toyCopy("copy_v3") + toyCopy("copy_v4"),
                                                       &context);
     info.name = "toy";
-    info.dtype = "bf16";
     info.eos = {1};
     info.tokenizer = "{}";
   }

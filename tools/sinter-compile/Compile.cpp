@@ -1,65 +1,97 @@
 //===- Compile.cpp - from a model or a graph to any stage -----------------===//
 #include "Compile.h"
 
+#include "Diagnostics.h"
 #include "ModelSource.h"
+#include "PassSwitch.h"
 
 #include "models/ImportXfmr.h"
+#include "sinter/Conversion/CpuProgram.h"
+#include "sinter/Conversion/LowerToLLVM.h"
+#include "sinter/Dialect/Xfmr.h"
+#include "sinter/Pipelines.h"
 #include "sinter/Registration.h"
+#include "sinter/Target/Artifact.h"
+#include "sinter/Target/HostObject.h"
+#include "sinter/Transforms/FusionReport.h"
 
-#include "mlir/IR/AsmState.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/BuiltinOps.h"
-#include "mlir/IR/Diagnostics.h"
 #include "mlir/IR/Verifier.h"
 #include "mlir/Parser/Parser.h"
+#include "mlir/Pass/PassManager.h"
+#include "llvm/Config/llvm-config.h"
+#include "llvm/Support/Path.h"
 #include "llvm/Support/SourceMgr.h"
+
+#include <chrono>
 
 using namespace mlir;
 using namespace sinter;
 
 namespace {
 
-/// Keeps the first error as one line; warnings and remarks are dropped.
-class FirstError {
-public:
-  explicit FirstError(MLIRContext &context)
-      : handler(&context, [this](Diagnostic &diagnostic) {
-          if (diagnostic.getSeverity() == DiagnosticSeverity::Error && text.empty())
-            llvm::raw_string_ostream(text) << locationText(diagnostic) << diagnostic;
-          return success();
-        }) {}
-
-  Status status(const std::string &otherwise) const {
-    std::string line = text.empty() ? otherwise : text;
-    std::replace(line.begin(), line.end(), '\n', ' ');
-    return invalidInput(line);
-  }
-
-private:
-  static std::string locationText(const Diagnostic &diagnostic) {
-    std::string where;
-    llvm::raw_string_ostream stream(where);
-    if (auto file = diagnostic.getLocation()->findInstanceOf<FileLineColLoc>())
-      stream << file.getFilename().getValue() << ":" << file.getLine() << ":" << file.getColumn()
-             << ": ";
-    else if (auto name = diagnostic.getLocation()->findInstanceOf<NameLoc>())
-      stream << name.getName().getValue() << ": ";
-    return where;
-  }
-
-  std::string text;
-  ScopedDiagnosticHandler handler;
-};
+/// Names are those of locations, so that a printed graph reads like the model.
+OpPrintingFlags printingFlags() {
+  return OpPrintingFlags().enableDebugInfo(true).printNameLocAsPrefix();
+}
 
 std::string printModule(ModuleOp module) {
   std::string text;
   llvm::raw_string_ostream stream(text);
-  OpPrintingFlags flags;
-  flags.enableDebugInfo(true).printNameLocAsPrefix();
-  module.print(stream, flags);
+  module.print(stream, printingFlags());
   return text;
 }
 
-OwningOpRef<ModuleOp> importModel(MLIRContext &context, const CompileRequest &request) {
+Result<std::vector<CpuIsa>> parseTarget(StringRef target) {
+  if (target == "cpu")
+    return std::vector<CpuIsa>{CpuIsa::V3, CpuIsa::V4};
+  if (target == "cpu:x86-64-v3")
+    return std::vector<CpuIsa>{CpuIsa::V3};
+  if (target == "cpu:x86-64-v4")
+    return std::vector<CpuIsa>{CpuIsa::V4};
+  return unsupported("--target: \"" + target.str() +
+                     "\" is not supported (cpu, cpu:x86-64-v3 and cpu:x86-64-v4 are)");
+}
+
+class Compiler {
+public:
+  explicit Compiler(const CompileRequest &request)
+      : request(request), context(registry(), MLIRContext::Threading::DISABLED), errors(context) {}
+
+  Result<CompileResult> run();
+
+private:
+  static DialectRegistry registry() {
+    DialectRegistry registry;
+    registerDialects(registry);
+    return registry;
+  }
+
+  LogicalResult import();
+  LogicalResult fuse();
+  LogicalResult plan();
+  LogicalResult lower();
+  LogicalResult lowerToLlvm();
+  LogicalResult emit();
+
+  OwningOpRef<ModuleOp> importModel();
+  OwningOpRef<ModuleOp> parseGraph();
+  /// A graph whose every step knows its head has been specialised before.
+  bool isSpecialised();
+  LogicalResult runPasses(ModuleOp on, llvm::function_ref<void(OpPassManager &)> build);
+  ArtifactInfo describe() const;
+
+  const CompileRequest &request;
+  MLIRContext context;
+  FirstError errors;
+  std::vector<CpuIsa> isas;
+  OwningOpRef<ModuleOp> module, kernels;
+  CpuProgram program;
+  CompileResult result;
+};
+
+OwningOpRef<ModuleOp> Compiler::importModel() {
   const ModelSource &model = *request.model;
   models::ImportOptions options;
   options.name = model.name;
@@ -73,28 +105,137 @@ OwningOpRef<ModuleOp> importModel(MLIRContext &context, const CompileRequest &re
   return models::importXfmr(context, model.config, model.variants, weightDType, options);
 }
 
-OwningOpRef<ModuleOp> parseGraph(MLIRContext &context, const CompileRequest &request) {
+OwningOpRef<ModuleOp> Compiler::parseGraph() {
   llvm::SourceMgr sources;
   sources.AddNewSourceBuffer(llvm::MemoryBuffer::getMemBuffer(request.graphText, request.graphFile),
                              llvm::SMLoc());
   return parseSourceFile<ModuleOp>(sources, ParserConfig(&context));
 }
 
+LogicalResult Compiler::import() {
+  module = request.model ? importModel() : parseGraph();
+  return module ? verify(*module) : failure();
+}
+
+bool Compiler::isSpecialised() {
+  return llvm::all_of(module->getOps<func::FuncOp>(), [](func::FuncOp func) {
+    return !func->hasAttr(xfmr::kEntryAttr) || func->hasAttr(xfmr::kHeadAttr);
+  });
+}
+
+LogicalResult Compiler::runPasses(ModuleOp on, llvm::function_ref<void(OpPassManager &)> build) {
+  PassManager passes(&context);
+  if (request.printIrAfterAll)
+    passes.enableIRPrinting([](Pass *, Operation *) { return false; },
+                            [](Pass *, Operation *) { return true; }, true, true, false,
+                            llvm::errs(), printingFlags());
+  build(passes);
+  return passes.run(on);
+}
+
+LogicalResult Compiler::fuse() {
+  const LogicalResult done = runPasses(*module, [&](OpPassManager &passes) {
+    if (isSpecialised())
+      addFuseStage(passes);
+    else
+      addFusionPipeline(passes, cpuPipelineOptions());
+  });
+  if (succeeded(done) && request.explainFusion) {
+    llvm::raw_string_ostream stream(result.fusionReport);
+    xfmr::printFusionReport(*module, stream);
+  }
+  return done;
+}
+
+LogicalResult Compiler::plan() {
+  return runPasses(*module, [](OpPassManager &passes) {
+    addLayoutStage(passes);
+    addPlanStage(passes, cpuPipelineOptions());
+  });
+}
+
+LogicalResult Compiler::lower() {
+  FailureOr<CpuProgram> converted = convertXfmrToCpu(*module, isas, kernels);
+  if (failed(converted))
+    return failure();
+  program = std::move(*converted);
+  result.entries = program.entries.size();
+  result.kernels = program.kernels.size();
+  return verify(*kernels);
+}
+
+LogicalResult Compiler::lowerToLlvm() {
+  return runPasses(*kernels, [](OpPassManager &passes) { buildLowerToLLVMPipeline(passes); });
+}
+
+ArtifactInfo Compiler::describe() const {
+  ArtifactInfo info;
+  info.name = llvm::sys::path::stem(request.graphFile).str();
+  if (!request.model)
+    return info;
+  const ModelSource &model = *request.model;
+  info.name = model.name;
+  info.eos = model.generation.eosIds;
+  info.generation = {
+      model.generation.doSample, model.generation.temperature,       model.generation.topP,
+      model.generation.minP,     model.generation.repetitionPenalty, model.generation.topK};
+  info.sourceDirectory = model.directory;
+  if (model.checkpoint)
+    for (const SafetensorsFile &file : model.checkpoint->files())
+      info.sourceFiles.push_back({file.header().fileName, file.header().hash});
+  info.tokenizer = model.tokenizer;
+  info.chatTemplate = model.chatTemplate;
+  return info;
+}
+
+LogicalResult Compiler::emit() {
+  FailureOr<std::string> output = failure();
+  if (request.emit == EmitStage::Artifact)
+    output = writeArtifact(*module, *kernels, program, isas, describe());
+  else
+    output = emitKernelText(*kernels, program, isas,
+                            request.emit == EmitStage::Asm ? HostText::Assembly : HostText::LlvmIr);
+  if (failed(output))
+    return failure();
+  result.output = std::move(*output);
+  return success();
+}
+
+Result<CompileResult> Compiler::run() {
+  SINTER_ASSIGN_OR_RETURN(isas, parseTarget(request.target));
+  SINTER_RETURN_IF_ERROR(switchPasses(context, request.fusion, request.disabledPasses));
+  struct Stage {
+    const char *name;
+    LogicalResult (Compiler::*body)();
+    EmitStage last; ///< printing this stage ends here
+  };
+  const Stage stages[] = {{"import", &Compiler::import, EmitStage::Xfmr},
+                          {"fuse", &Compiler::fuse, EmitStage::Artifact},
+                          {"plan", &Compiler::plan, EmitStage::Fused},
+                          {"lower", &Compiler::lower, EmitStage::Lowered},
+                          {"lower to LLVM", &Compiler::lowerToLlvm, EmitStage::Artifact},
+                          {"emit", &Compiler::emit, EmitStage::Artifact}};
+  for (const Stage &stage : stages) {
+    const auto start = std::chrono::steady_clock::now();
+    if (failed((this->*stage.body)()))
+      return errors.status(std::string(stage.name) + " failed");
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+    result.times.push_back({stage.name, took.count()});
+    if (request.emit == stage.last && request.emit != EmitStage::Artifact) {
+      result.output = printModule(request.emit == EmitStage::Lowered ? *kernels : *module);
+      break;
+    }
+  }
+  return std::move(result);
+}
+
 } // namespace
 
+std::string sinter::compilerDescription() {
+  return std::string(compilerVersion()) + " (commit " + compilerBuild() + ", LLVM " +
+         LLVM_VERSION_STRING + ")";
+}
+
 Result<CompileResult> sinter::compile(const CompileRequest &request) {
-  DialectRegistry registry;
-  registerDialects(registry);
-  MLIRContext context(registry, MLIRContext::Threading::DISABLED);
-  FirstError errors(context);
-  OwningOpRef<ModuleOp> module =
-      request.model ? importModel(context, request) : parseGraph(context, request);
-  if (!module || failed(verify(*module)))
-    return errors.status("the graph is not valid");
-  CompileResult result;
-  if (request.emit == EmitStage::Xfmr) {
-    result.output = printModule(*module);
-    return result;
-  }
-  return unsupported("only --emit=xfmr works so far");
+  return Compiler(request).run();
 }

@@ -25,15 +25,34 @@ struct CompileRequest {
   std::string graphFile;              ///< name, for messages
   std::string graphText;
 
+  // A graph has decided these; they apply to models.
   std::optional<DType> dtype; ///< of activations and cache; the checkpoint's when not given
   int64_t pageSize = 16;
   int64_t maxTokensPerStep = 2048;
   bool kScale = true;
+
+  std::string target = "cpu";              ///< "cpu" or "cpu:x86-64-v3", "cpu:x86-64-v4"
+  std::vector<std::string> disabledPasses; ///< merges and fusions, by name
+  bool fusion = true;
+  bool explainFusion = false;
+  bool printIrAfterAll = false; ///< to stderr
+};
+
+struct StageTime {
+  std::string name;
+  double seconds;
 };
 
 struct CompileResult {
-  std::string output; ///< the artefact's bytes, or text
+  std::string output;       ///< the artefact's bytes, or text
+  std::string fusionReport; ///< when asked for
+  size_t entries = 0;
+  size_t kernels = 0;
+  std::vector<StageTime> times;
 };
+
+/// "0.1.0 (commit 0123456789ab, LLVM 22.1.8)".
+std::string compilerDescription();
 
 Result<CompileResult> compile(const CompileRequest &request);
 

@@ -1,42 +1,58 @@
 //===- sinter-compile.cpp - a model becomes one file ----------------------===//
 #include "Compile.h"
 #include "ModelSource.h"
+#include "OutputFile.h"
 
 #include "models/NamedConfigs.h"
 #include "sinter/Support/MappedFile.h"
 
 #include <CLI/CLI.hpp>
+#include <fmt/core.h>
 
-#include <cstdio>
+#include <chrono>
 #include <filesystem>
 #include <iostream>
 #include <map>
+#include <optional>
 #include <system_error>
+#include <vector>
 
 using namespace sinter;
 
 namespace {
 
 constexpr const char *kExamples = R"(examples:
-  sinter-compile ~/Qwen3-0.6B                     writes Qwen3-0.6B.sinter here
+  sinter-compile ~/Qwen3-0.6B                        writes Qwen3-0.6B.sinter here
   sinter-compile ~/Qwen3-0.6B --dtype f32 -o a.sinter
-  sinter-compile qwen3-0.6b                       a published shape, for random weights
-  sinter-compile models/shakespeare --emit=fused  prints the graph after fusion
-  sinter-compile graph.mlir --emit=asm            a graph as text)";
+  sinter-compile qwen3-0.6b                          a published shape, for random weights
+  sinter-compile models/shakespeare --emit=fused     prints the graph after fusion
+  sinter-compile graph.mlir --emit=asm               a graph as text
+
+A compiled model is code: run only files that you trust.)";
 
 constexpr uint64_t kMaxGraphBytes = 256 << 20;
+constexpr int64_t kMaxTokensPerStep = 1 << 20;
 
 struct Arguments {
   std::string input;
   std::string output;
+  std::string dtype;
+  std::string emit;
+  bool batchInvariant = false;
+  bool noKScale = false;
+  bool noFusion = false;
+  bool timing = false;
+  bool config = false;
   CompileRequest request;
+  std::vector<std::string> modelOnly; ///< options given that a graph has decided itself
 };
 
 bool endsWith(const std::string &text, std::string_view end) {
   return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
 }
 
-Result<std::optional<ModelSource>> openInput(const std::string &input, CompileRequest &request) {
+Result<std::optional<ModelSource>> openInput(Arguments &arguments) {
+  const std::string &input = arguments.input;
   std::error_code ignored;
   if (std::filesystem::is_directory(input, ignored)) {
     SINTER_ASSIGN_OR_RETURN(ModelSource source, openModelDirectory(input));
@@ -52,17 +68,145 @@ Result<std::optional<ModelSource>> openInput(const std::string &input, CompileRe
       names += (names.empty() ? "" : ", ") + std::string(name);
     return notFound(input + ": neither a model directory, nor a .mlir file, nor one of " + names);
   }
-  request.graphFile = input;
-  SINTER_ASSIGN_OR_RETURN(request.graphText, readTextFile(input, kMaxGraphBytes));
+  if (!arguments.modelOnly.empty())
+    return invalidArgument(arguments.modelOnly.front() + ": does not apply to a graph, which has " +
+                           "its types and sizes");
+  arguments.request.graphFile = input;
+  SINTER_ASSIGN_OR_RETURN(arguments.request.graphText, readTextFile(input, kMaxGraphBytes));
   return std::optional<ModelSource>();
 }
 
+Status parseEmit(const std::string &name, EmitStage &stage) {
+  static const std::map<std::string, EmitStage> stages = {
+      {"", EmitStage::Artifact},       {"xfmr", EmitStage::Xfmr}, {"fused", EmitStage::Fused},
+      {"lowered", EmitStage::Lowered}, {"llvm", EmitStage::Llvm}, {"asm", EmitStage::Asm}};
+  const auto found = stages.find(name);
+  if (found == stages.end())
+    return invalidArgument("--emit: \"" + name + "\" is not xfmr, fused, lowered, llvm or asm");
+  stage = found->second;
+  return Status::ok();
+}
+
+Status checkArguments(Arguments &arguments) {
+  CompileRequest &request = arguments.request;
+  SINTER_RETURN_IF_ERROR(parseEmit(arguments.emit, request.emit));
+  if (!arguments.dtype.empty()) {
+    request.dtype = parseDType(arguments.dtype);
+    if (!request.dtype || *request.dtype == DType::I32)
+      return invalidArgument("--dtype: \"" + arguments.dtype + "\" is not bf16, f16 or f32");
+  }
+  const int64_t page = request.pageSize;
+  if (page < 16 || page > 1024 || (page & (page - 1)) != 0)
+    return invalidArgument("--page-size: " + std::to_string(page) +
+                           " is not a power of two from 16 to 1024");
+  if (request.maxTokensPerStep < 1 || request.maxTokensPerStep > kMaxTokensPerStep)
+    return invalidArgument("--max-tokens-per-step: " + std::to_string(request.maxTokensPerStep) +
+                           " is not between 1 and " + std::to_string(kMaxTokensPerStep));
+  if (request.explainFusion && request.emit == EmitStage::Xfmr)
+    return invalidArgument("--explain-fusion: --emit=xfmr stops before the fusions");
+  request.kScale = !arguments.noKScale;
+  request.fusion = !arguments.noFusion;
+  return Status::ok();
+}
+
+void printConfig(const ModelSource &model, const CompileRequest &request) {
+  const models::ModelConfig &config = model.config;
+  const auto line = [](const char *key, const auto &value) {
+    fmt::print("{:<20}{}\n", key, value);
+  };
+  line("name", model.name);
+  line("architecture", config.architecture);
+  line("layers", config.layers);
+  line("hidden", config.hidden);
+  line("intermediate", config.intermediate);
+  line("heads", fmt::format("{} query, {} key/value, {} wide", config.heads, config.kvHeads,
+                            config.headDim));
+  line("vocabulary", fmt::format("{}, {}", config.vocab,
+                                 config.tieWordEmbeddings ? "tied head" : "separate head"));
+  line("positions", config.maxPositionEmbeddings);
+  line("q/k norm", model.variants.hasQkNorm ? "yes" : "no");
+  line("bias", model.variants.hasOBias     ? "q, k, v, o"
+               : model.variants.hasQkvBias ? "q, k, v"
+                                           : "none");
+  line("activations, cache", dtypeName(request.dtype.value_or(model.defaultDType())));
+  line("weights", model.checkpoint ? model.directory : "none (a published shape)");
+  line("tokenizer", model.tokenizer.empty() ? "none" : "tokenizer.json");
+  line("chat template", model.chatTemplate.empty() ? "none" : "yes");
+}
+
+std::string formatBytes(size_t bytes) {
+  return bytes < 1'000'000 ? fmt::format("{:.0f} KB", double(bytes) / 1e3)
+                           : fmt::format("{:.1f} MB", double(bytes) / 1e6);
+}
+
+Status writeResult(const Arguments &arguments, const CompileResult &result, const std::string &name,
+                   double seconds) {
+  std::cout << result.fusionReport;
+  if (arguments.request.emit != EmitStage::Artifact) {
+    if (!arguments.output.empty())
+      return writeFileAtomically(arguments.output, result.output);
+    std::cout << result.output;
+    return Status::ok();
+  }
+  const std::string path = arguments.output.empty() ? name + ".sinter" : arguments.output;
+  SINTER_RETURN_IF_ERROR(writeFileAtomically(path, result.output));
+  fmt::print("wrote {} ({}, {} entry points, {} kernels)   {:.1f} s\n", path,
+             formatBytes(result.output.size()), result.entries, result.kernels, seconds);
+  return Status::ok();
+}
+
 Status run(Arguments &arguments) {
-  SINTER_ASSIGN_OR_RETURN(const auto model, openInput(arguments.input, arguments.request));
+  const auto start = std::chrono::steady_clock::now();
+  SINTER_RETURN_IF_ERROR(checkArguments(arguments));
+  SINTER_ASSIGN_OR_RETURN(const auto model, openInput(arguments));
+  if (arguments.config && !model)
+    return invalidArgument("--config: a graph has no configuration");
+  if (arguments.config) {
+    printConfig(*model, arguments.request);
+    return Status::ok();
+  }
   arguments.request.model = model ? &*model : nullptr;
   SINTER_ASSIGN_OR_RETURN(const CompileResult result, compile(arguments.request));
-  std::cout << result.output;
-  return Status::ok();
+  if (arguments.timing)
+    for (const StageTime &stage : result.times)
+      fmt::print(stderr, "{:<16}{:8.1f} ms\n", stage.name, stage.seconds * 1e3);
+  const std::string name =
+      model ? model->name : std::filesystem::path(arguments.input).stem().string();
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+  return writeResult(arguments, result, name, took.count());
+}
+
+void declareOptions(CLI::App &app, Arguments &arguments) {
+  CompileRequest &request = arguments.request;
+  app.add_option("INPUT", arguments.input, "Model directory, shape name or .mlir file")->required();
+  app.add_option("-o,--output", arguments.output, "Output file; NAME.sinter when not given");
+  app.add_option("--emit", arguments.emit,
+                 "Print a stage instead of writing a file: xfmr (the imported graph), fused (after "
+                 "fusion, layout and plan), lowered (kernels), llvm, asm")
+      ->option_text("STAGE");
+  app.add_option("--target", request.target, "cpu (both instruction sets), cpu:x86-64-v3 or -v4")
+      ->capture_default_str()
+      ->option_text("TARGET");
+  app.add_option("--dtype", arguments.dtype,
+                 "Type of activations and cache: bf16, f16 or f32; the checkpoint's by default");
+  app.add_option("--max-tokens-per-step", request.maxTokensPerStep,
+                 "Longest prefill chunk (memory for activations grows with it)")
+      ->capture_default_str();
+  app.add_option("--page-size", request.pageSize, "Tokens per page of the cache")
+      ->capture_default_str();
+  app.add_flag("--batch-invariant", arguments.batchInvariant,
+               "Same bits for a token whatever stands beside it; always so on the cpu target");
+  app.add_flag("--no-k-scale", arguments.noKScale,
+               "Store K unscaled (f16 caches can overflow with large k_norm weights)");
+  app.add_flag("--no-fusion", arguments.noFusion, "Leave out every merge and fusion");
+  app.add_option("--disable-pass", request.disabledPasses,
+                 "Leave out one merge or fusion, for example fuse-linear-add; may be repeated")
+      ->option_text("NAME");
+  app.add_flag("--explain-fusion", request.explainFusion, "Print what fused, what did not and why");
+  app.add_flag("--print-ir-after-all", request.printIrAfterAll,
+               "Print the graph to stderr after every pass that changed it");
+  app.add_flag("--timing", arguments.timing, "Print the time of each stage to stderr");
+  app.add_flag("--config", arguments.config, "Print how the model was understood, and stop");
 }
 
 } // namespace
@@ -71,25 +215,20 @@ int main(int argc, char **argv) {
   CLI::App app{"Compiles a model directory, a published shape or a graph to one file.\n",
                "sinter-compile"};
   app.footer(kExamples);
+  app.set_version_flag("--version", "sinter-compile " + compilerDescription());
   Arguments arguments;
-  CompileRequest &request = arguments.request;
-  const std::map<std::string, EmitStage> stages = {{"xfmr", EmitStage::Xfmr},
-                                                   {"fused", EmitStage::Fused},
-                                                   {"lowered", EmitStage::Lowered},
-                                                   {"llvm", EmitStage::Llvm},
-                                                   {"asm", EmitStage::Asm}};
-  app.add_option("INPUT", arguments.input, "Model directory, shape name or .mlir file")->required();
-  app.add_option("-o", arguments.output, "Output file");
-  app.add_option("--emit", request.emit, "Print a stage instead: xfmr, fused, lowered, llvm, asm")
-      ->transform(CLI::CheckedTransformer(stages));
+  declareOptions(app, arguments);
   try {
     app.parse(argc, argv);
-  } catch (const CLI::CallForHelp &help) {
-    return app.exit(help);
+  } catch (const CLI::Success &done) { // --help, --version
+    return app.exit(done);
   } catch (const CLI::ParseError &error) {
     std::cerr << "sinter-compile: error: " << error.what() << "\n";
     return 1;
   }
+  for (const char *option : {"--dtype", "--max-tokens-per-step", "--page-size", "--no-k-scale"})
+    if (app.count(option) > 0)
+      arguments.modelOnly.push_back(option);
   const Status status = run(arguments);
   if (status)
     return 0;

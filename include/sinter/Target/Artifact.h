@@ -19,9 +19,6 @@ namespace sinter {
 /// What the metadata says that is not in the IR.
 struct ArtifactInfo {
   std::string name; ///< of a graph that does not say it
-  std::string dtype;
-  bool batchInvariant = true;
-  bool kScale = true;
 
   std::vector<int64_t> eos;
   struct Generation {
