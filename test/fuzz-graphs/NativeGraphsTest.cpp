@@ -11,6 +11,8 @@
 #include "GraphRuns.h"
 #include "NativeModel.h"
 
+#include "models/Checkpoint.h"
+#include "models/ImportXfmr.h"
 #include "sinter/Dialect/Xfmr.h"
 #include "sinter/Pipelines.h"
 #include "sinter/Registration.h"
@@ -23,7 +25,9 @@
 
 #include "gtest/gtest.h"
 
+#include <algorithm>
 #include <cstdlib>
+#include <filesystem>
 
 using namespace mlir;
 using namespace sinter;
@@ -171,36 +175,36 @@ protected:
     return registry;
   }
 
-  LogicalResult plan(ModuleOp module, uint64_t seed) {
+  LogicalResult plan(ModuleOp module, bool fused, int64_t coverCFrom) {
     PassManager manager(&context);
     PipelineOptions options = cpuPipelineOptions();
-    options.coverCFrom = int64_t(seed % 3);
-    // Every other graph unfused: those ops have kernels too.
-    if (seed % 2)
-      addSpecialiseStage(manager, options);
-    else
+    options.coverCFrom = coverCFrom;
+    if (fused)
       addFusionPipeline(manager, options);
+    else
+      addSpecialiseStage(manager, options);
     manager.addPass(createAssignWeightLayout());
     manager.addPass(createPlan());
     return manager.run(module);
   }
 
-  /// Compiles and compares one graph; counts it as run or refused.
-  void checkGraph(uint64_t seed, const std::function<void(NativeModel &)> &spoil = {}) {
+  /// Plans, compiles and compares one graph; counts it as compiled or refused. The seed chooses
+  /// fusions, instruction set and tokens.
+  void check(const GeneratedGraph &graph, std::shared_ptr<WeightProvider> weights, uint64_t seed,
+             const std::string &label, const std::function<void(NativeModel &)> &spoil = {}) {
     errors.clear();
-    const GeneratedGraph graph = generateGraph(context, seed, GraphSizes::Native);
-    if (graph.argmax)
-      return;
-    ASSERT_TRUE(succeeded(plan(*graph.module, seed))) << "graph " << seed << ": " << errors;
-    auto exact = Interpreter::create(*graph.module, randomWeights(seed), Mode::Exact);
-    auto declared = Interpreter::create(*graph.module, randomWeights(seed), Mode::Declared);
+    // Every other graph stays unfused: those ops have kernels too.
+    ASSERT_TRUE(succeeded(plan(*graph.module, seed % 2 == 0, int64_t(seed % 3))))
+        << label << ": " << errors;
+    auto exact = Interpreter::create(*graph.module, weights, Mode::Exact);
+    auto declared = Interpreter::create(*graph.module, weights, Mode::Declared);
     ASSERT_TRUE(exact.isOk() && declared.isOk()) << declared.status().message();
     const uint32_t isa = seed / 2 % 2 && __builtin_cpu_supports("x86-64-v4") ? 4 : 3;
     auto model = NativeModel::compile(*graph.module, isa, *declared, kPages);
     if (!model) {
       ++refusals[model.status().message() + ": " + errors];
       EXPECT_TRUE(model.status().code() == StatusCode::Unsupported && !errors.empty())
-          << "graph " << seed << ": " << model.status().message() << ": " << errors;
+          << label << ": " << model.status().message() << ": " << errors;
       return;
     }
     ++compiled;
@@ -208,11 +212,40 @@ protected:
       spoil(**model);
     const std::string difference = runAll(graph, seed, *exact, *declared, **model);
     differences += !difference.empty();
-    if (!difference.empty() && !spoil) {
-      ADD_FAILURE() << "graph " << seed << " on v" << isa << ": " << difference;
-      if (replay)
-        ModuleOp(*graph.module).dump();
-    }
+    if (difference.empty() || spoil)
+      return;
+    ADD_FAILURE() << label << " on v" << isa << ": " << difference;
+    if (replay)
+      ModuleOp(*graph.module).dump();
+  }
+
+  void checkGraph(uint64_t seed, const std::function<void(NativeModel &)> &spoil = {}) {
+    const GeneratedGraph graph = generateGraph(context, seed, GraphSizes::Native);
+    if (!graph.argmax)
+      check(graph, randomWeights(seed), seed, "graph " + std::to_string(seed), spoil);
+  }
+
+  /// A checkpoint with the activations of type `activation`.
+  void checkModel(const std::string &directory, DType activation, uint64_t seed) {
+    const auto config = models::readModelConfig(directory);
+    auto opened = models::openCheckpoint(directory);
+    ASSERT_TRUE(config.isOk() && opened.isOk()) << opened.status().message();
+    const auto checkpoint = std::make_shared<models::Checkpoint>(*std::move(opened));
+    const auto variants = models::checkTensors(*config, *checkpoint);
+    ASSERT_TRUE(variants.isOk()) << variants.status().message();
+    const auto storedAs = [&](StringRef tensor) {
+      const auto place = checkpoint->lookup(std::string_view(tensor.data(), tensor.size()));
+      const std::string &type = place->tensor->dtypeName;
+      return type == "BF16" ? DType::BF16 : type == "F16" ? DType::F16 : DType::F32;
+    };
+    models::ImportOptions options;
+    options.activation = activation;
+    GeneratedGraph graph;
+    graph.module = models::importXfmr(context, *config, *variants, storedAs, options);
+    graph.vocab = config->vocab;
+    graph.page = options.pageSize;
+    check(graph, fileWeights({checkpoint, &checkpoint->files()}), seed,
+          directory + " in " + std::string(dtypeName(activation)));
   }
 
   std::string runAll(const GeneratedGraph &graph, uint64_t seed, Interpreter &exact,
@@ -279,6 +312,22 @@ TEST_F(NativeGraphs, EveryOpIsWithinItsBound) {
   for (const auto &[why, times] : refusals)
     std::printf("refused %3u: %s\n", times, why.c_str());
   EXPECT_TRUE(replay || compiled * 2 >= count) << "too few graphs were compiled";
+}
+
+/// Real layer shapes: GQA 1 to 8, head sizes 64 to 128, odd intermediate sizes, biases, 16-bit
+/// weights under f32 activations and the other way round.
+TEST_F(NativeGraphs, EveryOpOfEveryCheckpointIsWithinItsBound) {
+  const std::string root = std::string(SINTER_SOURCE_DIR) + "/";
+  std::vector<std::string> directories = {root + "models/shakespeare"};
+  for (const auto &entry : std::filesystem::directory_iterator(root + "test/models/golden"))
+    if (entry.is_directory())
+      directories.push_back(entry.path().string());
+  std::sort(directories.begin(), directories.end());
+  const DType types[] = {DType::F32, DType::BF16, DType::F16};
+  for (size_t i = 0; i < directories.size(); ++i)
+    checkModel(directories[i], types[i % 3], 2 * i);
+  EXPECT_EQ(compiled, directories.size());
+  std::printf("%u ops compared, worst error %.3g of its bound\n", opsCompared, worst);
 }
 
 /// One weight with the sign of an element in every 32 bytes flipped: the bounds notice.

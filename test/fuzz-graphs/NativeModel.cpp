@@ -87,6 +87,9 @@ NativeModel::compile(ModuleOp planned, uint32_t isa, const Interpreter &weights,
   SINTER_RETURN_IF_ERROR(model->packWeights(planned, weights));
   model->arena_ = Memory(size_t(program->arenaBytes));
   model->scratch_ = Memory(size_t(program->scratchBytes));
+  for (auto each : planned.getOps<FunctionOpInterface>())
+    if (auto logits = dyn_cast<RankedTensorType>(each.getResultTypes()[0]); logits.getRank() == 2)
+      model->vocab_ = size_t(logits.getDimSize(1));
   auto function = *planned.getOps<FunctionOpInterface>().begin();
   for (Type type : function.getArgumentTypes())
     if (auto kv = dyn_cast<KvType>(type)) {
@@ -202,8 +205,7 @@ Status NativeModel::step(const std::string &entry, const Batch &batch) {
   entry_ = unsigned(found - program_.entries.begin());
   after.clear();
   const float nan = std::numeric_limits<float>::quiet_NaN();
-  // The largest vocabulary that the generator makes.
-  outputs_.logits.assign(batch.rows.size() * 128, nan);
+  outputs_.logits.assign(batch.rows.size() * vocab_, nan);
   outputs_.argmaxValue.assign(batch.rows.size(), nan);
   outputs_.argmaxIndex.assign(batch.rows.size(), -1);
   std::fill_n(arena_.data(), arena_.bytes, uint8_t(0xff));

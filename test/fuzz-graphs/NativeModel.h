@@ -62,7 +62,7 @@ private:
   std::vector<Memory> weights_;
   std::vector<void *> weightPointers_;
   Memory arena_, kv_, scratch_;
-  size_t pageBytes_ = 0;
+  size_t pageBytes_ = 0, vocab_ = 0;
   DType cacheType_ = DType::F32;
   SinterModel model_ = {};
   Snapshot outputs_; ///< the caller's memory of the current step
