@@ -85,6 +85,13 @@ static LogicalResult checkEps(Operation *op, const APFloat &eps) {
   return op->emitOpError("'eps' must be finite and not negative");
 }
 
+/// Counts are unsigned in ODS: -1 would pass for a large one.
+static LogicalResult checkPositive(Operation *op, int64_t n, StringRef name) {
+  if (n >= 1)
+    return success();
+  return op->emitOpError() << "'" << name << "' must be positive, got " << n;
+}
+
 static LogicalResult checkKScale(Operation *op, Value kScale) {
   return kScale ? checkShape(op, kScale, "k_scale", {1}, "one scale per layer") : success();
 }
@@ -180,8 +187,8 @@ LogicalResult GetWeightOp::verifySymbolUses(SymbolTableCollection &tables) {
 //===----------------------------------------------------------------------===//
 
 LogicalResult EmbeddingOp::verify() {
-  if (getVocabParallel() < 1)
-    return emitOpError() << "'vocab_parallel' must be positive, got " << getVocabParallel();
+  if (failed(checkPositive(*this, getVocabParallel(), "vocab_parallel")))
+    return failure();
   return checkShape(*this, getResult(), "result", {dim(getTokens(), 0), dim(getTable(), 1)},
                     "'tokens' " + shapeOf(getTokens()) + " and 'table' " + shapeOf(getTable()));
 }
@@ -200,6 +207,15 @@ LogicalResult LinearOp::verify() {
   if (failed(checkTokens(*this, getX(), getResult())))
     return failure();
   return checkLinear(*this, getX(), getW(), getBias(), dim(getResult(), 1));
+}
+
+LogicalResult AddOp::verify() {
+  // The trait takes ? for equal to 1, which would broadcast.
+  if (getA().getType() != getB().getType())
+    return emitOpError() << "'b' has type " << getB().getType() << ", 'a' has " << getA().getType();
+  if (getType() != getA().getType())
+    return emitOpError() << "result has type " << getType() << ", 'a' has " << getA().getType();
+  return success();
 }
 
 LogicalResult SwigluOp::verify() {
@@ -221,9 +237,9 @@ LogicalResult SplitHeadsOp::verify() {
   if (failed(checkTokens(*this, getX(), getResult())) ||
       failed(checkSameElement(*this, getX(), "x", getResult())))
     return failure();
-  int64_t end = getOffset() + dim(getResult(), 1) * dim(getResult(), 2);
-  if (getOffset() < 0 || end > dim(getX(), 1))
-    return emitOpError() << "columns [" << getOffset() << ", " << end << ") are not inside 'x' of "
+  int64_t begin = getOffset(), end = begin + dim(getResult(), 1) * dim(getResult(), 2);
+  if (begin < 0 || end > dim(getX(), 1))
+    return emitOpError() << "columns [" << begin << ", " << end << ") are not inside 'x' of "
                          << "shape " << shapeOf(getX());
   return success();
 }
@@ -281,9 +297,17 @@ LogicalResult AttentionOp::verify() {
   return checkHeads(*this, getQ(), "q", getKv().getType(), false);
 }
 
+LogicalResult AllReduceOp::verify() {
+  if (failed(checkPositive(*this, getRanks(), "ranks")))
+    return failure();
+  if (getX().getType() != getType())
+    return emitOpError() << "result has type " << getType() << ", 'x' has " << getX().getType();
+  return success();
+}
+
 LogicalResult AllGatherOp::verify() {
-  if (getRanks() < 1)
-    return emitOpError() << "'ranks' must be positive, got " << getRanks();
+  if (failed(checkPositive(*this, getRanks(), "ranks")))
+    return failure();
   return checkShape(*this, getResult(), "result",
                     {dim(getX(), 0), dim(getX(), 1) * static_cast<int64_t>(getRanks())},
                     "'x' of shape " + shapeOf(getX()));
@@ -335,7 +359,7 @@ LogicalResult AddRmsNormOp::verify() {
 }
 
 LogicalResult AllReduceAddRmsNormOp::verify() {
-  if (failed(checkEps(*this, getEps())))
+  if (failed(checkPositive(*this, getRanks(), "ranks")) || failed(checkEps(*this, getEps())))
     return failure();
   return checkAddNorm(*this, getX(), getResidual(), "residual", getGamma(), getSum(), getResult());
 }

@@ -103,10 +103,9 @@ StringRef sinter::xfmr::whyNotNormLinear(RowScaleOpInterface op, char cover) {
   if (auto linear = dyn_cast<ResidualOpInterface>(op.getOperation());
       linear && linear.isRowParallel())
     return "the linear is row-parallel: a rank sees only part of the row";
-  for (OpOperand &operand : op->getOpOperands())
-    if (&operand != &op.getScaledInput() && isMatrix(operand.get()) &&
-        element(operand.get()) != element(norm.getGamma()))
-      return "the norm's weight has another element type than the linear's";
+  auto reader = dyn_cast<MatrixReaderOpInterface>(op.getOperation());
+  if (reader && element(reader.getMatrixOperand().get()) != element(norm.getGamma()))
+    return "the norm's weight has another element type than the linear's";
   return "";
 }
 

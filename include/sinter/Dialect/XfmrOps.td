@@ -121,6 +121,7 @@ def Xfmr_AddOp : Xfmr_PureOp<"add", [Commutative, SameOperandsAndResultType,
   let arguments = (ins Xfmr_Activation:$a, Xfmr_Activation:$b);
   let results = (outs Xfmr_Activation:$result);
   let assemblyFormat = "$a `,` $b attr-dict `:` type($result)";
+  let hasVerifier = 1;
 }
 
 def Xfmr_SwigluOp : Xfmr_PureOp<"swiglu"> {
@@ -244,6 +245,7 @@ def Xfmr_AllReduceOp : Xfmr_Op<"all_reduce", [SameOperandsAndResultType,
   let arguments = (ins Xfmr_Activation:$x, I64Attr:$ranks);
   let results = (outs Xfmr_Activation:$result);
   let assemblyFormat = "$x attr-dict `:` type($result)";
+  let hasVerifier = 1;
 }
 
 def Xfmr_AllGatherOp : Xfmr_Op<"all_gather", [MemoryEffects<[MemWrite<Xfmr_Comm>]>]> {
