@@ -1,0 +1,155 @@
+"""The bundled model from directory to text, against transformers' goldens beside it.
+
+The bounds are those of the issue: f32 logits within 1e-4 relative L2, bf16 and f16 at most 1.1 times
+the error of transformers in that dtype, greedy tokens equal in f32.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import tools
+from npy import read_npy, relative_l2
+from tools import ToolTest
+
+MODEL = os.path.join(os.path.dirname(__file__), "../../models/shakespeare")
+GOLDEN = os.path.join(MODEL, "golden")
+
+# Ways to run a prompt that must not change the result.
+WAYS = {
+    "at once": [],
+    "in chunks of 7": ["--prefill-chunk", 7],
+    "token by token": ["--prefill-chunk", 1],
+    "pages permuted, poisoned": ["--debug", "poison,shuffle-pages=3"],
+    "pages shared": ["--debug", "poison,shuffle-pages=4,share-pages", "--prefill-chunk", 16],
+    "one thread": ["--threads", 1],
+}
+
+
+def load(name):
+    with open(os.path.join(GOLDEN, name)) as file:
+        return json.load(file)
+
+
+class BundledModelTest(ToolTest):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder_of_class = tools.tempfile.TemporaryDirectory(prefix="sinter-e2e-")
+        cls.addClassCleanup(cls.folder_of_class.cleanup)
+        cls.artifacts = {}
+        for dtype in ("f32", "bf16", "f16"):
+            path = os.path.join(cls.folder_of_class.name, dtype + ".sinter")
+            made = tools.run("sinter-compile", MODEL, "-o", path, "--dtype", dtype)
+            if made.returncode:
+                raise AssertionError(made.stderr)
+            cls.artifacts[dtype] = path
+
+    def logits(self, dtype, golden, way):
+        """The rows whose goldens are stored, as one flat array."""
+        out = self.path("logits.npy")
+        ids = ",".join(map(str, golden["ids"]))
+        flags = ["--token-ids", ids, "-q", "--logits", out, *way]
+        self.succeed("sinter-run", self.artifacts[dtype], *flags)
+        rows, columns, values = read_npy(out)
+        self.assertEqual((rows, columns), (len(golden["ids"]), 1536))
+        picked = values[:0]
+        for position in golden["positions"]:
+            picked.extend(values[position * columns : (position + 1) * columns])
+        return picked, values
+
+    def check_logits(self, dtype, bound):
+        for name in ("logits_short", "logits_long"):
+            golden = load(name + ".json")
+            _, _, reference = read_npy(os.path.join(GOLDEN, name + "_f32.npy"))
+            bits = set()
+            for way, flags in WAYS.items():
+                if name == "logits_long" and way == "token by token":
+                    continue  # the short one covers it, ten times faster
+                with self.subTest(dtype=dtype, text=name, way=way):
+                    picked, values = self.logits(dtype, golden, flags)
+                    error = relative_l2(picked, reference)
+                    print(f"{dtype} {name} {way}: {error:.2e}", file=sys.stderr)
+                    self.assertLessEqual(error, bound(golden))
+                    bits.add(values.tobytes())
+            self.assertEqual(len(bits), 1, "batch-invariant: every way gives the same bits")
+
+    def test_f32_logits(self):
+        self.check_logits("f32", lambda golden: 1e-4)
+
+    def test_bf16_logits(self):
+        self.check_logits("bf16", lambda golden: 1.1 * golden["relative_l2"]["bf16"])
+
+    def test_f16_logits(self):
+        self.check_logits("f16", lambda golden: 1.1 * golden["relative_l2"]["f16"])
+
+    def test_the_bound_notices_other_weights(self):
+        golden = load("logits_short.json")
+        _, _, reference = read_npy(os.path.join(GOLDEN, "logits_short_f32.npy"))
+        picked, _ = self.logits("f32", golden, ["--weights", "random:1"])
+        self.assertGreater(relative_l2(picked, reference), 0.1)
+
+    def test_greedy_continuations(self):
+        for number, golden in enumerate(load("greedy_f32.json")):
+            with self.subTest(number=number):
+                prompt = ["-p", golden["prompt"], "--max-tokens", 64, "--greedy", "--ignore-eos"]
+                way = list(WAYS.values())[number % len(WAYS)]
+                result = self.succeed("sinter-run", self.artifacts["f32"], *prompt, "--json", "-q", *way)
+                report = json.loads(result.stdout)
+                self.assertEqual(report["prompt_tokens"], len(golden["ids"]))
+                self.assertEqual(report["ids"], golden["greedy"])
+                self.assertEqual(report["text"], golden["text"])
+
+    def test_one_page_pool(self):
+        golden = load("greedy_f32.json")[0]
+        flags = ["-p", golden["prompt"], "--greedy", "--ignore-eos", "--max-context", 16, "--json", "-q"]
+        report = json.loads(self.succeed("sinter-run", self.artifacts["f32"], *flags).stdout)
+        self.assertEqual(report["ids"], golden["greedy"][: len(report["ids"])])
+        self.assertEqual(len(report["ids"]), 16)
+
+    def test_both_instruction_levels(self):
+        # Another vector length is another schedule: close, not equal.
+        golden = load("logits_short.json")
+        _, _, reference = read_npy(os.path.join(GOLDEN, "logits_short_f32.npy"))
+        picked, _ = self.logits("f32", golden, ["--isa", "v3"])
+        self.assertLessEqual(relative_l2(picked, reference), 1e-4)
+
+    def test_streams_from_standard_input(self):
+        flags = ["--max-tokens", "40", "--seed", "3", "-q", "--ignore-eos"]
+        command = [os.path.join(tools.BIN, "sinter-run"), self.artifacts["bf16"], *flags]
+        piped = subprocess.run(command, input=b"JULIET:\n", capture_output=True, timeout=60)
+        self.assertEqual(piped.returncode, 0, piped.stderr)
+        given = self.succeed(*command, "-p", "JULIET:\n")
+        self.assertEqual(piped.stdout.decode(), given.stdout)
+        self.assertGreater(len(given.stdout), 20)
+        bad = subprocess.run(command, input=b"ab\xffc", capture_output=True, timeout=60)
+        self.assertEqual(bad.returncode, 1)
+        self.assertRegex(bad.stderr.decode(), r"^sinter-run: error: prompt: .*\b2\b.*\n$")
+
+    def test_interrupt_ends_cleanly(self):
+        flags = ["-p", "A", "--max-tokens", "1000", "--ignore-eos", "--threads", "1"]
+        command = [os.path.join(tools.BIN, "sinter-run"), self.artifacts["f32"], *flags]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        process.stdout.read(1)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 130, err)
+        self.assertTrue(out.endswith(b"\n"))
+        self.assertRegex(err.decode(), r"^-- \d+ tokens, ")
+
+    def test_first_token_and_memory(self):
+        flags = ["-p", "ROMEO:", "--max-tokens", 8, "--seed", 1, "--json", "-q"]
+        start = time.monotonic()
+        report = json.loads(self.succeed("sinter-run", self.artifacts["bf16"], *flags).stdout)
+        self.assertLess(report["timings"]["first_token_s"], 1)
+        self.assertLess(time.monotonic() - start, 5)
+        memory = report["memory"]
+        # Beyond weights and cache: the program with its libraries, arena and scratch.
+        allowed = 1.2 * (memory["weight_bytes"] + memory["kv_bytes"]) + memory["arena_bytes"] + 24e6
+        self.assertLess(memory["peak_rss_bytes"], allowed)
+
+
+if __name__ == "__main__":
+    tools.main()
