@@ -52,6 +52,7 @@ unsigned countBuilt(ModuleOp module) {
     built += isa<xfmr::RmsNormLinearOp, xfmr::RmsNormSwigluOp, xfmr::LinearAddOp,
                  xfmr::AddRmsNormOp, xfmr::AllReduceAddRmsNormOp, xfmr::QkNormRopeWriteOp,
                  xfmr::LinearArgmaxOp, xfmr::AllReduceOp>(op);
+    built += op->hasAttr(xfmr::kHeadAttr);
     if (auto weight = dyn_cast<xfmr::WeightOp>(op))
       if (auto sources = dyn_cast<ArrayAttr>(weight.getInit()))
         built += sources.size() > 1;
@@ -154,9 +155,13 @@ std::vector<PipelineCase> casesFor(uint64_t seed, bool argmax) {
   for (const std::string &pass : passes)
     all += (all.empty() ? "" : ",") + pass;
   cases.push_back({"any order", "cse", all, false, {argmax}, passes});
+  const std::string ranks = random() % 4 ? "2" : "4", shard = "xfmr-shard{ranks=" + ranks + "}";
+  cases.push_back({"shard", "", shard, true, {argmax}, {shard}});
   if (argmax)
     return cases; // xfmr-specialise makes that head itself
   const std::vector<bool> both = {false, true};
+  const std::string specialise = "xfmr-specialise{token-ranges=1,2-4,5-max}";
+  cases.push_back({"specialise", "", specialise, false, both, {specialise}});
   cases.push_back({"pipeline", "", fusionPipeline(seed, 1), false, both, passes});
   const std::string plan = "xfmr-assign-weight-layout,xfmr-plan";
   cases.push_back({"planned", "", fusionPipeline(seed, 1) + "," + plan, false, both, {plan}, true});
@@ -181,7 +186,7 @@ protected:
     if (!fuzzer.apply(test.pipeline, *copy)) {
       ++tally[test.label].refused;
       ++refusals[fuzzer.errors];
-      if (!test.mayRefuse || fuzzer.errors.find("cannot shard: ") != 0)
+      if (!test.mayRefuse || fuzzer.errors.find("cannot shard") != 0)
         report(seed, test.pipeline, "refused: " + fuzzer.errors, before, "");
       return;
     }

@@ -34,13 +34,12 @@ bool dropBias(ModuleOp module) {
   });
 }
 
-/// The bias under the row scale: linear(rms_norm(x)) + bias -> rstd * ((x g) W^T + bias).
-bool scaleBias(ModuleOp module) {
+/// linear(rms_norm(x, g), W) + bias -> rms_norm_linear(x, g, W), the bias forgotten.
+bool dropBiasBehindNorm(ModuleOp module) {
   return firstOf<LinearOp>(module, [](LinearOp linear) {
     auto norm = linear.getX().getDefiningOp<RmsNormOp>();
     if (!norm || !linear.getBias())
       return false;
-    // In a graph: the bias is left out and the residual of its effect with it.
     OpBuilder b(linear);
     replace(linear,
             RmsNormLinearOp::create(b, linear.getLoc(), linear.getType(), norm.getX(),
@@ -64,7 +63,7 @@ bool wrongEps(ModuleOp module) {
   });
 }
 
-/// add(a, b) where both are linears, or one twice: takes the wrong summand as residual.
+/// add(linear(x, W), r) -> linear_add(x, W, linear(x, W)): the wrong summand as residual.
 bool wrongResidual(ModuleOp module) {
   return firstOf<AddOp>(module, [](AddOp add) {
     auto linear = add.getA().getDefiningOp<LinearOp>();
@@ -116,7 +115,7 @@ bool unrotatedKey(ModuleOp module) {
   });
 }
 
-/// The attention reads the handle that the write consumed; as an order of ops, before the write.
+/// The attention moves before the write and misses this step's tokens.
 bool lostWrite(ModuleOp module) {
   return firstOf<AttentionOp>(module, [](AttentionOp attention) {
     auto write = attention.getKv().getDefiningOp<KvWriteOp>();
@@ -128,7 +127,7 @@ bool lostWrite(ModuleOp module) {
   });
 }
 
-/// Two heads' offsets exchanged: k and v of the merged linear.
+/// K is stored as it is, the attention still multiplies by the scale.
 bool droppedScale(ModuleOp module) {
   return firstOf<KvWriteOp>(module, [](KvWriteOp write) {
     if (!write.getKScale())
@@ -138,11 +137,21 @@ bool droppedScale(ModuleOp module) {
   });
 }
 
+bool swapKeyValue(ModuleOp module) {
+  return firstOf<KvWriteOp>(module, [](KvWriteOp write) {
+    Value key = write.getK();
+    write.getKMutable().assign(write.getV());
+    write.getVMutable().assign(key);
+    return true;
+  });
+}
+
 } // namespace
 
 std::vector<WrongRewrite> sinter::wrongRewrites() {
-  return {
-      {"DropBias", dropBias},           {"ScaleBias", scaleBias}, {"WrongEps", wrongEps},
-      {"WrongResidual", wrongResidual}, {"LostSum", lostSum},     {"SwapGateUp", swapGateUp},
-      {"UnrotatedKey", unrotatedKey},   {"LostWrite", lostWrite}, {"DroppedScale", droppedScale}};
+  return {{"DropBias", dropBias},         {"DropBiasBehindNorm", dropBiasBehindNorm},
+          {"WrongEps", wrongEps},         {"WrongResidual", wrongResidual},
+          {"LostSum", lostSum},           {"SwapGateUp", swapGateUp},
+          {"UnrotatedKey", unrotatedKey}, {"LostWrite", lostWrite},
+          {"DroppedScale", droppedScale}, {"SwapKeyValue", swapKeyValue}};
 }
