@@ -139,6 +139,36 @@ class BundledModelTest(ToolTest):
         self.assertTrue(out.endswith(b"\n"))
         self.assertRegex(err.decode(), r"^-- \d+ tokens, ")
 
+    def test_compiles_a_directory_on_first_use(self):
+        environment = {**os.environ, "XDG_CACHE_HOME": self.folder}
+        golden = load("greedy_f32.json")[1]
+        flags = ["-p", golden["prompt"], "--greedy", "--ignore-eos", "--max-tokens", 64, "--dtype", "f32"]
+        first = self.succeed("sinter-run", MODEL, *flags, env=environment)
+        self.assertIn("on first use", first.stderr)
+        second = self.succeed("sinter-run", MODEL, *flags, env=environment)
+        self.assertNotIn("on first use", second.stderr)
+        self.assertEqual(first.stdout.rstrip("\n"), golden["text"].rstrip("\n"))
+        self.assertEqual(first.stdout, second.stdout)
+
+    def test_not_finite_weights_are_one_line(self):
+        with open(os.path.join(MODEL, "model.safetensors"), "rb") as file:
+            content = bytearray(file.read())
+        length = int.from_bytes(content[:8], "little")
+        header = json.loads(content[8 : 8 + length])
+        run = ["sinter-run", self.artifacts["f32"], "--weights", self.folder, "-p", "ROMEO:"]
+        for tensor, message in [
+            ("model.norm.weight", "logits for position"),
+            ("model.layers.2.mlp.down_proj.weight", "logits for position"),
+            ("model.layers.1.self_attn.k_norm.weight", "holds a value that is not finite"),
+        ]:
+            spoiled = bytearray(content)
+            at = 8 + length + header[tensor]["data_offsets"][0]
+            spoiled[at : at + 2] = b"\xc0\x7f"  # a bf16 NaN
+            with open(self.path("model.safetensors"), "wb") as file:
+                file.write(spoiled)
+            for way in (["--greedy"], ["--temperature", 1]):
+                self.check_error(message, *run, *way)
+
     def test_first_token_and_memory(self):
         flags = ["-p", "ROMEO:", "--max-tokens", 8, "--seed", 1, "--json", "-q"]
         start = time.monotonic()
