@@ -5,6 +5,7 @@ Every finding is one line 'file:line: what'; the exit status is 1 when there is 
 """
 import argparse
 import concurrent.futures
+import json
 import os
 import pathlib
 import re
@@ -140,6 +141,29 @@ def check_docs():
             kept = ROOT / "docs/generated" / name
             if not kept.exists() or kept.read_text() != (pathlib.Path(d) / name).read_text():
                 yield f"docs/generated/{name}:1: out of date with {source} (./dev docs)"
+    if (ROOT / "README.md").read_text() != readme_with_table():
+        yield "README.md:1: the table of figures is out of date with docs/benchmarks (./dev docs)"
+
+
+BENCH_BEGIN, BENCH_END = "<!-- bench:begin -->", "<!-- bench:end -->"
+
+
+def bench_table():
+    """README's table: every row of docs/benchmarks/*.json, as sinter-bench wrote it."""
+    rows = ["| what | measured | floor | of floor | bar | hardware | commit |", "|---|---|---|---|---|---|---|"]
+    for path in sorted((ROOT / "docs/benchmarks").glob("*.json")):
+        for r in json.loads(path.read_text()):
+            floor, bar = r.get("floor"), r.get("bar")
+            share = "" if not floor else f"{100 * (floor / r['value'] if r['unit'] == 'ms' else r['value'] / floor):.0f} %"
+            cell = lambda v: "" if v is None else f"{v:.3g} {r['unit']}" if isinstance(v, (int, float)) else str(v)
+            rows.append(f"| `{r['name']}` | {cell(r['value'])} | {cell(floor)} | {share} | {cell(bar)} | {r['hardware']} | {r['commit'][:9]} |")
+    return "\n".join(rows)
+
+
+def readme_with_table():
+    text = (ROOT / "README.md").read_text()
+    head, rest = text.split(BENCH_BEGIN, 1)
+    return head + BENCH_BEGIN + "\n" + bench_table() + "\n" + BENCH_END + rest.split(BENCH_END, 1)[1]
 
 
 def main():
@@ -151,6 +175,7 @@ def main():
     if args.write_docs:
         (ROOT / "docs/generated").mkdir(exist_ok=True)
         generate_docs(ROOT / "docs/generated")
+        (ROOT / "README.md").write_text(readme_with_table())
         return 0
     build = (ROOT / args.build).resolve()
     files = tracked()
