@@ -13,6 +13,7 @@
 #include <charconv>
 #include <cmath>
 #include <cstring>
+#include <filesystem>
 #include <map>
 #include <mutex>
 #include <thread>
@@ -21,6 +22,22 @@ namespace sinter {
 namespace {
 
 constexpr uint64_t kStagingBytes = uint64_t(1) << 20; ///< per thread
+
+/// Every *.safetensors of a directory, by name, with nothing to check the headers against.
+Result<std::vector<SourceFile>> safetensorsIn(const std::string &directory) {
+  std::vector<SourceFile> files;
+  std::error_code error;
+  for (const auto &entry : std::filesystem::directory_iterator(directory, error))
+    if (entry.path().extension() == ".safetensors")
+      files.push_back({entry.path().filename().string(), {}});
+  if (error)
+    return notFound(directory + ": " + error.message());
+  if (files.empty())
+    return notFound(directory + ": no *.safetensors in it");
+  std::sort(files.begin(), files.end(),
+            [](const SourceFile &a, const SourceFile &b) { return a.name < b.name; });
+  return files;
+}
 
 /// The checkpoint's files, checked against the headers the artefact was compiled for.
 class Checkpoint {
@@ -31,12 +48,18 @@ public:
   };
 
   static Result<Checkpoint> open(const Manifest &manifest, const std::string &directory) {
+    // A shape's name or a graph was compiled without a checkpoint: then any directory may serve
+    // whose tensors have the planned names, types and shapes.
+    std::vector<SourceFile> sources = manifest.sourceFiles;
+    if (sources.empty()) {
+      SINTER_ASSIGN_OR_RETURN(sources, safetensorsIn(directory));
+    }
     Checkpoint checkpoint;
-    checkpoint.files_.reserve(manifest.sourceFiles.size());
-    for (const SourceFile &source : manifest.sourceFiles) {
+    checkpoint.files_.reserve(sources.size());
+    for (const SourceFile &source : sources) {
       SINTER_ASSIGN_OR_RETURN(SafetensorsFile file,
                               SafetensorsFile::open(directory + "/" + source.name));
-      if (file.header().hash != source.headerHash)
+      if (!source.headerHash.empty() && file.header().hash != source.headerHash)
         return invalidInput(directory + "/" + source.name +
                             ": its tensors are not those the model was compiled for: compile "
                             "again, or name another directory with --weights");
@@ -44,7 +67,9 @@ public:
     }
     for (const SafetensorsFile &file : checkpoint.files_)
       for (const SafetensorsTensor &tensor : file.header().tensors)
-        checkpoint.tensors_[tensor.name] = {&file, &tensor};
+        if (!checkpoint.tensors_.try_emplace(tensor.name, Tensor{&file, &tensor}).second)
+          return invalidInput(file.header().fileName + ": tensor " + quoteForMessage(tensor.name) +
+                              " stands in another file of the directory too");
     return checkpoint;
   }
 
@@ -213,6 +238,8 @@ Status loadFromCheckpoint(const Manifest &manifest, Device &device, const Weight
                           const ResidentWeights &resident) {
   const std::string &directory =
       options.directory.empty() ? manifest.sourceDirectory : options.directory;
+  if (directory.empty())
+    return invalidArgument("compiled without a checkpoint: give --weights DIR or random:SEED");
   SINTER_ASSIGN_OR_RETURN(const Checkpoint checkpoint, Checkpoint::open(manifest, directory));
   std::vector<PackTask> tasks;
   for (size_t i = 0; i < manifest.weights.size(); ++i) {
