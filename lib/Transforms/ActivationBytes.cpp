@@ -14,7 +14,7 @@ using namespace sinter::xfmr;
 
 bool sinter::xfmr::isKernel(Operation *op) {
   if (isa<GetWeightOp>(op) || op->hasTrait<OpTrait::IsTerminator>() ||
-      !isa<XfmrDialect>(op->getDialect()))
+      !isa_and_nonnull<XfmrDialect>(op->getDialect()))
     return false;
   auto view = dyn_cast<ViewOpInterface>(op);
   return !view || !view.isView();

@@ -90,11 +90,11 @@ void printTotals(FunctionOpInterface func, llvm::raw_ostream &os) {
   bool oneSize = range && range->isStatic();
   int64_t tokens = oneSize ? range->lo : 1;
   auto bytes = [&](const LayerTotals &t) { return double(t.bytesPerToken) * tokens / t.layers; };
-  double saved = 100 * (1 - bytes(after) / bytes(before));
+  double change = 100 * (bytes(after) / bytes(before) - 1);
   os << "    kernels/layer " << perLayer(before.kernels, before.layers) << " -> "
      << perLayer(after.kernels, after.layers) << "    activation bytes/layer"
      << (oneSize ? " " : "/token ") << kilobytes(bytes(before)) << " -> " << kilobytes(bytes(after))
-     << llvm::format(" (-%.1f %%)", saved)
+     << llvm::format(" (%+.1f %%)", change)
      << "\n  merged only: " << perLayer(merged.kernels, merged.layers) << " kernels/layer, "
      << kilobytes(bytes(merged)) << "; kernels in all: " << all << "\n";
 }
@@ -113,9 +113,8 @@ void printRows(DictionaryAttr fusion, llvm::raw_ostream &os) {
       continue;
     if (int64_t fused = number(record, "fused"))
       printLine(os, "fused", row.pass, fused, candidates, row.what);
-    for (NamedAttribute reason : record.getAs<DictionaryAttr>("missed"))
-      printLine(os, "missed", row.pass, cast<IntegerAttr>(reason.getValue()).getInt(), candidates,
-                reason.getName());
+    for (const auto &[reason, n] : missedReasons(record))
+      printLine(os, "missed", row.pass, n, candidates, reason);
     if (auto note = record.getAs<StringAttr>("note"))
       os << "          " << note.getValue() << "\n";
   }

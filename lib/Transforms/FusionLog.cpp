@@ -56,6 +56,17 @@ static int64_t integer(DictionaryAttr dict, StringRef key) {
   return value ? value.getInt() : 0;
 }
 
+std::map<std::string, int64_t> sinter::xfmr::missedReasons(DictionaryAttr record) {
+  std::map<std::string, int64_t> reasons;
+  auto missed = record.getAs<DictionaryAttr>("missed");
+  if (!missed)
+    return reasons;
+  for (NamedAttribute reason : missed)
+    if (auto n = dyn_cast<IntegerAttr>(reason.getValue()))
+      reasons[reason.getName().str()] = n.getInt();
+  return reasons;
+}
+
 static DictionaryAttr record(Builder b, int64_t candidates, int64_t fused,
                              const std::map<std::string, int64_t> &reasons, StringRef note) {
   NamedAttrList missed, all;
@@ -113,9 +124,8 @@ void FusionLog::readRecord() {
     return;
   candidates = integer(old, "candidates");
   fusedBefore = integer(old, "fused");
-  for (NamedAttribute reason : old.getAs<DictionaryAttr>("missed"))
-    if (reason.getName() != kNotRun)
-      reasonsBefore[reason.getName().str()] = cast<IntegerAttr>(reason.getValue()).getInt();
+  reasonsBefore = missedReasons(old);
+  reasonsBefore.erase(kNotRun.str());
 }
 
 /// The engine keeps one list for all threads and does not guard it.

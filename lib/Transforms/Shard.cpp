@@ -55,6 +55,12 @@ Part partOf(LinearOp linear) {
   return Part::Whole;
 }
 
+/// The ops that a shard of them is known for.
+bool isUnfused(Operation *op) {
+  return isa<AddOp, ArgmaxOp, AttentionOp, EmbeddingOp, GetWeightOp, KvWriteOp, LinearOp,
+             MergeHeadsOp, RmsNormOp, RopeOp, SelectRowsOp, SplitHeadsOp, SwigluOp>(op);
+}
+
 /// Splits the ops of one function after its weights were assigned their rules.
 class Sharder {
 public:
@@ -212,6 +218,9 @@ LogicalResult Sharder::run(func::FuncOp func) {
     if (auto swiglu = dyn_cast<SwigluOp>(op); swiglu && !swiglu.getUp())
       return op->emitError(
           "cannot shard: gate and up are merged already (shard before the merges)");
+    if (isa_and_nonnull<XfmrDialect>(op->getDialect()) && !isUnfused(op))
+      return op->emitError("cannot shard: ")
+             << op->getName() << " is no op of an imported graph (shard before the fusions)";
     return WalkResult::advance();
   });
   if (checked.wasInterrupted() || failed(splitCaches(func)))

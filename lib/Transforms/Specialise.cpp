@@ -129,10 +129,14 @@ struct SpecialisePass : sinter::xfmr::impl::SpecialiseBase<SpecialisePass> {
       return entry.emitError("needs 'xfmr.tokens' and a vector of i32 tokens to be specialised");
     if (!logitsOperand(entry))
       return entry.emitError("must return one matrix, the logits, to be specialised");
+    // A graph written for one number of tokens serves that number only.
+    auto tokens = cast<RankedTensorType>(tokensArgument(entry).getType());
+    if (tokens.hasStaticShape())
+      bounds = TokenRange{tokens.getDimSize(0), tokens.getDimSize(0)};
     std::string error;
     SmallVector<TokenRange> ranges = tokenRanges.empty()
-                                         ? defaultTokenRanges(bounds->hi)
-                                         : parseTokenRanges(tokenRanges, bounds->hi, error);
+                                         ? defaultTokenRanges(*bounds)
+                                         : parseTokenRanges(tokenRanges, *bounds, error);
     if (ranges.empty())
       return entry.emitError(error);
     SmallVector<StringRef> wanted;

@@ -66,3 +66,4 @@
 // BEYOND: token range '1-601' is not inside [1, 600]
 // RUN: not sinter-opt %S/Inputs/one-layer.mlir --xfmr-specialise=heads=tail 2>&1 | FileCheck %s --check-prefix=HEAD
 // HEAD: head 'tail' is not logits or argmax
+

@@ -62,6 +62,9 @@ private:
   std::string noteText;
 };
 
+/// How often each reason was given in one pass's record; what is not such a list reads as empty.
+std::map<std::string, int64_t> missedReasons(mlir::DictionaryAttr record);
+
 /// How linear -> add -> norm -> linear is covered: the option, else the function's `xfmr.cover`,
 /// else b where there is an all-reduce and a elsewhere. Fails on anything but a, b or c.
 mlir::FailureOr<char> coverOf(mlir::FunctionOpInterface func, llvm::StringRef option,

@@ -20,8 +20,10 @@ def Shard : Pass<"xfmr-shard", "::mlir::ModuleOp"> {
 }
 
 def MergeQkv : Pass<"xfmr-merge-qkv", "::mlir::ModuleOp"> {
-  let summary = "linear(x, Wq), linear(x, Wk), linear(x, Wv) -> linear(x, [Wq; Wk; Wv])";
+  let summary = "Make one linear of q, k and v";
   let description = [{
+    `linear(x, Wq), linear(x, Wk), linear(x, Wv) -> linear(x, [Wq; Wk; Wv])`
+
     The three linears read one x and feed, through `split_heads`, the q of an attention and the k and
     v of the write it reads. The merged weight lists the three sources in this order, each with its
     rank rule; all entry points share the symbol. Biases are merged when all three have one.
@@ -29,7 +31,13 @@ def MergeQkv : Pass<"xfmr-merge-qkv", "::mlir::ModuleOp"> {
 }
 
 def MergeGateUp : Pass<"xfmr-merge-gate-up", "::mlir::ModuleOp"> {
-  let summary = "swiglu(linear(x, Wg), linear(x, Wu)) -> swiglu(linear(x, [Wg; Wu]))";
+  let summary = "Make one linear of gate and up";
+  let description = [{
+    `swiglu(linear(x, Wg), linear(x, Wu)) -> swiglu(linear(x, [Wg; Wu]))`
+
+    Under the conditions of xfmr-merge-qkv: one input, each read once, all biases or none, weights
+    from the checkpoint that nobody else reads.
+  }];
 }
 
 def Specialise : Pass<"xfmr-specialise", "::mlir::ModuleOp"> {
@@ -51,30 +59,71 @@ def Specialise : Pass<"xfmr-specialise", "::mlir::ModuleOp"> {
 }
 
 def FuseQkNormRopeWrite : Pass<"xfmr-fuse-qk-norm-rope-write", "::mlir::func::FuncOp"> {
-  let summary = "split, norm, rope of q and k and the cache write -> qk_norm_rope_write";
+  let summary = "Make one kernel of head norms, rotation and cache write";
+  let description = [{
+    `kv_write(rope(norm(split(qkv))), split(qkv)), rope(norm(split(qkv))) -> qk_norm_rope_write(qkv)`
+
+    q, k and v must lie side by side in one tensor (xfmr-merge-qkv), both of q and k have a norm of
+    one eps or neither has, and nothing else may read what lies between. The K scale stays with the
+    write.
+  }];
 }
 
 def FuseLinearAdd : Pass<"xfmr-fuse-linear-add", "::mlir::func::FuncOp"> {
-  let summary = "add(linear(x, W), r) -> linear_add(x, W, r)";
+  let summary = "Take a residual into the linear before it";
+  let description = [{
+    `add(linear(x, W), r) -> linear_add(x, W, r)`, in covers a and c; in cover b only where no norm
+    follows the add. Either operand may be the linear; it needs to have no other user and not be
+    row-parallel. Built where the add stands, so that r may be computed after the linear.
+  }];
   let options = [Xfmr_CoverOption];
 }
 
 def FuseRmsNormLinear : Pass<"xfmr-fuse-rms-norm-linear", "::mlir::func::FuncOp"> {
-  let summary = "linear(rms_norm(x, g), W) -> rms_norm_linear(x, g, W); with swiglu: rms_norm_swiglu";
+  let summary = "Take a norm, and the SwiGLU behind it, into a linear";
+  let description = [{
+    `linear(rms_norm(x, g), W) -> rms_norm_linear(x, g, W)`,
+    `swiglu(rms_norm_linear(x, g, W)) -> rms_norm_swiglu(x, g, W)`,
+    `linear_argmax(rms_norm(x, g), W) -> linear_argmax(x, W, g)`
+
+    The norm must have no other user, its weight the element type of W. In cover b a norm behind an
+    add stays for xfmr-fuse-add-rms-norm; in cover c it stays on its own.
+  }];
   let options = [Xfmr_CoverOption];
 }
 
 def FuseAddRmsNorm : Pass<"xfmr-fuse-add-rms-norm", "::mlir::func::FuncOp"> {
-  let summary = "rms_norm(add(a, b), g) -> add_rms_norm(a, b, g); with all_reduce: all_reduce_add_rms_norm";
+  let summary = "Make one kernel of a residual add and the norm after it";
+  let description = [{
+    `rms_norm(add(a, b), g) -> add_rms_norm(a, b, g)`,
+    `rms_norm(add(all_reduce(x), r), g) -> all_reduce_add_rms_norm(x, r, g)`
+
+    Where the add did not go into the linear before it nor, in cover a, the norm into the linear
+    after it. The sum may have other users. An all_reduce is taken in when nothing else reads it and
+    no other collective lies between.
+  }];
   let options = [Xfmr_CoverOption];
 }
 
 def FuseLinearArgmax : Pass<"xfmr-fuse-linear-argmax", "::mlir::func::FuncOp"> {
-  let summary = "argmax(linear(x, W)) -> linear_argmax(x, W), also over rms_norm_linear";
+  let summary = "Take the argmax of logits that nobody stores";
+  let description = [{
+    `argmax(linear(x, W)) -> linear_argmax(x, W)`,
+    `argmax(rms_norm_linear(x, g, W)) -> linear_argmax(x, W, g)`
+
+    The logits must be f32 (rounded ones have ties that the f32 ones do not) and have no other user.
+  }];
 }
 
 def ExplainFusion : Pass<"xfmr-explain-fusion", "::mlir::ModuleOp"> {
   let summary = "Print to stderr what was fused and what was not, and why";
+  let description = [{
+    Per entry point: kernels and activation bytes per layer, imported graph -> now, then one line for
+    each merge and fusion and for each reason why one did not happen. Reads what the passes recorded
+    in `xfmr.fusion` and `xfmr.baseline`. Fused + missed = candidates, which are counted once before
+    the first fusion. Activation bytes: reads and writes of every kernel but weights and cached
+    context; K and V written by this step count.
+  }];
 }
 
 def AssignWeightLayout : Pass<"xfmr-assign-weight-layout", "::mlir::ModuleOp"> {
