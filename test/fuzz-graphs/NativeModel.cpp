@@ -82,7 +82,7 @@ NativeModel::compile(ModuleOp planned, uint32_t isa, const Interpreter &weights,
   info.name = "fuzz";
   FailureOr<std::string> bytes = writeArtifact(planned, *kernels, *program, isas, info);
   if (failed(bytes))
-    return internalError("no artefact");
+    return unsupported("artefact refused");
   SINTER_RETURN_IF_ERROR(model->load(*bytes));
   SINTER_RETURN_IF_ERROR(model->packWeights(planned, weights));
   model->arena_ = Memory(size_t(program->arenaBytes));
