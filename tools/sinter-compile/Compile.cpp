@@ -25,6 +25,7 @@
 #include "llvm/Support/SourceMgr.h"
 
 #include <chrono>
+#include <map>
 
 using namespace mlir;
 using namespace sinter;
@@ -70,6 +71,7 @@ private:
 
   LogicalResult import();
   LogicalResult fuse();
+  void explainFusion();
   LogicalResult plan();
   LogicalResult lower();
   LogicalResult lowerToLlvm();
@@ -134,17 +136,21 @@ LogicalResult Compiler::runPasses(ModuleOp on, llvm::function_ref<void(OpPassMan
 }
 
 LogicalResult Compiler::fuse() {
-  const LogicalResult done = runPasses(*module, [&](OpPassManager &passes) {
+  return runPasses(*module, [&](OpPassManager &passes) {
     if (isSpecialised())
       addFuseStage(passes);
     else
       addFusionPipeline(passes, cpuPipelineOptions());
   });
-  if (succeeded(done) && request.explainFusion) {
-    llvm::raw_string_ostream stream(result.fusionReport);
-    xfmr::printFusionReport(*module, stream);
-  }
-  return done;
+}
+
+/// After lowering, because only the target knows how many launches an op takes.
+void Compiler::explainFusion() {
+  std::map<std::string, int64_t> launches;
+  for (const CpuEntry &entry : program.entries)
+    launches[entry.name] = entry.ops.size();
+  llvm::raw_string_ostream stream(result.fusionReport);
+  xfmr::printFusionReport(*module, stream, launches);
 }
 
 LogicalResult Compiler::plan() {
@@ -226,6 +232,8 @@ Result<CompileResult> Compiler::run() {
       break;
     }
   }
+  if (request.explainFusion)
+    explainFusion();
   return std::move(result);
 }
 
