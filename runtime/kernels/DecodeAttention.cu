@@ -1,0 +1,36 @@
+//===- DecodeAttention.cu - paged decode attention: kernels ------------*- CUDA -*-===//
+//
+// Thin wrappers over the bodies. SINTER_GROUP picks a part of the variants, so that they
+// can be compiled in parallel.
+//
+//===----------------------------------------------------------------------===//
+#include "DecodeAttention.cuh"
+#include "DecodePlan.cuh"
+
+using namespace sinter::kernels;
+
+#if !defined(SINTER_GROUP) || SINTER_GROUP == 4
+SINTER_KERNEL SINTER_LAUNCH_BOUNDS(kPlanThreads, 1)
+    sinter_decode_plan(const SINTER_GRID_CONSTANT DecodePlanArgs args) {
+  decodePlan(args);
+}
+
+/// Qwen3 with bf16 and 16-token pages: what a generated kernel looks like after folding.
+SINTER_KERNEL SINTER_LAUNCH_BOUNDS(128, 2)
+    sinter_decode_qwen3_bf16(const SINTER_GRID_CONSTANT DecodeArgs args) {
+  DecodeArgs folded = args;
+  folded.page_log2 = 4;
+  folded.k_packed = 0;
+  folded.k_dequant = nullptr;
+  folded.v_dequant = nullptr;
+  DecodeAttention<BF16, BF16, 128, 1, CausalHooks>::run(folded);
+}
+#endif
+
+#define SINTER_DECODE(name, query, cache, dim, row_tiles)                                          \
+  SINTER_KERNEL SINTER_LAUNCH_BOUNDS(                                                              \
+      (DecodeMath<query, cache, dim, row_tiles>::kLayout.threads()), 2)                            \
+      name(const SINTER_GRID_CONSTANT DecodeArgs args) {                                           \
+    DecodeAttention<query, cache, dim, row_tiles, CausalHooks>::run(args);                         \
+  }
+#include "DecodeVariants.def"

@@ -1,0 +1,145 @@
+//===- DecodeAttention.h - paged decode attention: the contract -*- C++ -*-===//
+//
+//   out[t, h] = softmax_p(score(scale * k_scale * kd[h'] * q[t, h] . K[p, h']), mask) V[p, h'] *
+//   vd[h']
+//
+// for the 1..8 newest tokens of each sequence, over a paged cache. One pass per (sequence, kv
+// head): every query head of the group and every query token shares each load of K and V.
+//
+// Symbols: S sequences, T tokens, Hq query heads, H kv heads, h' = h / (Hq / H), G = Hq / H,
+// D head size, P block table stride, E work entries, R = 8 * row tiles of the variant.
+//
+// Two kernels. `sinter_decode_plan` runs once a step, when ctx is known, and writes the work list;
+// the attention kernels of all layers read it. A sequence's split depends on its own ctx only and
+// begins and ends at multiples of its own chunk, so a sequence gets the same bits in every batch.
+// Grids are fixed (plan: 1 block; attention: blocks per SM times SMs): both fit a CUDA graph.
+//
+// A work item is (entry, kv head), numbered entry * H + head; block b takes b, b + grid, ... The
+// warps of a block take the item's tiles of 16 positions in turn; each has its own ring of shared
+// memory, filled by cp.async ahead of the arithmetic and across items. The warps' results are
+// merged in shared memory in warp order, by one warp while the others go on. With more than one
+// split it stores its part, and the last one to finish a (sequence, head, row block) merges the
+// parts in split order: which one that is varies, the arithmetic does not.
+//
+// Numerics: f32 scores, online softmax in base 2, f32 accumulators, one rounding. 16-bit and fp8
+// caches use mma.sync; probabilities enter it as a bf16 pair (high + low part, 16 bits of mantissa)
+// or as f16. f32 queries or caches, and f16 queries on a bf16 cache, use f32 FMA. Queries of
+// magnitude over 65504 overflow on fp8 and f16 caches. A row without any visible position is 0.
+//
+// Launch: block `threads`, dynamic shared memory `shared_bytes` of the variant (at most 99 KB: two
+// blocks fit an SM of an H200, one fits a consumer card).
+// Bytes: 2 * sum(ctx) * H * D * cache bytes. FLOPs: 4 * sum(q_len * ctx) * Hq * D.
+//
+// PDL: everything is read after griddepcontrol.wait.
+//
+//===----------------------------------------------------------------------===//
+#pragma once
+
+namespace sinter::kernels {
+
+/// The largest number of parts a sequence is cut into, and of query tokens it may bring.
+constexpr int kDecodeMaxSplits = 128;
+constexpr int kDecodeMaxQuery = 8;
+constexpr int kDecodeSharedLimit = 99 * 1024;
+
+/// Positions [kv_begin, kv_end) of one sequence for query rows [row0, row0 + R); row r is query
+/// token r / G and head r % G of the group. 48 bytes.
+struct DecodeWork {
+  int seq;
+  int first_token; ///< cu_q[seq]
+  int q_len;
+  int kv_begin;
+  int kv_end;
+  int row0;
+  int split;  ///< which part of the sequence
+  int splits; ///< of how many
+  int first;  ///< entry of part 0 of the same rows
+  int stride; ///< entries between neighbouring parts
+  int reserved[2];
+};
+
+struct DecodePlanArgs {
+  const int *cu_q;  ///< i32 [S+1]
+  const int *ctx;   ///< i32 [S]
+  int *count;       ///< out i32 [1]: E
+  DecodeWork *work; ///< out [max_entries]
+  int seqs;
+  int max_entries;   ///< E is at most sum over s of ceil(q_len * G / R) * min(splits, target)
+  int group;         ///< G
+  int rows;          ///< R
+  int max_q;         ///< sequences with more tokens, or none, get no entry
+  int min_chunk;     ///< smallest part in positions, a multiple of 64
+  int target_splits; ///< aimed at for long sequences: about SMs / H; 1..kDecodeMaxSplits
+  int fixed_chunk;   ///< not 0: the part's size, whatever ctx is (batch-invariant artefacts)
+};
+
+struct DecodeArgs {
+  const void *q; ///< [T, Hq, D]
+  void *out;     ///< [T, Hq, D], type of q
+  const void *k; ///< the layer's K stream in page 0: [H, page, D], or [H, D/x, page, x] packed
+  const void *v; ///< the layer's V stream in page 0: [H, page, D]
+  unsigned long long page_bytes; ///< from page to page, both streams
+  const int *block_table;        ///< i32 [S, P]; -1: not there, every position must be masked
+  const int *positions;          ///< i32 [T]
+  const float *k_scale;          ///< f32 [1] or null (1): what K was divided by before the store
+  const float *k_dequant;        ///< f32 [H] or null (1): a stored K times this is K / k_scale
+  const float *v_dequant;        ///< f32 [H] or null (1)
+  const int *count;              ///< i32 [1]: E
+  const DecodeWork *work;        ///< [E]
+  float *partial;                ///< workspace f32 [max_entries * H, R, D]
+  float *partial_ml;             ///< workspace f32 [max_entries * H, R, 2]: maximum, sum
+  unsigned *counters; ///< [max_entries * H], zero before the first launch, left zero by every one
+  float scale;
+  int heads;    ///< Hq
+  int kv_heads; ///< H
+  int block_table_stride;
+  int page_log2; ///< pages of 8, 16, 32, 64 positions
+  int k_packed;  ///< x = 16 / sizeof(element)
+};
+
+/// Shared memory of a block, from its start: the warps' rings, the merge area, the queries
+/// and the warps' probabilities (both empty where the matrix instructions are used).
+struct DecodeLayout {
+  int warps;
+  int stages;    ///< pairs of a K and a V tile in a warp's ring
+  int row_bytes; ///< one position of a tile in shared memory
+  int merge_bytes;
+  int query_bytes;   ///< per block
+  int scratch_bytes; ///< per warp
+  int shared_bytes;
+  constexpr int threads() const { return 32 * warps; }
+};
+
+constexpr DecodeLayout decodeLayout(int warps, int stages, int cache_bytes, bool fma, int dim,
+                                    int row_tiles) {
+  DecodeLayout l{};
+  l.warps = warps;
+  l.stages = stages;
+  // An odd number of 16-byte chunks: eight rows at the same column lie in different banks.
+  l.row_bytes = (dim * cache_bytes / 16 | 1) * 16;
+  const int parts = warps * 8 * (dim + 4 + 2) * 4, splits = kDecodeMaxSplits * 2 * 4;
+  l.merge_bytes = parts > splits ? parts : splits;
+  l.query_bytes = fma ? 8 * row_tiles * (dim + 4) * 4 : 0;
+  l.scratch_bytes = fma ? 16 * 8 * row_tiles * 4 : 0;
+  l.shared_bytes =
+      warps * (2 * stages * 16 * l.row_bytes + l.scratch_bytes) + l.merge_bytes + l.query_bytes;
+  return l;
+}
+
+/// The deepest ring that fits a consumer card, with four warps if two stages do.
+constexpr DecodeLayout decodeLayout(int cache_bytes, bool fma, int dim, int row_tiles) {
+  for (int warps = 4; warps >= 2; warps -= 2)
+    for (int stages = 4; stages >= 2; --stages) {
+      const DecodeLayout l = decodeLayout(warps, stages, cache_bytes, fma, dim, row_tiles);
+      if (l.shared_bytes <= kDecodeSharedLimit)
+        return l;
+    }
+  return decodeLayout(2, 1, cache_bytes, fma, dim, row_tiles);
+}
+
+/// Whether a pair of element types uses f32 FMA instead of the matrix instructions.
+constexpr bool decodeUsesFma(int query_bytes, int cache_bytes, bool f16_query_bf16_cache) {
+  return query_bytes == 4 || cache_bytes == 4 || f16_query_bf16_cache;
+}
+
+} // namespace sinter::kernels

@@ -1,0 +1,139 @@
+//===- DecodeLoader.cuh - a warp's stream of K and V tiles -------------*- CUDA -*-===//
+//
+// Walks the warp's tiles of all its items, ahead of the arithmetic, and copies them to the warp's
+// ring. The order of copies is K tile, V tile, K tile, ...; each is one cp.async group, empty once
+// the work has run out, so that counting groups tells what has arrived.
+//
+//===----------------------------------------------------------------------===//
+#pragma once
+
+#include "DecodeAttention.h"
+#include "DecodeMath.cuh"
+
+namespace sinter::kernels {
+
+template <class Cache, int kDim, int kWarps> class DecodeLoader {
+  using Shape = TileShape<Cache, kDim>;
+  static constexpr int kRow = kDim * Cache::kBytes;
+
+public:
+  SINTER_DEVICE DecodeLoader(const DecodeArgs &args, int items, int warp, int lane)
+      : a(args), items(items), warp(warp), lane(lane) {
+    ahead.item = blockIndex();
+    readWork();
+    step();
+    step();
+    skipEmpty();
+  }
+
+  SINTER_DEVICE void loadK(u32 slot) {
+    if (now.item < items) {
+      const u64 head = u64(now.head) * u32(kRow << a.page_log2);
+      copy(slot, static_cast<const u8 *>(a.k) + head, a.k_packed != 0);
+    }
+    cpAsyncCommit();
+  }
+
+  SINTER_DEVICE void loadV(u32 slot) {
+    if (now.item < items) {
+      const u64 head = u64(now.head) * u32(kRow << a.page_log2);
+      copy(slot, static_cast<const u8 *>(a.v) + head, false);
+    }
+    cpAsyncCommit();
+  }
+
+  SINTER_DEVICE void advance() {
+    if (now.item >= items)
+      return;
+    now.begin += kWarps * kTile;
+    if (now.begin >= now.end) {
+      step();
+      skipEmpty();
+    } else {
+      findPages();
+    }
+  }
+
+private:
+  /// The warp's part of an item that is left: tiles from `begin`, page ids of 32 pages in the
+  /// lanes.
+  struct Part {
+    int item = 0, head = 0, seq = 0, begin = 0, end = 0;
+    int firstPage = 0, pages = -1;
+  };
+
+  SINTER_DEVICE void readWork() {
+    if (ahead.item >= items)
+      return;
+    const int entry = ahead.item / a.kv_heads;
+    const DecodeWork &work = a.work[entry];
+    ahead.head = ahead.item - entry * a.kv_heads;
+    ahead.seq = work.seq;
+    ahead.begin = work.kv_begin + warp * kTile;
+    ahead.end = work.kv_end;
+  }
+
+  SINTER_DEVICE void readPages(Part &part) const {
+    const int index = (part.begin >> a.page_log2) + lane;
+    part.firstPage = part.begin >> a.page_log2;
+    if (part.item < items && (index << a.page_log2) < part.end)
+      part.pages = a.block_table[u64(u32(part.seq)) * u32(a.block_table_stride) + u32(index)];
+  }
+
+  /// One item further. Its work entry was asked for two items ago and its page ids one item ago:
+  /// neither is waited for here.
+  SINTER_DEVICE void step() {
+    now = next;
+    next = ahead;
+    readPages(next);
+    ahead.item += gridSize();
+    readWork();
+  }
+
+  /// To the next item in which the warp has a tile.
+  SINTER_DEVICE void skipEmpty() {
+    while (now.item < items && now.begin >= now.end)
+      step();
+    if (now.item < items)
+      findPages();
+  }
+
+  /// Page ids of both halves of the tile.
+  SINTER_DEVICE void findPages() {
+    const int first = now.begin >> a.page_log2, second = (now.begin + 8) >> a.page_log2;
+    if (second >= now.firstPage + 32)
+      readPages(now);
+    page[0] = shuffleIndex(now.pages, first - now.firstPage);
+    page[1] = shuffleIndex(now.pages, second - now.firstPage);
+  }
+
+  SINTER_DEVICE void copy(u32 slot, const u8 *stream, bool packed) const {
+    const u32 mask = (1u << a.page_log2) - 1;
+    const u32 perKey = packed ? 16u : u32(kRow);
+    const u32 perChunk = packed ? 16u << a.page_log2 : 16u;
+    const u8 *half[2];
+#pragma unroll
+    for (int h = 0; h < 2; ++h)
+      half[h] = stream + u64(u32(maxOf(page[h], 0))) * a.page_bytes +
+                ((u32(now.begin) + 8u * u32(h)) & mask) * perKey;
+#pragma unroll
+    for (int j = 0; j < (kTile * Shape::kChunks + 31) / 32; ++j) {
+      const int index = j * 32 + lane;
+      // Neighbouring lanes read neighbouring 16 bytes of memory in either layout.
+      const int key = packed ? index % kTile : index / Shape::kChunks;
+      const int chunk = packed ? index / kTile : index % Shape::kChunks;
+      const bool there = now.begin + key < now.end && (key >= 8 ? page[1] : page[0]) >= 0;
+      if (kTile * Shape::kChunks % 32 == 0 || index < kTile * Shape::kChunks)
+        cpAsync16(slot + u32(key * Shape::kRowBytes + chunk * 16),
+                  (key >= 8 ? half[1] : half[0]) + u32(key & 7) * perKey + u32(chunk) * perChunk,
+                  there ? 16 : 0);
+    }
+  }
+
+  const DecodeArgs &a;
+  int items, warp, lane;
+  Part now, next, ahead;
+  int page[2] = {-1, -1};
+};
+
+} // namespace sinter::kernels

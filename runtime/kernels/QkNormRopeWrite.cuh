@@ -1,0 +1,142 @@
+//===- QkNormRopeWrite.cuh - q/k norm, RoPE and the KV write: the body -*- CUDA -*-===//
+//
+// Contract in QkNormRopeWrite.h, plain reference in QkNormRopeWriteReference.h. A lane holds two
+// neighbouring elements of the first half of a head and the two they are rotated with.
+//
+//===----------------------------------------------------------------------===//
+#pragma once
+
+#include "QkNormRopeWrite.h"
+#include "device.h"
+
+namespace sinter::kernels {
+
+template <class Type, class Cache, int kDim> class QkNormRopeWrite {
+  static constexpr int kHalf = kDim / 2;
+  static constexpr int kSteps = (kHalf + 63) / 64;
+
+public:
+  SINTER_DEVICE static void run(const QkvArgs &args) {
+    QkNormRopeWrite self(args);
+    self.readGammas();
+    launchDependents();
+    waitForPredecessors();
+    self.heads();
+  }
+
+private:
+  struct Values {
+    float low[kSteps][2], high[kSteps][2]; // elements i, i + 1 and i + D/2, i + 1 + D/2
+  };
+
+  SINTER_DEVICE explicit QkNormRopeWrite(const QkvArgs &args) : a(args), lane(threadIndex() & 31) {}
+
+  /// First element of the lane in a step, and whether it exists.
+  SINTER_DEVICE int at(int step) const { return 64 * step + 2 * lane; }
+  SINTER_DEVICE bool has(int step) const { return kHalf % 64 == 0 || at(step) < kHalf; }
+
+  template <class T> SINTER_DEVICE void read(Values &x, const void *row) const {
+    const u8 *p = static_cast<const u8 *>(row);
+#pragma unroll
+    for (int s = 0; s < kSteps; ++s) {
+      x.low[s][0] = x.low[s][1] = x.high[s][0] = x.high[s][1] = 0;
+      if (has(s)) {
+        T::load2(p + at(s) * T::kBytes, x.low[s][0], x.low[s][1]);
+        T::load2(p + (at(s) + kHalf) * T::kBytes, x.high[s][0], x.high[s][1]);
+      }
+    }
+  }
+
+  SINTER_DEVICE void readGammas() {
+    if (a.q_gamma) {
+      read<F32>(qGamma, a.q_gamma);
+      read<F32>(kGamma, a.k_gamma);
+    }
+  }
+
+  SINTER_DEVICE void heads() {
+    const int perToken = a.heads + 2 * a.kv_heads;
+    const int warps = gridSize() * (kQkvThreads / 32);
+    for (int item = blockIndex() * (kQkvThreads / 32) + (threadIndex() >> 5);
+         item < a.tokens * perToken; item += warps) {
+      const int token = item / perToken, head = item - token * perToken;
+      Values x;
+      read<Type>(x, static_cast<const u8 *>(a.qkv) + u64(u32(item)) * (kDim * Type::kBytes));
+      if (head < a.heads) {
+        normAndTurn(x, qGamma, token);
+        u8 *to = static_cast<u8 *>(a.q) +
+                 (u64(u32(token)) * u32(a.heads) + u32(head)) * (kDim * Type::kBytes);
+#pragma unroll
+        for (int s = 0; s < kSteps; ++s)
+          if (has(s)) {
+            Type::store2(to + at(s) * Type::kBytes, x.low[s][0], x.low[s][1]);
+            Type::store2(to + (at(s) + kHalf) * Type::kBytes, x.high[s][0], x.high[s][1]);
+          }
+      } else if (head < a.heads + a.kv_heads) {
+        normAndTurn(x, kGamma, token);
+        const int h = head - a.heads;
+        const float scale = (a.k_scale ? *a.k_scale : 1.0f) * (a.k_dequant ? a.k_dequant[h] : 1.0f);
+        write(x, a.k, token, h, 1.0f / scale, a.k_packed != 0);
+      } else {
+        const int h = head - a.heads - a.kv_heads;
+        write(x, a.v, token, h, a.v_dequant ? 1.0f / a.v_dequant[h] : 1.0f, false);
+      }
+    }
+  }
+
+  SINTER_DEVICE void normAndTurn(Values &x, const Values &gamma, int token) const {
+    if (a.q_gamma) {
+      float squares = 0;
+#pragma unroll
+      for (int s = 0; s < kSteps; ++s)
+#pragma unroll
+        for (int j = 0; j < 2; ++j)
+          squares += x.low[s][j] * x.low[s][j] + x.high[s][j] * x.high[s][j];
+      const float factor = rsqrtApprox(warpSum(squares) * (1.0f / kDim) + a.eps);
+#pragma unroll
+      for (int s = 0; s < kSteps; ++s)
+#pragma unroll
+        for (int j = 0; j < 2; ++j) {
+          x.low[s][j] *= factor * gamma.low[s][j];
+          x.high[s][j] *= factor * gamma.high[s][j];
+        }
+    }
+    Values angle; // cosines in low, sines in high
+    read<F32>(angle, a.table + u64(u32(a.positions[token])) * kDim);
+#pragma unroll
+    for (int s = 0; s < kSteps; ++s)
+#pragma unroll
+      for (int j = 0; j < 2; ++j) {
+        const float low = x.low[s][j], high = x.high[s][j];
+        x.low[s][j] = low * angle.low[s][j] - high * angle.high[s][j];
+        x.high[s][j] = high * angle.low[s][j] + low * angle.high[s][j];
+      }
+  }
+
+  SINTER_DEVICE void write(const Values &x, void *stream, int token, int head, float factor,
+                           bool packed) const {
+    const int slot = a.slots[token];
+    if (slot < 0)
+      return;
+    constexpr int kX = 16 / Cache::kBytes;
+    const int page = 1 << a.page_log2, offset = slot & (page - 1);
+    u8 *to = static_cast<u8 *>(stream) + u64(u32(slot >> a.page_log2)) * a.page_bytes +
+             u64(u32(head)) * (u64(u32(page)) * (kDim * Cache::kBytes));
+#pragma unroll
+    for (int s = 0; s < kSteps; ++s)
+#pragma unroll
+      for (int half = 0; half < 2; ++half)
+        if (has(s)) {
+          const int d = at(s) + half * kHalf;
+          const int index = packed ? (d / kX * page + offset) * kX + d % kX : offset * kDim + d;
+          const float *pair = half ? x.high[s] : x.low[s];
+          Cache::store2(to + index * Cache::kBytes, pair[0] * factor, pair[1] * factor);
+        }
+  }
+
+  const QkvArgs &a;
+  int lane;
+  Values qGamma, kGamma;
+};
+
+} // namespace sinter::kernels

@@ -1,0 +1,98 @@
+#!/usr/bin/env bash
+# Builds the hand-written CUDA kernels and their test program, and runs it where there is a GPU.
+#
+#   run.sh build DIR [SM]     kernels (clang-22 to PTX, ptxas to cubin) and program into DIR
+#   run.sh run DIR [PART...]  every part (test time) on this machine's GPU, then the mutants
+#   run.sh all [PART...]      both, in a temporary folder
+#
+# Needs a CUDA toolkit (ptxas, headers, libcudart_static); SINTER_CUDA names it (/usr/local/cuda).
+# SINTER_KERNELS=nvcc compiles the kernels with nvcc instead of clang-22.
+set -euo pipefail
+ROOT=$(cd "$(dirname "$(readlink -f "$0")")/../../.." && pwd)
+CUDA=${SINTER_CUDA:-/usr/local/cuda}
+HERE=$ROOT/test/kernels/cuda
+# File and group of every module: the groups of one file are compiled apart from each other.
+UNITS=(DecodeAttention:0 DecodeAttention:1 DecodeAttention:2 DecodeAttention:3 DecodeAttention:4 QkNormRopeWrite:0)
+
+# One module. $1 source, $2 group, $3 SM, $4 output without extension
+compile() {
+  if [ "${SINTER_KERNELS:-clang}" = nvcc ]; then
+    "$CUDA/bin/nvcc" -std=c++17 -cubin "-gencode=arch=compute_$3,code=sm_$3" "-DSINTER_GROUP=$2" \
+      "$1" -o "$4.cubin"
+  else
+    "$HERE/ptx.sh" "$1" "$2" "sm_$3" "$4.ptx"
+    "$CUDA/bin/ptxas" -arch="sm_$3" -O3 "$4.ptx" -o "$4.cubin"
+  fi
+}
+
+# Every module of a kernel folder. $1 sources, $2 SM, $3 output folder, $4... units
+modules() {
+  local sources=$1 sm=$2 to=$3 unit
+  shift 3
+  mkdir -p "$to"
+  for unit in "$@"; do
+    compile "$sources/${unit%:*}.cu" "${unit#*:}" "$sm" "$to/${unit%:*}${unit#*:}"
+  done
+}
+
+# Mutants: one edit each of a copy of the kernels; the quick test must fail on every one.
+mutants() {
+  local to=$1/mutants sm=${2:-90a} name file edit unit copy
+  while IFS='|' read -r name file unit edit; do
+    [ -n "$name" ] || continue
+    copy=$to/$name.src
+    mkdir -p "$copy"
+    cp "$ROOT"/runtime/kernels/* "$copy"
+    sed -i -E "$edit" "$copy/$file"
+    if cmp -s "$copy/$file" "$ROOT/runtime/kernels/$file"; then
+      echo "run.sh: error: mutant $name changes nothing" >&2
+      exit 1
+    fi
+    modules "$copy" "$sm" "$to/$name" $unit
+    rm -r "$copy"
+  done <"$HERE/mutants.txt"
+}
+
+build() {
+  local to=$1 sm=${2:-90a} f
+  mkdir -p "$to/kernels" "$to/objects"
+  modules "$ROOT/runtime/kernels" "$sm" "$to/kernels" "${UNITS[@]}"
+  for f in "$HERE"/*.cpp; do
+    g++ -std=c++20 -O2 -I"$ROOT" -I"$ROOT/include" -isystem "$CUDA/include" -c "$f" \
+      -o "$to/objects/$(basename "$f").o" &
+  done
+  wait
+  g++ -static-libstdc++ -static-libgcc "$to"/objects/*.o -L"$CUDA/lib64" -lcudart_static -ldl -lrt \
+    -lpthread -o "$to/gpu-kernels-test"
+  rm -r "$to/objects"
+}
+
+run() {
+  local from=$1 status=0 alive=0 mutant
+  shift
+  [ $# -gt 0 ] || set -- test time
+  "$from/gpu-kernels-test" "$from/kernels" "$@" || status=1
+  for mutant in "$from"/mutants/*/; do
+    if "$from/gpu-kernels-test" "$mutant" "quick:$(basename "$mutant" | sed 's/-.*//')" >/dev/null 2>&1; then
+      echo "FAIL mutant survives: $(basename "$mutant")"
+      alive=$((alive + 1))
+    fi
+  done
+  echo "mutants: $(find "$from/mutants" -mindepth 1 -maxdepth 1 -type d | wc -l), survivors: $alive"
+  [ "$alive" = 0 ] && return $status || return 1
+}
+
+case "${1:-}" in
+  build) shift; build "$@" ;;
+  mutants) shift; mutants "$@" ;;
+  run) shift; run "$@" ;;
+  all)
+    shift
+    DIR=$(mktemp -d)
+    trap 'rm -rf "$DIR"' EXIT
+    build "$DIR"
+    mutants "$DIR"
+    run "$DIR" "$@"
+    ;;
+  *) sed -n '2,12p' "$0" >&2; exit 2 ;;
+esac
