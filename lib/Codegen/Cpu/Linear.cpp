@@ -113,6 +113,10 @@ void LinearEmitter::pack(Value first, Value rows) {
 // The inner loop
 //===----------------------------------------------------------------------===//
 
+/// With several rows the loop is too slow for the hardware to look far enough ahead: it stops at
+/// every page of W. The next tile follows this one in memory.
+static constexpr int64_t kPrefetchBytes = 2048;
+
 /// One step over columns (k, k + 1), or k alone: accumulators are [tile][row][even, odd].
 void LinearEmitter::step(ArrayRef<Value> tilePointers, Value tileByte, Value xColumn, bool pair,
                          Values &sums) {
@@ -120,6 +124,8 @@ void LinearEmitter::step(ArrayRef<Value> tilePointers, Value tileByte, Value xCo
   Values columns;
   for (Value pointer : tilePointers) {
     Value p = b.at(pointer, tileByte);
+    if (tile.rows > 1)
+      b.prefetch(b.at(p, kPrefetchBytes));
     if (pair) {
       auto [even, odd] = b.loadColumnPair(p, spec.weight, stride);
       columns.append({even, odd});
