@@ -1,0 +1,70 @@
+//===- Linear.cpp - which template computes a linear ----------------------===//
+#include "Gemv.h"
+#include "SkinnyMma.h"
+#include "Wrapper.h"
+
+#include "mlir/IR/Diagnostics.h"
+
+using namespace mlir;
+using namespace sinter;
+using namespace sinter::gpu;
+
+int64_t GpuChip::capability() const {
+  int64_t value = 0;
+  for (char c : name)
+    if (c >= '0' && c <= '9')
+      value = 10 * value + (c - '0');
+  return value;
+}
+
+/// Why the tensor-core templates cannot take `spec`; empty if they can.
+static std::string refusedByMma(const LinearSpec &spec) {
+  if (spec.x != spec.w || spec.x == DType::F32)
+    return "tensor cores take bf16 x bf16 or f16 x f16";
+  if (spec.k % 8)
+    return "K is no multiple of 8";
+  if (spec.norm && spec.x == DType::F16)
+    return "f16 x * gamma may overflow before the row scale";
+  return {};
+}
+
+static LinearTuning::Kind choose(const LinearSpec &spec) {
+  if (spec.maxTokens == 1 || !refusedByMma(spec).empty())
+    return LinearTuning::Gemv;
+  return LinearTuning::SkinnyMma;
+}
+
+static FailureOr<std::unique_ptr<LinearTemplate>>
+createLinear(Operation *gpuModule, StringRef name, const LinearSpec &spec, LinearTuning tuning) {
+  if (tuning.kind == LinearTuning::Auto)
+    tuning.kind = choose(spec);
+  if (tuning.kind == LinearTuning::Gemv)
+    return std::unique_ptr<LinearTemplate>(std::make_unique<GemvTemplate>(spec, tuning));
+  if (std::string reason = refusedByMma(spec); !reason.empty())
+    return gpuModule->emitError() << name << ": " << reason;
+  return std::unique_ptr<LinearTemplate>(std::make_unique<SkinnyMmaTemplate>(spec, tuning));
+}
+
+FailureOr<GpuKernel> sinter::gpu::emitLinear(Operation *gpuModule, StringRef name,
+                                             const GpuChip &chip, const LinearSpec &spec,
+                                             const LinearTuning &tuning) {
+  auto op = createLinear(gpuModule, name, spec, tuning);
+  if (failed(op))
+    return failure();
+  GpuKernel kernel = emitKernel(gpuModule, name, chip, **op, tuning.maxTiles);
+  kernel.partials = (*op)->partials();
+  return kernel;
+}
+
+FailureOr<GpuKernel> sinter::gpu::emitLinearPair(Operation *gpuModule, StringRef name,
+                                                 const GpuChip &chip, const LinearSpec &first,
+                                                 const LinearSpec &second, int64_t ctas,
+                                                 const LinearTuning &tuning) {
+  auto one = createLinear(gpuModule, name, first, tuning);
+  auto two = createLinear(gpuModule, name, second, tuning);
+  if (failed(one) || failed(two))
+    return failure();
+  if ((*one)->plan().threads != (*two)->plan().threads)
+    return gpuModule->emitError() << name << ": the two ops have CTAs of different sizes";
+  return emitPersistentKernel(gpuModule, name, chip, **one, **two, ctas);
+}

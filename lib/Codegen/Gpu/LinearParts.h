@@ -1,0 +1,73 @@
+//===- LinearParts.h - what the linear templates share ----------*- C++ -*-===//
+//
+// Every linear template leaves its accumulators in shared memory as f32 [part][token][row] (parts:
+// warps that split K) and, with a norm, sums of squares [part][token]. From there one epilogue
+// serves all: a warp per token, lanes over rows.
+//
+//===----------------------------------------------------------------------===//
+#pragma once
+
+#include "Template.h"
+#include "Templates.h"
+
+namespace sinter::gpu {
+
+/// Pointer parameters of a linear kernel by role; absent ones are null.
+struct LinearOperands {
+  Value x, w, gamma, bias, residual, sumsIn, y, index, sumsOut;
+};
+
+/// A tile of accumulators in shared memory.
+struct LinearTile {
+  int64_t tokens;            ///< columns of tokens
+  int64_t rows;              ///< rows of W (a SwiGLU tile: gate rows, then as many up rows)
+  int64_t parts;             ///< partial sums to add up, in order
+  int64_t sumOffset;         ///< bytes: f32 [parts][tokens][rows]
+  int64_t squareOffset = -1; ///< bytes: f32 [squareParts][tokens]; unused without a norm
+  int64_t squareParts = 0;
+  int64_t outputs(const LinearSpec &spec) const {
+    return spec.epilogue == LinearSpec::Swiglu ? rows / 2 : rows;
+  }
+};
+
+class LinearTemplate : public Template {
+public:
+  explicit LinearTemplate(LinearSpec spec) : spec(std::move(spec)) {}
+  unsigned parameters() const override;
+  /// Results per token that the epilogue leaves for a merge: row tiles; 0 if it leaves none.
+  int64_t partials() const {
+    const bool any = spec.epilogue == LinearSpec::Argmax || spec.sumsOut;
+    return any ? rowTiles(tile) : 0;
+  }
+
+protected:
+  LinearSpec spec;
+  LinearTile tile; ///< set by the constructor of the template
+
+  LinearOperands operands() const;
+  /// T or R, read on the device.
+  Value tokenCount(GpuBuilder &b) const;
+  /// Row of W that row `row` of tile `rowTile` stands for, clamped into the matrix.
+  Value weightRow(GpuBuilder &b, const LinearTile &tile, Value rowTile, Value row) const;
+  /// Row tiles needed for all outputs.
+  int64_t rowTiles(const LinearTile &tile) const;
+  /// From accumulators to results; starts behind a barrier.
+  void epilogue(GpuBuilder &b, const LinearTile &tile, Value rowTile, Value firstToken,
+                Value tokens) const;
+
+private:
+  Value rstd(GpuBuilder &b, const LinearTile &tile, Value token, Value globalToken) const;
+  Value dot(GpuBuilder &b, const LinearTile &tile, Value token, Value row) const;
+  void store(GpuBuilder &b, const LinearTile &tile, Value rowTile, Value token, Value globalToken,
+             Value scale) const;
+};
+
+/// The better of two candidates: NaN before numbers, then the larger value, then the lower index.
+struct Candidate {
+  Value value, index;
+};
+Candidate better(GpuBuilder &b, Candidate a, Candidate c);
+Candidate bestOfWarp(GpuBuilder &b, Candidate c);
+Candidate noCandidate(GpuBuilder &b);
+
+} // namespace sinter::gpu

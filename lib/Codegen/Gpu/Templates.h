@@ -1,0 +1,112 @@
+//===- Templates.h - the GPU kernels that can be generated ---*- C++ -*-===//
+//
+// One spec per kernel family: everything a kernel's code depends on. `emit*` adds one kernel to a
+// gpu.module and says how to launch it. Kernel parameters are pointers to device memory, in the
+// order given here without those the spec does not have; the last is always the SinterBatch, from
+// which T (or R) is read on the device, so that a launch is the same for every step.
+//
+// Weights are row-major [N, K] as in the checkpoint. Norm weights and biases are f32.
+// Rows of W and of activations are read 16 bytes at a time when K is a multiple of 8; other K take
+// element-wise loads.
+//
+//===----------------------------------------------------------------------===//
+#pragma once
+
+#include "sinter/Support/DType.h"
+
+#include "mlir/IR/BuiltinOps.h"
+#include "llvm/ADT/StringRef.h"
+
+#include <cstdint>
+#include <string>
+
+namespace sinter::gpu {
+
+/// y = epilogue(rstd(x) * ((x * gamma) W^T) + bias): all linears.
+/// parameters: x [T, K], w [N, K], gamma [K], bias [N], residual [T, out], sumsIn f32 [T, sumsIn],
+/// then y [T, out]; or, with Argmax, f32 [T, tiles] and i32 [T, tiles]; sumsOut f32 [T, tiles].
+struct LinearSpec {
+  enum Epilogue { Store, Swiglu, Argmax };
+  int64_t n = 0; ///< rows of W; with Swiglu gate rows, then as many up rows
+  int64_t k = 0;
+  DType x = DType::BF16, w = DType::BF16, y = DType::BF16;
+  int64_t maxTokens = 1;
+  Epilogue epilogue = Store;
+  bool norm = false, bias = false, residual = false;
+  int64_t sumsIn = 0;   ///< partial sums of squares per row of x that its producer left; 0: none
+  bool sumsOut = false; ///< leaves partial sums of squares of the rounded results
+  bool rows = false;    ///< T is SinterBatch::num_rows
+  float eps = 1e-6f;
+  int64_t outputs() const { return epilogue == Swiglu ? n / 2 : n; }
+};
+
+/// Tile parameters of the linear templates; 0 lets the template choose.
+struct LinearTuning {
+  enum Kind { Auto, Gemv, SkinnyMma };
+  Kind kind = Auto;
+  int64_t rows = 0;     ///< Gemv: rows per warp
+  int64_t warpsN = 0;   ///< warps along N
+  int64_t warpsK = 0;   ///< warps that split K
+  int64_t unroll = 0;   ///< 16-byte loads in flight per row and thread
+  int64_t tokens = 0;   ///< tokens per tile
+  int64_t maxTiles = 0; ///< CTAs at most (each then takes several tiles); 0: one per tile
+};
+
+/// Row kernels: one CTA or warp per token.
+/// parameters, then the batch:
+///   Embedding   table [V, K] -> y [T, K]         (token ids come from the batch)
+///   SelectRows  x [T, K] -> y [R, K]             (rows come from the batch)
+///   RmsNorm     x [T, K], gamma -> y [T, K]
+///   Add         a, b [T, K] -> y [T, K]
+///   AddRmsNorm  a, b [T, K], gamma -> sum, y [T, K]
+///   Swiglu      gate and up side by side [T, 2K] -> y [T, K]
+///   ArgmaxMerge value f32 [R, K], index i32 [R, K] -> value f32 [R], index i32 [R]
+///   Argmax      x [R, K] -> value f32 [R], index i32 [R]
+struct RowSpec {
+  enum Kind { Embedding, SelectRows, RmsNorm, Add, AddRmsNorm, Swiglu, ArgmaxMerge, Argmax };
+  Kind kind = RmsNorm;
+  int64_t k = 0;
+  DType x = DType::BF16, y = DType::BF16; ///< embedding: x is the table's type
+  int64_t maxTokens = 1;
+  bool rows = false;
+  float eps = 1e-6f;
+};
+
+/// How a generated kernel is launched.
+struct GpuKernel {
+  std::string name;
+  unsigned parameters = 0;
+  int64_t grid = 1;
+  int64_t threads = 128;
+  int64_t sharedBytes = 0;
+  int64_t tiles = 1;
+  int64_t partials = 0; ///< Argmax and sumsOut: results per token before the merge
+  int64_t weightBytes = 0;
+};
+
+/// Compute capability as in `sm_90a`: 90. Dependent launches exist from 90 on.
+struct GpuChip {
+  std::string name = "sm_90a";
+  int64_t capability() const;
+  bool dependentLaunch() const { return capability() >= 90; }
+};
+
+/// An empty gpu.module to put kernels into.
+mlir::Operation *createGpuModule(mlir::ModuleOp parent, llvm::StringRef name);
+
+/// Adds kernel `name`. Fails, with the reason on `module`'s location, when no template takes it.
+mlir::FailureOr<GpuKernel> emitLinear(mlir::Operation *gpuModule, llvm::StringRef name,
+                                      const GpuChip &chip, const LinearSpec &spec,
+                                      const LinearTuning &tuning = {});
+mlir::FailureOr<GpuKernel> emitRows(mlir::Operation *gpuModule, llvm::StringRef name,
+                                    const GpuChip &chip, const RowSpec &spec);
+
+/// Two linears in one persistent kernel of `ctas` CTAs that must all be resident: the parameters of
+/// the first without its batch, those of the second with it, then a pointer to a u32 counter that
+/// starts at 0 and is left at a multiple of `ctas`.
+mlir::FailureOr<GpuKernel> emitLinearPair(mlir::Operation *gpuModule, llvm::StringRef name,
+                                          const GpuChip &chip, const LinearSpec &first,
+                                          const LinearSpec &second, int64_t ctas,
+                                          const LinearTuning &tuning = {});
+
+} // namespace sinter::gpu

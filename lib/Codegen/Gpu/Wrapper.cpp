@@ -1,0 +1,223 @@
+//===- Wrapper.cpp - templates made into kernels --------------------------===//
+//
+// The order inside a kernel with programmatic dependent launch is
+//
+//     constant loads of the first tile < launch_dependents < wait < everything else
+//
+// and every CTA goes through all of it. `griddepcontrol.wait` is inline assembly that clobbers
+// memory: LLVM takes the intrinsic for an instruction that touches none and moves loads across.
+//
+//===----------------------------------------------------------------------===//
+#include "Wrapper.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+
+using namespace mlir;
+using namespace sinter;
+using namespace sinter::gpu;
+
+namespace {
+
+constexpr StringLiteral kSharedName = "dynamic_shared";
+
+void assembly(GpuBuilder &b, StringRef text, ValueRange args = {},
+              StringRef constraints = "~{memory}") {
+  OpBuilder &builder = b.builder();
+  LLVM::InlineAsmOp::create(builder, builder.getUnknownLoc(), TypeRange(), args, text, constraints,
+                            /*has_side_effects=*/true, /*is_align_stack=*/false,
+                            LLVM::TailCallKind::None, LLVM::AsmDialectAttr(), ArrayAttr());
+}
+
+/// The predecessor's and the successor's kernel.
+struct DependentLaunch : Edge {
+  bool enabled;
+  explicit DependentLaunch(bool enabled) : enabled(enabled) {}
+  /// Lets the successor's CTAs start as soon as this one's constant loads are issued.
+  void announce(GpuBuilder &b) {
+    if (enabled)
+      b.intrinsic({}, "llvm.nvvm.griddepcontrol.launch.dependents", {});
+  }
+  void wait(GpuBuilder &b) override {
+    if (enabled)
+      assembly(b, "griddepcontrol.wait;");
+  }
+  /// The end of the kernel publishes.
+  void publish(GpuBuilder &) override {}
+};
+
+/// All CTAs of this kernel, which must be resident together. `counter` grows by `ctas` per barrier.
+struct GridBarrier : Edge {
+  Value counter;
+  int64_t ctas;
+  Value goal;
+  GridBarrier(Value counter, int64_t ctas) : counter(counter), ctas(ctas) {}
+
+  void publish(GpuBuilder &b) override {
+    OpBuilder &builder = b.builder();
+    Location loc = builder.getUnknownLoc();
+    b.barrier();
+    // One thread speaks for its CTA; the barriers order the others before and after it.
+    Value isFirst = b.equal(b.thread(), b.i32(0));
+    auto arrive = scf::IfOp::create(
+        builder, loc, isFirst,
+        [&](OpBuilder &, Location) {
+          Value ticket =
+              LLVM::AtomicRMWOp::create(builder, loc, LLVM::AtomicBinOp::add, counter, b.i32(1),
+                                        LLVM::AtomicOrdering::acq_rel, "device");
+          Value round = b.div(ticket, ctas);
+          scf::YieldOp::create(builder, loc, b.mul(b.add(round, 1), ctas));
+        },
+        [&](OpBuilder &, Location) { scf::YieldOp::create(builder, loc, b.i32(0)); });
+    goal = arrive.getResult(0);
+  }
+
+  void wait(GpuBuilder &b) override {
+    OpBuilder &builder = b.builder();
+    Location loc = builder.getUnknownLoc();
+    b.when(b.equal(b.thread(), b.i32(0)), [&] {
+      Value zero = b.i32(0);
+      scf::WhileOp::create(
+          builder, loc, TypeRange(zero.getType()), ValueRange(zero),
+          [&](OpBuilder &, Location, ValueRange spins) {
+            Value seen =
+                LLVM::LoadOp::create(builder, loc, builder.getI32Type(), counter, 4, false, false,
+                                     false, false, LLVM::AtomicOrdering::acquire, "device");
+            // Wraps around: what counts is the signed distance.
+            scf::ConditionOp::create(builder, loc, b.less(b.sub(seen, goal), 0), spins);
+          },
+          [&](OpBuilder &, Location, ValueRange spins) {
+            b.when(b.equal(spins[0], b.i32(kSpinLimit)), [&] { assembly(b, "trap;"); });
+            scf::YieldOp::create(builder, loc, b.add(spins[0], 1));
+          });
+    });
+    b.barrier();
+  }
+
+  /// About ten seconds: a CTA that is not resident is a bug, not a reason to hang.
+  static constexpr int64_t kSpinLimit = 1 << 24;
+};
+
+Value sharedMemory(OpBuilder &b, Operation *gpuModule) {
+  Location loc = gpuModule->getLoc();
+  auto type = LLVM::LLVMArrayType::get(b.getI8Type(), 0);
+  if (!SymbolTable::lookupSymbolIn(gpuModule, kSharedName)) {
+    OpBuilder atStart = OpBuilder::atBlockBegin(&gpuModule->getRegion(0).front());
+    LLVM::GlobalOp::create(atStart, loc, type, /*isConstant=*/false, LLVM::Linkage::External,
+                           kSharedName, Attribute(), /*alignment=*/1024, /*addrSpace=*/3);
+  }
+  return LLVM::AddressOfOp::create(b, loc, LLVM::LLVMPointerType::get(b.getContext(), 3),
+                                   kSharedName);
+}
+
+LLVM::LLVMFuncOp createKernel(OpBuilder &b, Operation *gpuModule, StringRef name,
+                              unsigned parameters, const TilePlan &plan) {
+  Location loc = gpuModule->getLoc();
+  b.setInsertionPointToEnd(&gpuModule->getRegion(0).front());
+  SmallVector<Type> types(parameters, LLVM::LLVMPointerType::get(b.getContext(), 1));
+  auto type = LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(b.getContext()), types);
+  auto func = LLVM::LLVMFuncOp::create(b, loc, name, type);
+  func->setAttr(mlir::gpu::GPUDialect::getKernelFuncAttrName(), b.getUnitAttr());
+  func->setAttr(NVVM::NVVMDialect::getKernelFuncAttrName(), b.getUnitAttr());
+  func->setAttr(NVVM::NVVMDialect::getMaxntidAttrName(),
+                b.getDenseI32ArrayAttr({static_cast<int32_t>(plan.threads), 1, 1}));
+  func->setAttr(NVVM::NVVMDialect::getMinctasmAttrName(),
+                b.getI32IntegerAttr(static_cast<int32_t>(plan.minCtasPerSm)));
+  b.setInsertionPointToStart(func.addEntryBlock(b));
+  return func;
+}
+
+Value ctaIndex(OpBuilder &b) {
+  return NVVM::BlockIdXOp::create(b, b.getUnknownLoc(), b.getI32Type());
+}
+
+/// The CTA's remaining tiles after its first.
+void remainingTiles(GpuBuilder &b, Template &op, Value first, int64_t tiles, int64_t ctas) {
+  if (tiles <= ctas)
+    return;
+  b.loop(b.add(first, ctas), b.i32(tiles), ctas, [&](Value tile) {
+    b.barrier(); // shared memory changes its owner
+    Ring ring;
+    op.prefetch(b, tile, ring);
+    op.compute(b, tile, ring);
+  });
+}
+
+} // namespace
+
+Operation *sinter::gpu::createGpuModule(ModuleOp parent, StringRef name) {
+  parent.getContext()
+      ->loadDialect<mlir::gpu::GPUDialect, NVVM::NVVMDialect, LLVM::LLVMDialect, scf::SCFDialect,
+                    arith::ArithDialect>();
+  OpBuilder b = OpBuilder::atBlockEnd(parent.getBody());
+  return mlir::gpu::GPUModuleOp::create(b, parent.getLoc(), name);
+}
+
+GpuKernel sinter::gpu::emitKernel(Operation *gpuModule, StringRef name, const GpuChip &chip,
+                                  Template &op, int64_t maxTiles) {
+  const TilePlan plan = op.plan();
+  const int64_t grid = maxTiles ? std::min(maxTiles, plan.tiles) : plan.tiles;
+  OpBuilder builder(gpuModule->getContext());
+  auto func = createKernel(builder, gpuModule, name, op.parameters(), plan);
+  Value shared = sharedMemory(builder, gpuModule);
+  GpuBuilder b(builder, func.getLoc(), shared, plan.threads);
+  op.bind(func.getArguments());
+  DependentLaunch edge(chip.dependentLaunch());
+  Value tile = ctaIndex(builder);
+  Ring ring;
+  op.prefetch(b, tile, ring);
+  edge.announce(b);
+  op.wait(b, edge);
+  op.compute(b, tile, ring);
+  remainingTiles(b, op, tile, plan.tiles, grid);
+  op.publish(b, edge);
+  LLVM::ReturnOp::create(builder, func.getLoc(), ValueRange());
+  return {name.str(),       op.parameters(), grid, plan.threads,
+          plan.sharedBytes, plan.tiles,      0,    plan.weightBytes};
+}
+
+GpuKernel sinter::gpu::emitPersistentKernel(Operation *gpuModule, StringRef name,
+                                            const GpuChip &chip, Template &first, Template &second,
+                                            int64_t ctas) {
+  TilePlan plan = first.plan();
+  const TilePlan next = second.plan();
+  assert(plan.threads == next.threads && "phases of one kernel have one CTA shape");
+  const int64_t firstTiles = plan.tiles;
+  plan.sharedBytes = std::max(plan.sharedBytes, next.sharedBytes);
+  plan.weightBytes += next.weightBytes;
+  OpBuilder builder(gpuModule->getContext());
+  const unsigned firstOwn = first.parameters() - 1, secondAll = second.parameters();
+  auto func = createKernel(builder, gpuModule, name, firstOwn + secondAll + 1, plan);
+  Value shared = sharedMemory(builder, gpuModule);
+  GpuBuilder b(builder, func.getLoc(), shared, plan.threads);
+  ValueRange all = func.getArguments();
+  Values own(all.take_front(firstOwn));
+  own.push_back(all[firstOwn + secondAll - 1]);
+  first.bind(own);
+  second.bind(all.slice(firstOwn, secondAll));
+
+  DependentLaunch outside(chip.dependentLaunch());
+  GridBarrier between(all.back(), ctas);
+  Value tile = ctaIndex(builder);
+  // CTAs beyond an op's tiles take its last one again: the same bytes, written twice.
+  auto own1 = [&](int64_t tiles) { return b.min(tile, b.i32(tiles - 1)); };
+  Ring ring;
+  first.prefetch(b, own1(firstTiles), ring);
+  outside.announce(b);
+  first.wait(b, outside);
+  first.compute(b, own1(firstTiles), ring);
+  remainingTiles(b, first, tile, firstTiles, ctas);
+  first.publish(b, between);
+  Ring nextRing;
+  second.prefetch(b, own1(next.tiles), nextRing);
+  second.wait(b, between);
+  second.compute(b, own1(next.tiles), nextRing);
+  remainingTiles(b, second, tile, next.tiles, ctas);
+  second.publish(b, outside);
+  LLVM::ReturnOp::create(builder, func.getLoc(), ValueRange());
+  return {name.str(),       firstOwn + secondAll + 1, ctas, plan.threads,
+          plan.sharedBytes, firstTiles + next.tiles,  0,    plan.weightBytes};
+}

@@ -1,0 +1,19 @@
+//===- Wrapper.h - templates made into kernels ------------------*- C++ -*-===//
+#pragma once
+
+#include "Template.h"
+#include "Templates.h"
+
+namespace sinter::gpu {
+
+/// A kernel of one op. On chips with dependent launches its edges are those, else kernel
+/// boundaries.
+GpuKernel emitKernel(mlir::Operation *gpuModule, llvm::StringRef name, const GpuChip &chip,
+                     Template &op, int64_t maxTiles);
+
+/// A kernel of two ops, one after the other over the same CTAs; between them a grid barrier.
+GpuKernel emitPersistentKernel(mlir::Operation *gpuModule, llvm::StringRef name,
+                               const GpuChip &chip, Template &first, Template &second,
+                               int64_t ctas);
+
+} // namespace sinter::gpu
