@@ -207,6 +207,7 @@ DictionaryAttr Importer::describeModel() {
       {"head_dim", config.headDim}, {"vocab", config.vocab}};
   for (auto [key, value] : sizes)
     model.set(key, builder.getI64IntegerAttr(value));
+  model.set("eos", builder.getDenseI64ArrayAttr(options.eosIds));
   return model.getDictionary(builder.getContext());
 }
 

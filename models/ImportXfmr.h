@@ -16,6 +16,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace sinter::models {
 
@@ -24,6 +25,7 @@ struct ImportOptions {
   DType activation = DType::BF16;  ///< also the cache's element type
   int64_t pageSize = 16;           ///< a power of two
   int64_t maxTokensPerStep = 2048; ///< capped by the model's positions
+  std::vector<int64_t> eosIds;     ///< goes there too
   bool kScale = true;              ///< off: K is stored as it is (to show what that costs)
 };
 

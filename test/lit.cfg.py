@@ -19,7 +19,7 @@ for tool in OUR_TOOLS:
     if os.path.exists(path):
         config.available_features.add(tool)
         config.substitutions.append((r"\b(?<![-\w/.])%s\b(?![-\w])" % tool, path))
-for tool in ["FileCheck", "not"]:
+for tool in ["FileCheck", "llvm-readelf", "not", "split-file"]:
     path = os.path.join(config.llvm_tools_dir, tool)
     config.substitutions.append((r"(?<![-\w/.%%{])\b%s\b" % tool, path))
 

@@ -35,12 +35,17 @@ struct IsaModule {
 
 /// Keeps this instruction set's kernels, and what they call, and says what to compile them for.
 void specialise(IsaModule &part, const CpuProgram &program) {
-  llvm::StringSet<> kept;
+  llvm::StringSet<> kept, others;
   for (const CpuKernel &kernel : program.kernels)
-    kept.insert(kernel.symbol[static_cast<size_t>(part.isa)]);
+    for (CpuIsa isa : {CpuIsa::V3, CpuIsa::V4})
+      (isa == part.isa ? kept : others).insert(kernel.symbol[static_cast<size_t>(isa)]);
   for (llvm::Function &function : llvm::make_early_inc_range(*part.module)) {
     if (function.isDeclaration())
       continue;
+    if (others.contains(function.getName()) && function.use_empty()) {
+      function.eraseFromParent();
+      continue;
+    }
     if (kept.contains(function.getName())) {
       function.setLinkage(llvm::GlobalValue::ExternalLinkage);
       function.setVisibility(llvm::GlobalValue::HiddenVisibility);

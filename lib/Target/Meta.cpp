@@ -90,7 +90,7 @@ private:
       for (auto [key, value] : facts.sizes())
         json.attribute(key, value);
       json.attributeArray("eos", [&] {
-        for (int64_t id : info.eos)
+        for (int64_t id : facts.eos)
           json.value(id);
       });
       json.attributeObject("generation", [&] {

@@ -83,6 +83,8 @@ LogicalResult readModel(ModuleOp module, ModelFacts &facts) {
     facts.name = name.str();
   if (auto architecture = model.getAs<StringAttr>("architecture"))
     facts.architecture = architecture.str();
+  if (auto eos = model.getAs<DenseI64ArrayAttr>("eos"))
+    facts.eos.assign(eos.asArrayRef().begin(), eos.asArrayRef().end());
   const std::pair<StringRef, int64_t *> sizes[] = {{"hidden", &facts.hidden},
                                                    {"intermediate", &facts.intermediate},
                                                    {"heads", &facts.heads},

@@ -29,7 +29,7 @@
 #loc369 = loc("kv25")
 #loc370 = loc("kv26")
 #loc371 = loc("kv27")
-module attributes {xfmr.model = {architecture = "Qwen3ForCausalLM", head_dim = 128 : i64, heads = 16 : i64, hidden = 1024 : i64, intermediate = 3072 : i64, kv_heads = 8 : i64, layers = 28 : i64, max_position = 40960 : i64, name = "qwen3-0.6b", vocab = 151936 : i64}} {
+module attributes {xfmr.model = {architecture = "Qwen3ForCausalLM", eos = array<i64: 151645>, head_dim = 128 : i64, heads = 16 : i64, hidden = 1024 : i64, intermediate = 3072 : i64, kv_heads = 8 : i64, layers = 28 : i64, max_position = 40960 : i64, name = "qwen3-0.6b", vocab = 151936 : i64}} {
   xfmr.weight @embed : tensor<151936x1024xbf16> from [#xfmr.source<"model.embed_tokens.weight", 0, 151936>] loc(#loc1)
   xfmr.weight @layers.0.attn.norm : tensor<1024xbf16> from [#xfmr.source<"model.layers.0.input_layernorm.weight", 0, 1024>] loc(#loc2)
   xfmr.weight @layers.0.attn.q : tensor<2048x1024xbf16> from [#xfmr.source<"model.layers.0.self_attn.q_proj.weight", 0, 2048>] loc(#loc3)

@@ -37,7 +37,7 @@
 #loc474 = loc("kv33")
 #loc475 = loc("kv34")
 #loc476 = loc("kv35")
-module attributes {xfmr.model = {architecture = "Qwen3ForCausalLM", head_dim = 128 : i64, heads = 32 : i64, hidden = 4096 : i64, intermediate = 12288 : i64, kv_heads = 8 : i64, layers = 36 : i64, max_position = 40960 : i64, name = "qwen3-8b", vocab = 151936 : i64}} {
+module attributes {xfmr.model = {architecture = "Qwen3ForCausalLM", eos = array<i64: 151645>, head_dim = 128 : i64, heads = 32 : i64, hidden = 4096 : i64, intermediate = 12288 : i64, kv_heads = 8 : i64, layers = 36 : i64, max_position = 40960 : i64, name = "qwen3-8b", vocab = 151936 : i64}} {
   xfmr.weight @embed : tensor<151936x4096xbf16> from [#xfmr.source<"model.embed_tokens.weight", 0, 151936>] loc(#loc1)
   xfmr.weight @layers.0.attn.norm : tensor<4096xbf16> from [#xfmr.source<"model.layers.0.input_layernorm.weight", 0, 4096>] loc(#loc2)
   xfmr.weight @layers.0.attn.q : tensor<4096x4096xbf16> from [#xfmr.source<"model.layers.0.self_attn.q_proj.weight", 0, 4096>] loc(#loc3)

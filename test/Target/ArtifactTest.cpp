@@ -131,7 +131,7 @@ TEST_F(ArtifactTest, TheSameInputGivesTheSameBytes) {
   mlir::FailureOr<std::string> second = again.write();
   ASSERT_TRUE(mlir::succeeded(second));
   EXPECT_TRUE(bytes == *second);
-  again.info.eos = {2};
+  again.info.generation.topK = 3;
   second = again.write();
   ASSERT_TRUE(mlir::succeeded(second));
   EXPECT_FALSE(bytes == *second);
@@ -168,6 +168,7 @@ TEST_F(ArtifactTest, CarriesSectionsAndMetadata) {
   const Manifest &manifest = artifact->manifest();
   EXPECT_EQ(manifest.model.name, "toy");
   EXPECT_EQ(manifest.model.vocab, 8u);
+  EXPECT_THAT(manifest.model.eos, ElementsAre(1));
   EXPECT_EQ(manifest.weights.size(), 1u);
   EXPECT_EQ(manifest.weights[0].bytes, 16u * 4 * 2);
   EXPECT_EQ(manifest.kv.layerBytes, 2u * 16 * 4 * 2);

@@ -69,7 +69,8 @@ inline std::string toyCopy(const char *symbol) {
 inline const char *toyGraph() {
   return R"(
   module attributes {xfmr.model = {name = "toy", architecture = "toy", hidden = 4, heads = 1,
-                                   intermediate = 12, vocab = 8, max_position = 64}} {
+                                   intermediate = 12, vocab = 8, max_position = 64,
+                                   eos = array<i64: 1>}} {
     xfmr.weight @embed : tensor<8x4xbf16> from [#xfmr.source<"embed.weight", 0, 8>] layout tiled16
     func.func @step_m1_8_logits(%tokens: tensor<?xi32>, %rows: tensor<?xi32>, %batch: !xfmr.batch,
         %kv: !xfmr.kv<1, 16, 4, bf16, k_packed>)
@@ -121,7 +122,6 @@ struct Toy {
                                                           toyCopy("copy_v3") + toyCopy("copy_v4"),
                                                       &context);
     info.name = "toy";
-    info.eos = {1};
     info.tokenizer = "{}";
   }
 

@@ -97,6 +97,7 @@ OwningOpRef<ModuleOp> Compiler::importModel() {
   const ModelSource &model = *request.model;
   models::ImportOptions options;
   options.name = model.name;
+  options.eosIds = model.generation.eosIds;
   options.activation = request.dtype.value_or(model.defaultDType());
   options.pageSize = request.pageSize;
   options.maxTokensPerStep = request.maxTokensPerStep;
@@ -181,7 +182,6 @@ ArtifactInfo Compiler::describe() const {
     return info;
   const ModelSource &model = *request.model;
   info.name = model.name;
-  info.eos = model.generation.eosIds;
   info.generation = {
       model.generation.doSample, model.generation.temperature,       model.generation.topP,
       model.generation.minP,     model.generation.repetitionPenalty, model.generation.topK};

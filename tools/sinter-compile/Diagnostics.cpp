@@ -30,7 +30,7 @@ FirstError::FirstError(MLIRContext &context)
       }) {}
 
 Status FirstError::status(const std::string &otherwise) const {
-  std::string line = text.empty() ? otherwise : text;
+  std::string line = llvm::StringRef(text.empty() ? otherwise : text).trim().str();
   std::replace(line.begin(), line.end(), '\n', ' ');
   return invalidInput(line);
 }

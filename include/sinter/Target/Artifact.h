@@ -20,7 +20,6 @@ namespace sinter {
 struct ArtifactInfo {
   std::string name; ///< of a graph that does not say it
 
-  std::vector<int64_t> eos;
   struct Generation {
     bool doSample = false;
     double temperature = 1, topP = 1, minP = 0, repetitionPenalty = 1;

@@ -1,0 +1,63 @@
+// The command line: every refusal is one line on stderr and exit status 1.
+// REQUIRES: sinter-compile
+// RUN: not sinter-compile nowhere 2>&1 | FileCheck %s --check-prefix=INPUT --implicit-check-not={{.}}
+// INPUT: sinter-compile: error: nowhere: neither a model directory, nor a .mlir file, nor one of qwen3-0.6b, qwen3-1.7b, qwen3-4b, qwen3-8b, qwen3-14b, qwen3-32b{{$}}
+// RUN: not sinter-compile 2>&1 | FileCheck %s --check-prefix=MISSING --implicit-check-not={{.}}
+// MISSING: sinter-compile: error: INPUT is required{{$}}
+// RUN: not sinter-compile qwen3-0.6b --emit=x 2>&1 | FileCheck %s --check-prefix=EMIT --implicit-check-not={{.}}
+// EMIT: sinter-compile: error: --emit: "x" is not xfmr, fused, lowered, llvm or asm{{$}}
+// RUN: not sinter-compile qwen3-0.6b --dtype i32 2>&1 | FileCheck %s --check-prefix=DTYPE --implicit-check-not={{.}}
+// DTYPE: sinter-compile: error: --dtype: "i32" is not bf16, f16 or f32{{$}}
+// RUN: not sinter-compile qwen3-0.6b --page-size 24 2>&1 | FileCheck %s --check-prefix=PAGE --implicit-check-not={{.}}
+// PAGE: sinter-compile: error: --page-size: 24 is not a power of two from 16 to 1024{{$}}
+// RUN: not sinter-compile qwen3-0.6b --max-tokens-per-step 0 2>&1 | FileCheck %s --check-prefix=STEP --implicit-check-not={{.}}
+// STEP: sinter-compile: error: --max-tokens-per-step: 0 is not between 1 and 1048576{{$}}
+// RUN: not sinter-compile qwen3-0.6b --target=cuda 2>&1 | FileCheck %s --check-prefix=TARGET --implicit-check-not={{.}}
+// TARGET: sinter-compile: error: --target: "cuda" is not supported (cpu, cpu:x86-64-v3 and cpu:x86-64-v4 are){{$}}
+// RUN: not sinter-compile qwen3-0.6b --disable-pass plan 2>&1 | FileCheck %s --check-prefix=PASS --implicit-check-not={{.}}
+// PASS: sinter-compile: error: --disable-pass: no merge or fusion is called "plan" (sinter-opt --help lists them){{$}}
+// RUN: not sinter-compile qwen3-0.6b --emit=xfmr --explain-fusion 2>&1 | FileCheck %s --check-prefix=EXPLAIN --implicit-check-not={{.}}
+// EXPLAIN: sinter-compile: error: --explain-fusion: --emit=xfmr stops before the fusions{{$}}
+// RUN: not sinter-compile %models/qwen3/qwen3-0.6b.mlir --dtype f32 2>&1 | FileCheck %s --check-prefix=GRAPH --implicit-check-not={{.}}
+// GRAPH: sinter-compile: error: --dtype: does not apply to a graph, which has its types and sizes{{$}}
+// RUN: not sinter-compile %models/shakespeare --emit=xfmr -o %t.no/such/folder 2>&1 | FileCheck %s --check-prefix=OUTPUT --implicit-check-not={{.}}
+// OUTPUT: sinter-compile: error: {{.*}}/such/folder: No such file or directory{{$}}
+
+// Graphs that no runner could use.
+// RUN: split-file %s %t
+// RUN: not sinter-compile %t/empty.mlir -o %t/x 2>&1 | FileCheck %s --check-prefix=EMPTY --implicit-check-not={{.}}
+// EMPTY: sinter-compile: error: {{.*}}empty.mlir:0:0: the graph has no entry function with a cache (xfmr.entry){{$}}
+// RUN: not sinter-compile %t/syntax.mlir 2>&1 | FileCheck %s --check-prefix=SYNTAX --implicit-check-not={{.}}
+// SYNTAX: sinter-compile: error: {{.*}}syntax.mlir:1:14: {{.*[^ ]$}}
+// RUN: not sinter-compile %t/verify.mlir 2>&1 | FileCheck %s --check-prefix=VERIFY --implicit-check-not={{.}}
+// VERIFY: sinter-compile: error: {{.*}}verify.mlir:2:{{[0-9]+}}: 'xfmr.merge_heads' op 'result' has shape [4, 16], 'x' of shape [4, 2, 4] needs [4, 8]{{$}}
+// RUN: not ls %t/x
+
+// What is left out is left out, and said.
+// RUN: sinter-compile %models/shakespeare --emit=fused --disable-pass fuse-linear-add | FileCheck %s --check-prefix=DISABLED
+// DISABLED-NOT: xfmr.linear_add
+// DISABLED: xfmr.rms_norm_swiglu
+// DISABLED-NOT: xfmr.linear_add
+// RUN: sinter-compile %models/shakespeare --emit=fused --no-fusion | FileCheck %s --check-prefix=UNFUSED
+// UNFUSED-NOT: xfmr.rms_norm_linear
+// UNFUSED-NOT: xfmr.rms_norm_swiglu
+// RUN: sinter-compile %models/shakespeare --emit=xfmr --no-k-scale --dtype f16 --page-size 32 --max-tokens-per-step 64 | FileCheck %s --check-prefix=OPTIONS --implicit-check-not=k_scale
+// OPTIONS: func.func @step({{.*}}!xfmr.kv<2, 32, 128, f16, token_major>{{.*}}xfmr.tokens = array<i64: 1, 64>
+// OPTIONS: xfmr.embedding {{.*}} -> tensor<?x256xf16>
+// RUN: sinter-compile %models/shakespeare --emit=fused --explain-fusion | FileCheck %s --check-prefix=REPORT
+// REPORT: step_m1_logits, 1 token kernels/layer
+// RUN: sinter-compile --version | FileCheck %s --check-prefix=VERSION --implicit-check-not={{.}}
+// VERSION: sinter-compile {{[0-9.]+}} (commit {{[0-9a-f]+|unknown}}, LLVM 22.{{[0-9.]+}}){{$}}
+// RUN: sinter-compile --help | FileCheck %s --check-prefix=HELP
+// HELP: Usage: sinter-compile
+// HELP: examples:
+
+//--- empty.mlir
+func.func @f() { return }
+//--- syntax.mlir
+func.func @f( {
+//--- verify.mlir
+func.func @f(%x: tensor<4x2x4xf32>) {
+  %y = xfmr.merge_heads %x : (tensor<4x2x4xf32>) -> tensor<4x16xf32>
+  return
+}
