@@ -14,6 +14,7 @@
 #include <cstring>
 #include <fcntl.h>
 #include <filesystem>
+#include <sstream>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -141,6 +142,9 @@ Status runCompiler(const std::string &compiler, const Job &job, const std::strin
   SINTER_ASSIGN_OR_RETURN(const ChildResult result, runChild(compiler, arguments));
   if (result.exitCode != 0)
     return invalidInput(compilerError(result));
+  std::istringstream remarks(result.message);
+  for (std::string line; std::getline(remarks, line);)
+    options.say(line);
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   char text[64];
   std::snprintf(text, sizeof text, " in %.1f s", seconds.count());

@@ -278,8 +278,9 @@ TEST(Executor, CountsCostAndLaunches) {
   uint64_t launches = 0;
   for (size_t e = 0; e < profile.timings.entries().size(); ++e) {
     const auto &ops = profile.timings.entries()[e];
-    if (!ops.empty())
+    if (!ops.empty()) {
       EXPECT_EQ(ops.size(), manifest.entries[e].schedule.size());
+    }
     for (const LaunchTiming &timing : ops)
       launches += timing.calls;
   }

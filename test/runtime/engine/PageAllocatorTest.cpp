@@ -38,8 +38,9 @@ TEST(PageAllocator, AgreesWithAModel) {
       if (choice <= 1) {
         const auto page = allocator.allocate();
         ASSERT_EQ(page.has_value(), owned.size() < kPages);
-        if (page)
+        if (page) {
           ASSERT_TRUE(owned.emplace(*page, 1).second) << "page " << *page << " handed out twice";
+        }
       } else if (!owned.empty() && choice == 2) {
         const auto entry = any();
         allocator.share(entry->first);

@@ -86,8 +86,9 @@ void checkDraws(const std::vector<float> &logits, const SamplingParams &params) 
   double chi = 0, restExpected = 0, restCount = 0;
   int cells = 0;
   for (size_t i = 0; i < logits.size(); ++i) {
-    if (expected[i] == 0)
+    if (expected[i] == 0) {
       ASSERT_EQ(counts[i], 0) << "token " << i << " was filtered out";
+    }
     const double want = expected[i] * kDraws;
     if (want < 10) {
       restExpected += want;
