@@ -155,9 +155,11 @@ void Compiler::explainFusion() {
 }
 
 LogicalResult Compiler::plan() {
-  return runPasses(*module, [](OpPassManager &passes) {
+  return runPasses(*module, [&](OpPassManager &passes) {
+    PipelineOptions options = cpuPipelineOptions();
+    options.reuseBuffers = request.reuseBuffers;
     addLayoutStage(passes);
-    addPlanStage(passes, cpuPipelineOptions());
+    addPlanStage(passes, options);
   });
 }
 

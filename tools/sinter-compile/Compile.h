@@ -34,6 +34,7 @@ struct CompileRequest {
   std::string target = "cpu";              ///< "cpu" or "cpu:x86-64-v3", "cpu:x86-64-v4"
   std::vector<std::string> disabledPasses; ///< merges and fusions, by name
   bool fusion = true;
+  bool reuseBuffers = true; ///< false: every activation has memory of its own
   bool explainFusion = false;
   bool printIrAfterAll = false; ///< to stderr
 };

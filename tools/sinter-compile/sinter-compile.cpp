@@ -41,6 +41,7 @@ struct Arguments {
   bool batchInvariant = false;
   bool noKScale = false;
   bool noFusion = false;
+  bool noReuse = false;
   bool timing = false;
   bool config = false;
   CompileRequest request;
@@ -106,6 +107,7 @@ Status checkArguments(Arguments &arguments) {
     return invalidArgument("--explain-fusion: --emit=xfmr stops before the fusions");
   request.kScale = !arguments.noKScale;
   request.fusion = !arguments.noFusion;
+  request.reuseBuffers = !arguments.noReuse;
   return Status::ok();
 }
 
@@ -202,6 +204,8 @@ void declareOptions(CLI::App &app, Arguments &arguments) {
   app.add_option("--disable-pass", request.disabledPasses,
                  "Leave out one merge or fusion, for example fuse-linear-add; may be repeated")
       ->option_text("NAME");
+  app.add_flag("--no-reuse", arguments.noReuse,
+               "Give every activation memory of its own (to look for errors of the plan)");
   app.add_flag("--explain-fusion", request.explainFusion, "Print what fused, what did not and why");
   app.add_flag("--print-ir-after-all", request.printIrAfterAll,
                "Print the graph to stderr after every pass that changed it");
