@@ -36,4 +36,8 @@ function(sinter_add_test name)
     target_compile_features(${name} PRIVATE cxx_std_${ARG_STANDARD})
   endif()
   add_test(NAME ${name} COMMAND ${name})
+  if(SINTER_SANITIZE MATCHES address)
+    # LLVM's allocators, instrumented in our objects, poison arenas that libMLIR.so fills without.
+    set_tests_properties(${name} PROPERTIES ENVIRONMENT ASAN_OPTIONS=allow_user_poisoning=0)
+  endif()
 endfunction()
