@@ -122,7 +122,9 @@ Status Tokenizer::Tables::encodeWords(std::string_view segment, WordCache &cache
 Status Tokenizer::Tables::encodeSegment(std::string_view segment, bool allowSpecial,
                                         WordCache &cache, std::vector<int32_t> &out) const {
   std::optional<std::string> composed;
-  if (normalizeNfc && (composed = nfc(segment)))
+  if (normalizeNfc)
+    composed = nfc(segment);
+  if (composed)
     segment = *composed;
   if (normalizedMatcher.empty())
     return encodeWords(segment, cache, out);
