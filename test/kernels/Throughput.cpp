@@ -206,6 +206,51 @@ void measure(int threads, const std::vector<int64_t> &tokenCounts) {
 
 } // namespace
 
+/// One thread's attention at the shape of qwen3-0.6b, `count` tokens at the end of `context`.
+void measureAttention(int64_t context, int64_t count) {
+  constexpr int64_t queries = 16, heads = 8, dim = 128, page = 16;
+  ModuleText m(count);
+  const std::string q = perToken({queries, dim}, DType::BF16),
+                    kv = "!xfmr.kv<8, 16, 128, bf16, k_packed>";
+  m.input("q", {queries, dim}, DType::BF16);
+  const int64_t y = m.output(queries * dim, DType::BF16);
+  m.argument("%batch: !xfmr.batch");
+  m.argument("%kv: " + kv);
+  m.body = "%y = xfmr.attention %q, %kv, %batch {" + m.buffers({y}) + ", scale = 0.088 : f32} : (" +
+           q + ", " + kv + ", !xfmr.batch) -> " + q;
+  m.returned = "%kv";
+  m.returnedTypes = kv;
+  auto jit = Jit::compile(m.text());
+  if (!jit)
+    std::exit(1);
+  for (CpuIsa isa : machineIsas()) {
+    Machine machine(*jit);
+    machine.oneSequence(uint32_t(count));
+    machine.contexts = {int32_t(context)};
+    machine.blockTable.clear();
+    for (int64_t p = 0; p * page < context; ++p)
+      machine.blockTable.push_back(int32_t(p));
+    for (int64_t t = 0; t < count; ++t)
+      machine.positions[size_t(t)] = int32_t(context - count + t);
+    machine.pageBytes = size_t(2 * heads * page * dim * 2);
+    machine.kv =
+        packPlain(randomValues(machine.blockTable.size() * machine.pageBytes / 2, 1, DType::BF16),
+                  DType::BF16);
+    machine.fill(0, randomValues(size_t(count * queries * dim), 2, DType::BF16), DType::BF16);
+    const double time = best(1, 5,
+                             [&](int) {
+                               for (int i = 0; i < 4; ++i)
+                                 machine.run(isa);
+                             }) /
+                        4;
+    const double pairs = double(count) * (double(context) - double(count - 1) / 2);
+    std::printf("attention v%d, %d tokens of %d: %.3f ms, %.1f GFLOP/s, cache %.1f GB/s\n",
+                isa == CpuIsa::V4 ? 4 : 3, int(count), int(context), time * 1e3,
+                pairs * queries * dim * 4 / time / 1e9,
+                double(context * heads * dim * 4) / time / 1e9);
+  }
+}
+
 /// kernel-throughput [THREADS [TOKENS...]]
 int main(int argc, char **argv) {
   std::vector<int64_t> tokens;
@@ -213,6 +258,8 @@ int main(int argc, char **argv) {
     tokens.push_back(std::atoll(argv[i]));
   if (tokens.empty())
     tokens = {1, 2, 4, 8, 16, 64, 512};
+  for (auto [context, count] : {std::pair{128, 1}, {4096, 1}, {512, 512}})
+    measureAttention(context, count);
   for (int threads : {1, 2})
     if (argc < 2 || std::atoi(argv[1]) == threads)
       measure(threads, tokens);

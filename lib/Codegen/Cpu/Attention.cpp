@@ -36,15 +36,15 @@ llvm::SmallVector<RowRun> AttentionEmitter::runs(int64_t most) const {
 //===----------------------------------------------------------------------===//
 
 int64_t AttentionEmitter::scratchBytes() const {
-  return 2 * rows * padded * 4 + rows * scoreRowBytes + 5 * roundUp(rows * 4, 64);
+  return 2 * mostRows * padded * 4 + mostRows * scoreRowBytes + 5 * roundUp(mostRows * 4, 64);
 }
 
 void AttentionEmitter::layoutScratch() {
-  const int64_t headRows = rows * padded * 4, perRow = roundUp(rows * 4, 64);
+  const int64_t headRows = mostRows * padded * 4, perRow = roundUp(mostRows * 4, 64);
   queryRows = b.scratch;
   outputRows = b.at(queryRows, headRows);
   scores = b.at(outputRows, headRows);
-  limits = b.at(scores, rows * scoreRowBytes);
+  limits = b.at(scores, mostRows * scoreRowBytes);
   maxima = b.at(limits, perRow);
   sums = b.at(maxima, perRow);
   keepFactors = b.at(sums, perRow);
@@ -112,8 +112,8 @@ Value AttentionEmitter::pageOf(Value position, Value count, Value &valid) {
 }
 
 /// scores[row][column ..] = q K^T for 16 positions, -inf where a row must not look.
-void AttentionEmitter::scoreGroup(Value keyPointer, Value position, Value valid, Value column,
-                                  RowRun run) {
+void AttentionEmitter::scoreGroup(Value keyPointer, Value nextPointer, Value position, Value valid,
+                                  Value column, RowRun run) {
   const CacheShape &cache = spec.cache;
   const int64_t columnBytes = cache.page * bytesOf(cache.type); // one dimension of a whole page
   Values zero(run.count * 2, b.splat(0.0f));
@@ -123,6 +123,12 @@ void AttentionEmitter::scoreGroup(Value keyPointer, Value position, Value valid,
         Values next(carried);
         Value p = b.at(keyPointer, b.mul(pair, 2 * columnBytes));
         auto [even, odd] = b.loadColumnPair(p, cache.type, columnBytes);
+        if (run.first == 0) {
+          Value next = b.at(nextPointer, b.mul(pair, 2 * columnBytes));
+          b.prefetch(next);
+          if (cache.packing() == 1)
+            b.prefetch(b.at(next, columnBytes));
+        }
         Value factors = b.at(first, b.mul(pair, 8));
         for (int64_t row = 0; row < run.count; ++row) {
           Value atRow = b.at(factors, row * padded * 4);
@@ -142,16 +148,31 @@ void AttentionEmitter::scoreGroup(Value keyPointer, Value position, Value valid,
   }
 }
 
+/// Address of a head's K or V for the 16 positions at `column` of the chunk; `tokenBytes` is the
+/// distance of neighbouring tokens.
+Value AttentionEmitter::groupPointer(Value stream, Value start, Value column, Value count,
+                                     int64_t tokenBytes, Value &valid) {
+  Value position = b.add(start, column);
+  Value offset = pageOf(position, b.sub(count, column), valid);
+  Value inPage = b.rem(position, spec.cache.page);
+  return b.at(b.at(stream, offset), b.mul(inPage, tokenBytes));
+}
+
+/// The group after `column`, or the last one: pages lie apart, so the next is fetched ahead.
+Value AttentionEmitter::nextColumn(Value column, Value count) {
+  Value last = b.mul(b.div(b.add(count, -1), kLanes), kLanes);
+  return b.min(b.add(column, kLanes), last);
+}
+
 void AttentionEmitter::scoreChunk(Value start, Value count) {
-  const int64_t most = isa4() ? 8 : 3;
+  const int64_t most = isV4() ? 8 : 3;
+  const int64_t tokenBytes = spec.cache.packing() * bytesOf(spec.cache.type);
   b.loop(b.i64(0), count, kLanes, [&](Value column) {
-    Value position = b.add(start, column), valid;
-    Value offset = pageOf(position, b.sub(count, column), valid);
-    Value inPage = b.rem(position, spec.cache.page);
-    Value pointer = b.at(keys, offset);
-    pointer = b.at(pointer, b.mul(inPage, spec.cache.packing() * bytesOf(spec.cache.type)));
+    Value valid, ignored;
+    Value pointer = groupPointer(keys, start, column, count, tokenBytes, valid);
+    Value next = groupPointer(keys, start, nextColumn(column, count), count, tokenBytes, ignored);
     for (RowRun run : runs(most))
-      scoreGroup(pointer, position, valid, column, run);
+      scoreGroup(pointer, next, b.add(start, column), valid, column, run);
   });
 }
 
@@ -201,10 +222,10 @@ void AttentionEmitter::accumulateChunk(Value start, Value count, RowRun run, int
   auto lanesOf = [&](int64_t v) { return std::min(kLanes, cache.headDim - v * kLanes); };
   Values zero(run.count * vectors, b.splat(0.0f));
   Values sumsOut = b.loop(b.i64(0), count, kLanes, zero, [&](Value column, ValueRange carried) {
-    Value position = b.add(start, column), valid;
-    Value offset = pageOf(position, b.sub(count, column), valid);
-    Value inPage = b.rem(position, cache.page);
-    Value tokens = b.at(b.at(values, offset), b.mul(inPage, tokenBytes));
+    Value valid, ignored;
+    Value tokens = groupPointer(values, start, column, count, tokenBytes, valid);
+    Value ahead =
+        groupPointer(values, start, nextColumn(column, count), count, tokenBytes, ignored);
     Value weights = b.at(b.at(scores, run.first * scoreRowBytes), b.mul(column, 4));
     return b.loop(b.i64(0), valid, 1, carried, [&](Value token, ValueRange inner) {
       Values next(inner);
@@ -212,6 +233,10 @@ void AttentionEmitter::accumulateChunk(Value start, Value count, RowRun run, int
       Values vs;
       for (int64_t i = firstVector; i < firstVector + vectors; ++i)
         vs.push_back(b.load(b.at(v, i * kLanes * bytesOf(cache.type)), cache.type, lanesOf(i)));
+      if (run.first == 0)
+        for (int64_t byte = 0; byte < vectors * kLanes * bytesOf(cache.type); byte += 64)
+          b.prefetch(b.at(b.at(ahead, b.mul(token, tokenBytes)),
+                          firstVector * kLanes * bytesOf(cache.type) + byte));
       Value weight = b.at(weights, b.mul(token, 4));
       for (int64_t row = 0; row < run.count; ++row) {
         Value p = b.splat(b.loadF32(b.at(weight, row * scoreRowBytes)));
@@ -260,8 +285,8 @@ void AttentionEmitter::block(Value sequence, Value firstToken, Value tokens, Val
     Value count = b.min(b.sub(limit, start), kChunk);
     scoreChunk(start, count);
     b.loop(b.i64(0), b.i64(rows), 1, [&](Value row) { softmaxRow(row, count); });
-    for (RowRun run : runs(isa4() ? 8 : 4)) {
-      const int64_t together = std::max<int64_t>(1, (isa4() ? 16 : 4) / run.count);
+    for (RowRun run : runs(isV4() ? 8 : 4)) {
+      const int64_t together = std::max<int64_t>(1, (isV4() ? 16 : 4) / run.count);
       for (int64_t v = 0; v < vectors; v += together)
         accumulateChunk(start, count, run, v, std::min(together, vectors - v));
     }
@@ -290,7 +315,19 @@ void AttentionEmitter::emit() {
     Value end = b.loadI32(b.at(cuQ, b.mul(b.add(sequence, 1), 4)));
     first = b.add(first, b.mul(b.rem(task, blocks), spec.blockTokens()));
     Value tokens = b.min(b.sub(end, first), spec.blockTokens());
-    b.when(b.less(b.i64(0), tokens), [&] { block(sequence, first, tokens, b.add(end, -1)); });
+    auto blockOf = [&](int64_t blockTokens) {
+      rows = blockTokens * spec.group();
+      block(sequence, first, tokens, b.add(end, -1));
+      return Values();
+    };
+    b.when(b.less(b.i64(0), tokens), [&] {
+      if (spec.blockTokens() == 1)
+        blockOf(1);
+      else // a decoding sequence in a step with others: no rows that do not exist
+        b.choose(
+            b.less(tokens, 2), [&] { return blockOf(1); },
+            [&] { return blockOf(spec.blockTokens()); });
+    });
   });
 }
 

@@ -19,8 +19,9 @@ struct RowRun {
 struct AttentionEmitter {
   KernelBuilder &b;
   const AttentionSpec &spec;
-  int64_t rows;   ///< per block
-  int64_t padded; ///< head size in whole vectors
+  int64_t mostRows; ///< in a full block
+  int64_t padded;   ///< head size in whole vectors
+  int64_t rows = 0; ///< in the block being emitted
   int64_t scoreRowBytes = kChunk * 4 + 64;
   // Arguments.
   Value q = {}, y = {}, keys = {}, values = {};
@@ -36,14 +37,18 @@ struct AttentionEmitter {
   void emit();
 
 private:
-  bool isa4() const { return b.isa == CpuIsa::V4; }
+  bool isV4() const { return b.isa == CpuIsa::V4; }
   llvm::SmallVector<RowRun> runs(int64_t most) const;
   void layoutScratch();
   Value loadQueries(Value sequence, Value firstToken, Value tokens, Value lastToken);
   void resetState();
   Value pageOf(Value position, Value count, Value &valid);
+  Value groupPointer(Value stream, Value start, Value column, Value count, int64_t tokenBytes,
+                     Value &valid);
+  Value nextColumn(Value column, Value count);
   void scoreChunk(Value start, Value count);
-  void scoreGroup(Value keyPointer, Value position, Value valid, Value column, RowRun run);
+  void scoreGroup(Value keyPointer, Value nextPointer, Value position, Value valid, Value column,
+                  RowRun run);
   void softmaxRow(Value row, Value groups);
   void accumulateChunk(Value start, Value count, RowRun run, int64_t firstVector, int64_t vectors);
   void storeOutputs(Value firstToken, Value tokens);
