@@ -46,6 +46,15 @@ int64_t sinter::xfmr::activationBytesPerToken(Operation *op) {
   return bytes;
 }
 
+int64_t sinter::xfmr::activationBytesPerToken(FunctionOpInterface func) {
+  int64_t bytes = 0;
+  func->walk([&](Operation *op) {
+    if (isKernel(op) && !isa<ViewOpInterface>(op))
+      bytes += activationBytesPerToken(op);
+  });
+  return bytes;
+}
+
 LayerTotals sinter::xfmr::countLayers(FunctionOpInterface func, bool splitIsFree) {
   LayerTotals totals;
   std::set<int64_t> layers;

@@ -109,6 +109,11 @@ void printLine(llvm::raw_ostream &os, StringRef kind, StringRef pass, int64_t n,
      << llvm::left_justify(std::to_string(n) + " of " + std::to_string(of), 14) << text << "\n";
 }
 
+/// ", saves 4.1 KB each", per token; nothing for a rewrite that saves launches only.
+std::string savings(int64_t saved, int64_t fused) {
+  return saved > 0 ? ", saves " + kilobytes(double(saved) / fused) + " each" : "";
+}
+
 void printRows(DictionaryAttr fusion, llvm::raw_ostream &os) {
   for (const Row &row : kRows) {
     auto record = fusion.getAs<DictionaryAttr>(row.pass);
@@ -116,7 +121,8 @@ void printRows(DictionaryAttr fusion, llvm::raw_ostream &os) {
     if (!candidates)
       continue;
     if (int64_t fused = number(record, "fused"))
-      printLine(os, "fused", row.pass, fused, candidates, row.what);
+      printLine(os, "fused", row.pass, fused, candidates,
+                row.what.str() + savings(number(record, "saved"), fused));
     for (const auto &[reason, n] : missedReasons(record))
       printLine(os, "missed", row.pass, n, candidates, reason);
     if (auto note = record.getAs<StringAttr>("note"))

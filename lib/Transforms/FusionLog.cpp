@@ -67,13 +67,15 @@ std::map<std::string, int64_t> sinter::xfmr::missedReasons(DictionaryAttr record
   return reasons;
 }
 
-static DictionaryAttr record(Builder b, int64_t candidates, int64_t fused,
+static DictionaryAttr record(Builder b, int64_t candidates, int64_t fused, int64_t saved,
                              const std::map<std::string, int64_t> &reasons, StringRef note) {
   NamedAttrList missed, all;
   for (const auto &[reason, n] : reasons)
     missed.set(reason, b.getI64IntegerAttr(n));
   all.set("candidates", b.getI64IntegerAttr(candidates));
   all.set("fused", b.getI64IntegerAttr(fused));
+  if (saved > 0)
+    all.set("saved", b.getI64IntegerAttr(saved));
   all.set("missed", missed.getDictionary(b.getContext()));
   if (!note.empty())
     all.set("note", b.getStringAttr(note));
@@ -106,8 +108,9 @@ FusionLog::FusionLog(FunctionOpInterface func, StringRef pass) : func(func), pas
     recordBaseline(func, "unmerged");
     recordBaseline(func, "merged");
     for (const auto &[name, n] : countFusionCandidates(func))
-      setEntry(func, kFusionAttr, name, record(b, n, 0, {{kNotRun.str(), n}}, ""));
+      setEntry(func, kFusionAttr, name, record(b, n, 0, 0, {{kNotRun.str(), n}}, ""));
   }
+  bytesAtStart = activationBytesPerToken(func);
   readRecord();
 }
 
@@ -124,6 +127,7 @@ void FusionLog::readRecord() {
     return;
   candidates = integer(old, "candidates");
   fusedBefore = integer(old, "fused");
+  savedBefore = integer(old, "saved");
   reasonsBefore = missedReasons(old);
   reasonsBefore.erase(kNotRun.str());
 }
@@ -179,9 +183,13 @@ void FusionLog::finish(StringRef taken) {
   // An edit between two runs may add candidates; the sum must still hold.
   if (vanished < 0)
     candidates -= vanished;
-  setEntry(
-      func, kFusionAttr, pass,
-      record(Builder(func->getContext()), candidates, fusedBefore + fusedNow, reasons, noteText));
+  // Merges save launches; what they save in bytes shows in the merged baseline.
+  int64_t saved = savedBefore;
+  if (bytesAtStart > 0)
+    saved += bytesAtStart - activationBytesPerToken(func);
+  setEntry(func, kFusionAttr, pass,
+           record(Builder(func->getContext()), candidates, fusedBefore + fusedNow, saved, reasons,
+                  noteText));
 }
 
 //===----------------------------------------------------------------------===//

@@ -71,7 +71,7 @@ func.func @first_norm(%x: tensor<?x8xbf16>, %w: tensor<8x8xbf16>, %g: tensor<8xb
 
 // Without a cover and without a token range nothing was weighed: it fuses (cover a) and says so.
 // CHECK-LABEL: func @no_range
-// CHECK-SAME:    "fuse-linear-add" = {candidates = 1 : i64, fused = 1 : i64, missed = {}, note = "no token range: the cost model was not consulted"}
+// CHECK-SAME:    "fuse-linear-add" = {candidates = 1 : i64, fused = 1 : i64, missed = {}, note = "no token range: the cost model was not consulted", saved = 32 : i64}
 // CHECK-NEXT:    xfmr.linear_add
 func.func @no_range(%x: tensor<?x8xbf16>, %w: tensor<8x8xbf16>) -> tensor<?x8xbf16> {
   %0 = xfmr.linear %x, %w : (tensor<?x8xbf16>, tensor<8x8xbf16>) -> tensor<?x8xbf16>

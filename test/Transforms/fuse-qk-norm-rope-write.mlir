@@ -7,7 +7,7 @@
 // RUN: sinter-opt %s --split-input-file --xfmr-fuse-qk-norm-rope-write | FileCheck %s
 
 // q's norm weight, read after the write in the text, moves up; the K scale stays with the write.
-// LAYER:      "fuse-qk-norm-rope-write" = {candidates = 1 : i64, fused = 1 : i64, missed = {}}
+// LAYER:      "fuse-qk-norm-rope-write" = {candidates = 1 : i64, fused = 1 : i64, missed = {}, saved = 256 : i64}
 // LAYER:      %[[QKV:.*]] = xfmr.linear
 // LAYER-DAG:  %[[QG:.*]] = xfmr.get_weight @layers.0.attn.q_norm
 // LAYER-DAG:  %[[KG:.*]] = xfmr.get_weight @layers.0.attn.k_norm

@@ -18,6 +18,9 @@ bool isKernel(mlir::Operation *op);
 /// Activation bytes that the op reads and writes per token (per row, for what follows select_rows).
 int64_t activationBytesPerToken(mlir::Operation *op);
 
+/// Of all kernels of the function; a split of a wider tensor counts as a strided view.
+int64_t activationBytesPerToken(mlir::FunctionOpInterface func);
+
 /// What the layers of one function cost, all layers together.
 struct LayerTotals {
   int64_t layers = 0;
