@@ -187,9 +187,9 @@ Value toInt(const Value &subject, const Args &args, CallContext &) {
     return i;
   double number = subject.floating() ? *subject.floating() : std::nan("");
   if (auto *text = subject.string()) {
-    std::string_view digits = strip(*text, std::nullopt, Side::Both);
+    std::string digits(strip(*text, std::nullopt, Side::Both));
     if (digits.size() > 1 && digits[0] == '+' && digits[1] != '-')
-      digits.remove_prefix(1);
+      digits.erase(0, 1);
     int64_t integer = 0;
     const char *end = digits.data() + digits.size();
     const auto whole = std::from_chars(digits.data(), end, integer);

@@ -186,10 +186,9 @@ static Value convert(const nlohmann::ordered_json &json, const std::string &what
                      unsigned level) {
   checkDepth(level);
   using Type = nlohmann::ordered_json::value_t;
-  const auto checked = [&](const std::string &text) -> const std::string & {
+  const auto check = [&](const std::string &text) {
     if (auto offset = text::findInvalidUtf8(text))
       failRender(what + ": a string is not valid UTF-8 at its byte " + std::to_string(*offset));
-    return text;
   };
   switch (json.type()) {
   case Type::null:
@@ -205,7 +204,8 @@ static Value convert(const nlohmann::ordered_json &json, const std::string &what
   case Type::string: {
     const auto &text = json.get_ref<const std::string &>();
     budget.charge(text.size() + 32);
-    return checked(text);
+    check(text);
+    return text;
   }
   case Type::array: {
     Values items;
@@ -217,8 +217,10 @@ static Value convert(const nlohmann::ordered_json &json, const std::string &what
   case Type::object: {
     Entries entries;
     entries.reserve(json.size());
-    for (const auto &[key, item] : json.items())
-      entries.emplace_back(checked(key), convert(item, what, budget, level + 1));
+    for (const auto &[key, item] : json.items()) {
+      check(key);
+      entries.emplace_back(key, convert(item, what, budget, level + 1));
+    }
     return makeDict(std::move(entries), budget);
   }
   default:
