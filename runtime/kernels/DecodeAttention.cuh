@@ -6,33 +6,31 @@
 #pragma once
 
 #include "DecodeLoader.cuh"
+#include "Hooks.cuh"
 
 namespace sinter::kernels {
 
-/// What the compiler replaces for masks and score modifiers: pure, inlined, called without
-/// branches. `b` is the sequence, `h` the query head.
-struct CausalHooks {
-  SINTER_DEVICE static bool mask(int, int, int qPos, int kvPos) { return kvPos <= qPos; }
-  SINTER_DEVICE static float score(float s, int, int, int, int) { return s; }
-};
-
-template <class Query, class Cache, int kDim, int kRowTiles, class Hooks> class DecodeAttention {
-  using Choice = DecodeMath<Query, Cache, kDim, kRowTiles>;
+template <class Query, class Cache, int kDim, int kRowTiles, class Hooks, int kRows = 8 * kRowTiles,
+          int kLimit = kDecodeSharedLimit>
+class DecodeAttention {
+  using Choice = DecodeMath<Query, Cache, kDim, kRowTiles, kRows, kLimit>;
   using Math = typename Choice::Type;
   static constexpr DecodeLayout kLayout = Choice::kLayout;
   static constexpr int kWarps = kLayout.warps, kStages = kLayout.stages;
-  static constexpr int kThreads = kLayout.threads(), kRows = 8 * kRowTiles;
+  static constexpr int kThreads = kLayout.threads(), kMergeRows = kRows < 8 ? kRows : 8;
   static constexpr int kOutTiles = Math::kOutTiles;
   static constexpr int kSlot = TileShape<Cache, kDim>::kBytes;
   static constexpr int kRing = 2 * kStages * kSlot;
   static constexpr int kMergeStride = kDim + 4;
   static constexpr int kPending = 2 * kStages - 1;
-  static constexpr int kAtOnce = 16; // parts a thread reads at once when it merges
+  static constexpr int kAtOnce =
+      Choice::kFma ? 8 : 16; // parts a thread reads at once when it merges
 
 public:
   SINTER_DEVICE static void run(const DecodeArgs &args) {
     launchDependents();
-    waitForPredecessors();
+    if (!args.early)
+      waitForPredecessors();
     DecodeAttention self(args);
     self.items();
   }
@@ -49,25 +47,39 @@ private:
     queries = reinterpret_cast<float *>(p);
     p += kLayout.query_bytes;
     scratch = reinterpret_cast<float *>(p + warp * kLayout.scratch_bytes);
-    layerScale = a.scale * (a.k_scale ? *a.k_scale : 1.0f);
   }
 
   SINTER_DEVICE void items() {
+    next.read(a, blockIndex());
     const int count = *a.count * a.kv_heads;
     DecodeLoader<Cache, kDim, kWarps> loader(a, count, warp, lane);
+#pragma unroll
     for (int s = 0; s < kStages; ++s) {
+      // With `early` the cache of earlier steps is as constant as a weight.
+      if (a.early && !loader.isOld())
+        waitForPredecessors();
       loader.loadK(ring + u32(2 * s * kSlot));
       loader.loadV(ring + u32((2 * s + 1) * kSlot));
       loader.advance();
     }
+    waitForPredecessors();
+    layerScale = a.scale * (a.k_scale ? *a.k_scale : 1.0f);
     int stage = 0;
-    for (int item = blockIndex(); item < count; item += gridSize()) {
-      open(item);
-      for (int key = work.kv_begin + warp * kTile; key < work.kv_end; key += kWarps * kTile) {
-        tile(key, ring + u32(2 * stage * kSlot), loader);
-        stage = stage + 1 == kStages ? 0 : stage + 1;
+    for (int item = blockIndex();; item += gridSize()) {
+      const bool more = item < count;
+      if (more) {
+        open(item);
+        for (int key = work.kv_begin + warp * kTile; key < work.kv_end; key += kWarps * kTile) {
+          tile(key, ring + u32(2 * stage * kSlot), loader);
+          stage = stage + 1 == kStages ? 0 : stage + 1;
+          announce(); // the previous item's part: its stores have arrived by now
+        }
+        close(item);
       }
-      close(item);
+      finish(); // the previous item
+      if (!more)
+        break;
+      remember();
     }
     cpAsyncWait<0>();
   }
@@ -75,9 +87,9 @@ private:
   //===--- one item ---===//
 
   SINTER_DEVICE void open(int item) {
-    const int entry = item / a.kv_heads;
-    head = item - entry * a.kv_heads;
-    work = a.work[entry];
+    head = item % a.kv_heads;
+    work = next;
+    next.read(a, item + gridSize());
     rows = minOf(kRows, work.q_len * group - work.row0);
     // K-unscale and softmax scale in one factor; scores are in natural units for the hook.
     scale = layerScale * (a.k_dequant ? a.k_dequant[head] : 1.0f);
@@ -101,11 +113,15 @@ private:
     loadQueries();
   }
 
-  SINTER_DEVICE u64 rowOffset(int row) const {
-    const int r = work.row0 + row, token = r / group;
-    return (u64(u32(work.first_token + token)) * u32(a.heads) +
-            u32(head * group + r - token * group)) *
+  /// Where row `row0` + `row` of a sequence stands in q and out.
+  SINTER_DEVICE u64 rowOffset(int firstToken, int kvHead, int row) const {
+    const int token = row / group;
+    return (u64(u32(firstToken + token)) * u32(a.heads) +
+            u32(kvHead * group + row - token * group)) *
            kDim;
+  }
+  SINTER_DEVICE u64 rowOffset(int row) const {
+    return rowOffset(work.first_token, head, work.row0 + row);
   }
 
   SINTER_DEVICE void loadQueries() {
@@ -187,22 +203,32 @@ private:
 
   //===--- merging the warps ---===//
 
+  /// Row r is merged by warp r % kWarps, over the warps and, if it is the last to announce its part
+  /// of the row, over the splits.
   SINTER_DEVICE void close(int item) {
-    float *ml = merge + kWarps * 8 * kMergeStride; // [warp][8][2]
-    // One warp finishes the item while the others go on; they take turns.
-    const bool closes = warp == turn;
-    turn = turn + 1 == kWarps ? 0 : turn + 1;
+    float *ml = merge + kWarps * kMergeRows * kMergeStride; // [warp][kMergeRows][2]
 #pragma unroll
     for (int n = 0; n < kRowTiles; ++n)
       if (8 * n < rows) {
         syncThreads(); // the merge area has been read
         publishWarp(n, ml);
         syncThreads();
-        if (closes)
-          combineWarps(item, n, ml);
+        for (int row = warp; row < minOf(8, rows - 8 * n); row += kWarps)
+          combineWarps(item, 8 * n + row, ml + row * 2, merge + row * kMergeStride);
       }
-    if (closes && work.splits > 1)
-      finishSplit(item);
+  }
+
+  SINTER_DEVICE void remember() {
+    if (work.splits > 1 && warp < rows)
+      pending = {u32(work.first * a.kv_heads + head),
+                 u32(work.stride * a.kv_heads),
+                 work.splits,
+                 work.first_token,
+                 work.row0,
+                 rows,
+                 head,
+                 0,
+                 kUnannounced};
   }
 
   SINTER_DEVICE void publishWarp(int n, float *ml) {
@@ -212,7 +238,9 @@ private:
       total += shuffleXor(total, 4);
       total += shuffleXor(total, 8);
       total += shuffleXor(total, 16);
-      const int row = warp * 8 + 2 * (lane & 3) + r;
+      const int row = warp * kMergeRows + 2 * (lane & 3) + r;
+      if (2 * (lane & 3) + r >= kMergeRows)
+        continue;
       if (lane < 4)
         F32::store2(ml + row * 2, maximum[n][r], total);
 #pragma unroll
@@ -224,112 +252,141 @@ private:
     }
   }
 
-  SINTER_DEVICE void combineWarps(int item, int n, const float *ml) {
-    for (int i = lane; i < minOf(8, rows - 8 * n) * (kDim / 4); i += 32) {
-      const int row = i / (kDim / 4), d = i % (kDim / 4) * 4;
-      float top = minusInfinity();
+  SINTER_DEVICE void combineWarps(int item, int row, const float *ml, const float *parts) {
+    float top = minusInfinity(), total = 0, weight[kWarps];
+#pragma unroll
+    for (int w = 0; w < kWarps; ++w)
+      top = maxOf(top, ml[w * 2 * kMergeRows]);
+    const float base = top == minusInfinity() ? 0.0f : top;
+#pragma unroll
+    for (int w = 0; w < kWarps; ++w) {
+      weight[w] = exp2Approx(ml[w * 2 * kMergeRows] - base);
+      total += weight[w] * ml[w * 2 * kMergeRows + 1];
+    }
+    for (int d = 4 * lane; d < kDim; d += 128) {
+      float x[4] = {};
 #pragma unroll
       for (int w = 0; w < kWarps; ++w)
-        top = maxOf(top, ml[(w * 8 + row) * 2]);
-      const float base = top == minusInfinity() ? 0.0f : top;
-      float total = 0, x[4] = {};
-#pragma unroll
-      for (int w = 0; w < kWarps; ++w) {
-        const float weight = exp2Approx(ml[(w * 8 + row) * 2] - base);
-        total += weight * ml[(w * 8 + row) * 2 + 1];
-        const U32x4 part =
-            *reinterpret_cast<const U32x4 *>(merge + (w * 8 + row) * kMergeStride + d);
-#pragma unroll
-        for (int j = 0; j < 4; ++j)
-          x[j] += weight * asFloat(part.v[j]);
-      }
-      if (work.splits == 1) {
-        store(8 * n + row, d, x, total);
-        continue;
-      }
-      const u64 part = u64(u32(item)) * kRows + u32(8 * n + row);
-      *reinterpret_cast<U32x4 *>(a.partial + part * kDim +
-                                 d) = {{asBits(x[0]), asBits(x[1]), asBits(x[2]), asBits(x[3])}};
-      if (d == 0)
-        F32::store2(a.partial_ml + part * 2, top, total);
+        addScaled(x, weight[w],
+                  *reinterpret_cast<const U32x4 *>(parts + w * kMergeRows * kMergeStride + d));
+      if (work.splits == 1)
+        store(rowOffset(row) + u32(d), head, x, total);
+      else
+        *reinterpret_cast<U32x4 *>(a.partial + (u64(u32(item)) * kRows + u32(row)) * kDim +
+                                   d) = {{asBits(x[0]), asBits(x[1]), asBits(x[2]), asBits(x[3])}};
     }
+    if (work.splits > 1 && lane == 0)
+      F32::store2(a.partial_ml + (u64(u32(item)) * kRows + u32(row)) * 2, top, total);
   }
 
-  SINTER_DEVICE void store(int row, int d, const float (&x)[4], float total) {
+  SINTER_DEVICE static void addScaled(float (&x)[4], float weight, const U32x4 &part) {
+#pragma unroll
+    for (int j = 0; j < 4; ++j)
+      x[j] += weight * asFloat(part.v[j]);
+  }
+
+  SINTER_DEVICE void store(u64 at, int kvHead, const float (&x)[4], float total) {
     float factor = total == 0.0f ? 0.0f : 1.0f / total; // a row that sees nothing is zero
     if (a.v_dequant)
-      factor *= a.v_dequant[head];
-    u8 *to = static_cast<u8 *>(a.out) + (rowOffset(row) + u32(d)) * Query::kBytes;
+      factor *= a.v_dequant[kvHead];
+    u8 *to = static_cast<u8 *>(a.out) + at * Query::kBytes;
     Query::store2(to, x[0] * factor, x[1] * factor);
     Query::store2(to + 2 * Query::kBytes, x[2] * factor, x[3] * factor);
   }
 
   //===--- merging the splits ---===//
 
-  /// The warp that finishes last merges; its arithmetic does not depend on which one that is.
-  SINTER_DEVICE void finishSplit(int item) {
-    const int first = work.first * a.kv_heads + head;
-    u32 before = 0;
+  /// Tells the others that this warp's rows of its part are stored. Deferred until after a tile of
+  /// the next item, so that the fence finds the stores done.
+  SINTER_DEVICE void announce() {
+    if (pending.state != kUnannounced)
+      return;
     syncWarp();
     if (lane == 0) {
       fenceGpu();
-      before = atomicAddGpu(a.counters + first, 1);
+      pending.ticket = atomicAddGpu(a.counters + u64(pending.first) * kWarps + u32(warp), 1);
     }
-    if (u32(shuffleIndex(int(before), 0)) + 1 != u32(work.splits))
+    pending.state = kAnnounced;
+  }
+
+  /// The warp that announces last merges; its arithmetic does not depend on which one that is.
+  SINTER_DEVICE void finish() {
+    announce();
+    if (pending.state == kNothing)
+      return;
+    pending.state = kNothing;
+    if (shuffleIndex(int(pending.ticket), 0) + 1 != pending.splits)
       return;
     fenceGpu();
     if (lane == 0)
-      a.counters[first] = 0;
-    for (int row = 0; row < rows; ++row)
-      mergeRow(u64(u32(first)) * kRows + u32(row), u64(u32(work.stride * a.kv_heads)) * kRows, row);
+      a.counters[u64(pending.first) * kWarps + u32(warp)] = 0;
+    for (int row = warp; row < pending.rows; row += kWarps)
+      mergeRow(row);
   }
 
-  /// Row `from` + split * `step` of the workspace, over all splits.
-  SINTER_DEVICE void mergeRow(u64 from, u64 step, int row) {
-    float *ml = merge; // [split][2]: the merge area is this warp's until the next barrier
-    float top = minusInfinity();
-    syncWarp();
-    for (int i = lane; i < work.splits; i += 32) {
-      const float *part = a.partial_ml + (from + u32(i) * step) * 2;
-      const float m = loadL2(part);
-      F32::store2(ml + 2 * i, m, loadL2(part + 1));
-      top = maxOf(top, m);
-    }
+  SINTER_DEVICE void mergeRow(int row) {
+    static_assert(kDecodeMaxSplits == 32, "a lane holds the weight of one split");
+    const u64 from = u64(pending.first) * kRows + u32(row), step = u64(pending.step) * kRows;
+    U32x4 part[kAtOnce]; // all loads of a group are under way before the first is used
+    readParts(part, 0, from, step, 4 * lane);
+    const float *ml = a.partial_ml + (from + u32(lane) * step) * 2;
+    const bool has = lane < pending.splits;
+    const float m = has ? loadL2(ml) : minusInfinity(), l = has ? loadL2(ml + 1) : 0.0f;
+    float top = m;
 #pragma unroll
     for (int mask = 1; mask < 32; mask *= 2)
       top = maxOf(top, shuffleXor(top, mask));
-    const float base = top == minusInfinity() ? 0.0f : top;
-    syncWarp();
-    for (int d = 4 * lane; d < kDim; d += 128) {
-      const float *at = a.partial + from * kDim + u32(d);
-      float total = 0, x[4] = {};
-      for (int s0 = 0; s0 < work.splits; s0 += kAtOnce) {
-        U32x4 part[kAtOnce]; // all loads are under way before the first is used
+    const float weight = exp2Approx(m - (top == minusInfinity() ? 0.0f : top));
+    const float total = warpSum(weight * l);
+#pragma unroll 1
+    for (int d = 4 * lane; d - 4 * lane < kDim; d += 128) {
+      float x[4] = {};
+#pragma unroll 1
+      for (int group0 = 0; group0 < pending.splits; group0 += kAtOnce) {
+        if (group0 > 0 || d >= 128)
+          readParts(part, group0, from, step, d);
 #pragma unroll
-        for (int j = 0; j < kAtOnce; ++j)
-          part[j] = loadL2x4(at + u64(u32(minOf(s0 + j, work.splits - 1))) * step * kDim);
-#pragma unroll
-        for (int j = 0; j < kAtOnce; ++j) {
-          if (s0 + j < work.splits) {
-            const float weight = exp2Approx(ml[2 * (s0 + j)] - base);
-            total += weight * ml[2 * (s0 + j) + 1];
-#pragma unroll
-            for (int k = 0; k < 4; ++k)
-              x[k] += weight * asFloat(part[j].v[k]);
-          }
-        }
+        for (int j = 0; j < kAtOnce; ++j) // weights past the last split are zero
+          addScaled(x, broadcast(weight, group0 + j), part[j]);
       }
-      store(row, d, x, total);
+      if (d < kDim)
+        store(rowOffset(pending.firstToken, pending.head, pending.row0 + row) + u32(d),
+              pending.head, x, total);
     }
   }
+
+  SINTER_DEVICE void readParts(U32x4 (&part)[kAtOnce], int first, u64 from, u64 step, int d) const {
+    const float *at = a.partial + from * kDim + u32(minOf(d, kDim - 4));
+#pragma unroll
+    for (int j = 0; j < kAtOnce; ++j)
+      part[j] = loadL2x4(at + u64(u32(minOf(first + j, pending.splits - 1))) * step * kDim);
+  }
+
+  /// What is left to do for an item whose splits are merged.
+  enum State { kNothing, kUnannounced, kAnnounced };
+  struct Pending {
+    u32 first, step;
+    int splits, firstToken, row0, rows, head;
+    u32 ticket;
+    State state;
+  };
+
+  /// A work entry, read an item before it is used.
+  struct Work : DecodeWork {
+    SINTER_DEVICE void read(const DecodeArgs &a, int item) {
+      const int entry = item / a.kv_heads;
+      if (entry < a.max_entries)
+        static_cast<DecodeWork &>(*this) = a.work[entry];
+    }
+  };
 
   const DecodeArgs &a;
   int lane, warp, group;
   u32 ring;
   float *merge, *queries, *scratch;
-  int turn = 0; // the warp that closes this item
+  Pending pending{};
 
-  DecodeWork work;
+  Work work{}, next{};
   int head, rows;
   float layerScale, scale;
   int qHead[kRowTiles][2], qPos[kRowTiles][2];

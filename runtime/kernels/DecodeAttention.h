@@ -7,7 +7,8 @@
 // head): every query head of the group and every query token shares each load of K and V.
 //
 // Symbols: S sequences, T tokens, Hq query heads, H kv heads, h' = h / (Hq / H), G = Hq / H,
-// D head size, P block table stride, E work entries, R = 8 * row tiles of the variant.
+// D head size, P block table stride, E work entries, R query rows of an entry: 8 * row tiles of the
+// variant, or fewer where a variant gives up the rest for a deeper ring.
 //
 // Two kernels. `sinter_decode_plan` runs once a step, when ctx is known, and writes the work list;
 // the attention kernels of all layers read it. A sequence's split depends on its own ctx only and
@@ -17,9 +18,9 @@
 // A work item is (entry, kv head), numbered entry * H + head; block b takes b, b + grid, ... The
 // warps of a block take the item's tiles of 16 positions in turn; each has its own ring of shared
 // memory, filled by cp.async ahead of the arithmetic and across items. The warps' results are
-// merged in shared memory in warp order, by one warp while the others go on. With more than one
-// split it stores its part, and the last one to finish a (sequence, head, row block) merges the
-// parts in split order: which one that is varies, the arithmetic does not.
+// merged in shared memory in warp order, row r by warp r % warps. With more than one split that
+// warp stores its part of the row, and the last one to do so merges the parts in split order: which
+// one that is varies, the arithmetic does not.
 //
 // Numerics: f32 scores, online softmax in base 2, f32 accumulators, one rounding. 16-bit and fp8
 // caches use mma.sync; probabilities enter it as a bf16 pair (high + low part, 16 bits of mantissa)
@@ -30,7 +31,8 @@
 // blocks fit an SM of an H200, one fits a consumer card).
 // Bytes: 2 * sum(ctx) * H * D * cache bytes. FLOPs: 4 * sum(q_len * ctx) * Hq * D.
 //
-// PDL: everything is read after griddepcontrol.wait.
+// PDL: everything is read after griddepcontrol.wait. With `early` the work list, the block table
+// and tiles of K and V that earlier steps wrote are read before it.
 //
 //===----------------------------------------------------------------------===//
 #pragma once
@@ -38,9 +40,10 @@
 namespace sinter::kernels {
 
 /// The largest number of parts a sequence is cut into, and of query tokens it may bring.
-constexpr int kDecodeMaxSplits = 128;
+constexpr int kDecodeMaxSplits = 32;
 constexpr int kDecodeMaxQuery = 8;
-constexpr int kDecodeSharedLimit = 99 * 1024;
+constexpr int kDecodeSharedLimit = 99 * 1024;      // a block of a consumer card
+constexpr int kDecodeSharedLimitSm90 = 113 * 1024; // half of an SM of an H100 or H200
 
 /// Positions [kv_begin, kv_end) of one sequence for query rows [row0, row0 + R); row r is query
 /// token r / G and head r % G of the group. 48 bytes.
@@ -51,11 +54,12 @@ struct DecodeWork {
   int kv_begin;
   int kv_end;
   int row0;
-  int split;  ///< which part of the sequence
-  int splits; ///< of how many
-  int first;  ///< entry of part 0 of the same rows
-  int stride; ///< entries between neighbouring parts
-  int reserved[2];
+  int split;   ///< which part of the sequence
+  int splits;  ///< of how many
+  int first;   ///< entry of part 0 of the same rows
+  int stride;  ///< entries between neighbouring parts
+  int old_end; ///< positions below were in the cache before this step
+  int reserved;
 };
 
 struct DecodePlanArgs {
@@ -88,13 +92,16 @@ struct DecodeArgs {
   const DecodeWork *work;        ///< [E]
   float *partial;                ///< workspace f32 [max_entries * H, R, D]
   float *partial_ml;             ///< workspace f32 [max_entries * H, R, 2]: maximum, sum
-  unsigned *counters; ///< [max_entries * H], zero before the first launch, left zero by every one
+  unsigned *counters; ///< [max_entries * H * 4], zero before the first launch, left zero by each
   float scale;
   int heads;    ///< Hq
   int kv_heads; ///< H
   int block_table_stride;
   int page_log2; ///< pages of 8, 16, 32, 64 positions
   int k_packed;  ///< x = 16 / sizeof(element)
+  int max_entries;
+  int early; ///< a full edge lies between the last write of the work list, block table and cached
+             ///< positions of earlier steps, and this launch's predecessor
 };
 
 /// Shared memory of a block, from its start: the warps' rings, the merge area, the queries
@@ -111,14 +118,13 @@ struct DecodeLayout {
 };
 
 constexpr DecodeLayout decodeLayout(int warps, int stages, int cache_bytes, bool fma, int dim,
-                                    int row_tiles) {
+                                    int row_tiles, int rows) {
   DecodeLayout l{};
   l.warps = warps;
   l.stages = stages;
   // An odd number of 16-byte chunks: eight rows at the same column lie in different banks.
   l.row_bytes = (dim * cache_bytes / 16 | 1) * 16;
-  const int parts = warps * 8 * (dim + 4 + 2) * 4, splits = kDecodeMaxSplits * 2 * 4;
-  l.merge_bytes = parts > splits ? parts : splits;
+  l.merge_bytes = warps * (rows < 8 ? rows : 8) * (dim + 4 + 2) * 4;
   l.query_bytes = fma ? 8 * row_tiles * (dim + 4) * 4 : 0;
   l.scratch_bytes = fma ? 16 * 8 * row_tiles * 4 : 0;
   l.shared_bytes =
@@ -126,15 +132,17 @@ constexpr DecodeLayout decodeLayout(int warps, int stages, int cache_bytes, bool
   return l;
 }
 
-/// The deepest ring that fits a consumer card, with four warps if two stages do.
-constexpr DecodeLayout decodeLayout(int cache_bytes, bool fma, int dim, int row_tiles) {
+/// The deepest ring that fits `limit` bytes, with four warps if two stages do. `rows` is R, at most
+/// 8 * row_tiles.
+constexpr DecodeLayout decodeLayout(int cache_bytes, bool fma, int dim, int row_tiles, int rows,
+                                    int limit) {
   for (int warps = 4; warps >= 2; warps -= 2)
     for (int stages = 4; stages >= 2; --stages) {
-      const DecodeLayout l = decodeLayout(warps, stages, cache_bytes, fma, dim, row_tiles);
-      if (l.shared_bytes <= kDecodeSharedLimit)
+      const DecodeLayout l = decodeLayout(warps, stages, cache_bytes, fma, dim, row_tiles, rows);
+      if (l.shared_bytes <= limit)
         return l;
     }
-  return decodeLayout(2, 1, cache_bytes, fma, dim, row_tiles);
+  return decodeLayout(2, 1, cache_bytes, fma, dim, row_tiles, rows);
 }
 
 /// Whether a pair of element types uses f32 FMA instead of the matrix instructions.

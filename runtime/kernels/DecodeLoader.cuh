@@ -26,6 +26,11 @@ public:
     skipEmpty();
   }
 
+  /// Whether the tile was written in earlier steps.
+  SINTER_DEVICE bool isOld() const {
+    return now.item >= items || minOf(now.begin + kTile, now.end) <= now.old;
+  }
+
   SINTER_DEVICE void loadK(u32 slot) {
     if (now.item < items) {
       const u64 head = u64(now.head) * u32(kRow << a.page_log2);
@@ -58,19 +63,21 @@ private:
   /// The warp's part of an item that is left: tiles from `begin`, page ids of 32 pages in the
   /// lanes.
   struct Part {
-    int item = 0, head = 0, seq = 0, begin = 0, end = 0;
+    int item = 0, head = 0, seq = 0, begin = 0, end = 0, old = 0;
     int firstPage = 0, pages = -1;
   };
 
+  /// Does not wait to learn how many entries there are; what lies past them is not used.
   SINTER_DEVICE void readWork() {
-    if (ahead.item >= items)
-      return;
     const int entry = ahead.item / a.kv_heads;
+    if (entry >= a.max_entries)
+      return;
     const DecodeWork &work = a.work[entry];
     ahead.head = ahead.item - entry * a.kv_heads;
     ahead.seq = work.seq;
     ahead.begin = work.kv_begin + warp * kTile;
     ahead.end = work.kv_end;
+    ahead.old = work.old_end;
   }
 
   SINTER_DEVICE void readPages(Part &part) const {

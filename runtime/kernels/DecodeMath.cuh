@@ -22,7 +22,7 @@ constexpr int kTile = 16;
 /// A tile of K or V in shared memory.
 template <class Cache, int kDim> struct TileShape {
   static constexpr int kChunks = kDim * Cache::kBytes / 16;
-  static constexpr int kRowBytes = decodeLayout(4, 1, Cache::kBytes, false, kDim, 1).row_bytes;
+  static constexpr int kRowBytes = decodeLayout(4, 1, Cache::kBytes, false, kDim, 1, 8).row_bytes;
   static constexpr int kBytes = kTile * kRowBytes;
 };
 
@@ -250,11 +250,14 @@ template <class A, class B> struct Choose<false, A, B> {
 };
 
 /// Which of them a pair of element types uses.
-template <class Query, class Cache, int kDim, int kRowTiles> struct DecodeMath {
+template <class Query, class Cache, int kDim, int kRowTiles, int kRows = 8 * kRowTiles,
+          int kLimit = kDecodeSharedLimit>
+struct DecodeMath {
   static constexpr bool kFma = decodeUsesFma(
       Query::kBytes, Cache::kBytes, IsSame<Query, F16>::value &&IsSame<Cache, BF16>::value);
-  static constexpr DecodeLayout kLayout = decodeLayout(Cache::kBytes, kFma, kDim, kRowTiles);
-  static_assert(kLayout.shared_bytes <= kDecodeSharedLimit, "too large for a consumer card");
+  static constexpr DecodeLayout kLayout =
+      decodeLayout(Cache::kBytes, kFma, kDim, kRowTiles, kRows, kLimit);
+  static_assert(kLayout.shared_bytes <= kLimit, "too large");
   using Mma = typename Choose<Cache::kBytes == 1, Mma8Math<Query, Cache, kDim, kRowTiles>,
                               Mma16Math<Query, Cache, kDim, kRowTiles>>::Type;
   using Type = typename Choose<kFma, FmaMath<Query, Cache, kDim, kRowTiles>, Mma>::Type;

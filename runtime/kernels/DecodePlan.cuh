@@ -63,7 +63,8 @@ SINTER_DEVICE void decodePlan(const DecodePlanArgs &a) {
                            splits,
                            start + block,
                            blocks,
-                           {0, 0}};
+                           ctx - query,
+                           0};
     }
   }
   if (thread == 0)

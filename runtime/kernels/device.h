@@ -296,6 +296,9 @@ SINTER_DEVICE int shuffleIndex(int value, int lane) {
   asm volatile("shfl.sync.idx.b32 %0, %1, %2, 0x1f, 0xffffffff;" : "=r"(r) : "r"(value), "r"(lane));
   return r;
 }
+SINTER_DEVICE float broadcast(float value, int lane) {
+  return asFloat(u32(shuffleIndex(int(asBits(value)), lane)));
+}
 SINTER_DEVICE bool anyInWarp(bool predicate) {
   int r;
   asm volatile("{ .reg .pred p, q; setp.ne.s32 p, %1, 0; vote.sync.any.pred q, p, 0xffffffff; "

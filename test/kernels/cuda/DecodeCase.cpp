@@ -7,7 +7,8 @@ namespace sinter::test {
 
 const std::vector<DecodeVariant> &decodeVariants() {
   static const std::vector<DecodeVariant> variants = {
-      {"sinter_decode_qwen3_bf16", Type::BF16, Type::BF16, 128, 1},
+      {"sinter_decode_qwen3_bf16", Type::BF16, Type::BF16, 128, 1, 4,
+       kernels::kDecodeSharedLimitSm90},
 #define SINTER_DECODE(name, query, cache, dim, tiles) {#name, Type::query, Type::cache, dim, tiles},
 #include "runtime/kernels/DecodeVariants.def"
 #undef SINTER_DECODE
@@ -29,7 +30,7 @@ DecodeCase::DecodeCase(const Kernels &kernels, const DecodeOptions &options)
             options.ctx, options.seed, options.kMagnitude / options.kScale),
       variant_(decodeVariant(options.kernel)), options_(options) {
   const size_t seqs = options.ctx.size();
-  const int group = options.heads / options.kvHeads, rows = 8 * variant_.rowTiles;
+  const int group = options.heads / options.kvHeads, rows = variant_.rows;
   cuQ_ = {0};
   int entries = 0;
   for (size_t s = 0; s < seqs; ++s) {
@@ -69,7 +70,7 @@ DecodeCase::DecodeCase(const Kernels &kernels, const DecodeOptions &options)
   const size_t items = size_t(entries) * size_t(options.kvHeads);
   partial_ = Buffer(items * size_t(rows * variant_.dim) * 4);
   partialMl_ = Buffer(items * size_t(rows) * 8);
-  counters_ = Buffer(items * 4);
+  counters_ = Buffer(items * 16);
   counters_.fill(0);
   kScaleBuffer_ = Buffer(std::vector<float>{options.kScale});
   kDequantBuffer_ = Buffer(kDequant_);
@@ -108,11 +109,13 @@ DecodeCase::DecodeCase(const Kernels &kernels, const DecodeOptions &options)
   args.block_table_stride = cache.stride;
   args.page_log2 = options.pageLog2;
   args.k_packed = options.packed;
+  args.max_entries = entries;
+  args.early = options.early;
 
   const kernels::DecodeLayout layout = variant_.layout();
   planLaunch_ = {kernels.get("sinter_decode_plan", 1024), 1, 256, 1024};
-  attentionLaunch_ = {kernels.get(options.kernel, layout.shared_bytes), 2 * 132, layout.threads(),
-                      layout.shared_bytes};
+  attentionLaunch_ = {kernels.get(options.kernel, layout.shared_bytes), options.grid,
+                      layout.threads(), layout.shared_bytes};
 }
 
 void DecodeCase::computeExpected(const std::vector<float> &q) {

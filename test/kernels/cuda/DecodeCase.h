@@ -11,12 +11,14 @@ struct DecodeVariant {
   const char *name;
   Type query, cache;
   int dim, rowTiles;
+  int rows = 8 * rowTiles; ///< R
+  int limit = kernels::kDecodeSharedLimit;
 
   kernels::DecodeLayout layout() const {
     const bool mixed = query == Type::F16 && cache == Type::BF16;
     const int c = bytesOf(cache);
     return kernels::decodeLayout(c, kernels::decodeUsesFma(bytesOf(query), c, mixed), dim,
-                                 rowTiles);
+                                 rowTiles, rows, limit);
   }
 };
 const std::vector<DecodeVariant> &decodeVariants();
@@ -31,6 +33,8 @@ struct DecodeOptions {
   bool dequant = false;
   int minChunk = 64, targetSplits = 16, fixedChunk = 0;
   bool blind = false; ///< the first token of every sequence sees nothing
+  bool early = false; ///< old cache positions may be read before the wait
+  int grid = 264;
   uint64_t seed = 1;
 };
 

@@ -34,6 +34,8 @@ static void everyVariant(const Kernels &kernels, Report &report) {
         o.ctx = {1, 16, 17, 70, 511, 512, 513, 1300};
         o.query = {1, 1, 3, 8, 1, 2, 5, 1};
         o.dequant = bytesOf(v.cache) == 1;
+        o.early = packed;
+        o.grid = page == 5 ? 33 : 264;
         o.seed = uint64_t(page * 2 + packed);
         checkCase(kernels, report, o);
       }
@@ -119,6 +121,11 @@ static void repeats(const Kernels &kernels, Report &report) {
     different += together.run(i % 2 != 0) != first;
   report.expect(different == 0, std::to_string(different) + " of 100 repeats differ");
 
+  o.grid = 2112;
+  o.early = true;
+  DecodeCase wide(kernels, o);
+  report.expect(wide.run() == first, "the grid or early reads change the result");
+
   // The same sequence by itself: same bits. Sequence 0 draws the same random numbers in both.
   o.ctx = {4096};
   DecodeCase alone(kernels, o);
@@ -188,7 +195,7 @@ void quickDecode(const Kernels &kernels, Report &report) {
 //===--- timing ---===//
 
 static void timeOne(const Kernels &kernels, const char *name, int batch, int context, int sets,
-                    int minChunk, int target, bool overlap) {
+                    int minChunk, int target, int grid, bool overlap) {
   // Sets of caches are rotated, together larger than the L2 cache. Contents do not matter for the
   // time as long as they are not trivial: one random pattern is repeated.
   DecodeOptions o;
@@ -197,6 +204,8 @@ static void timeOne(const Kernels &kernels, const char *name, int batch, int con
   o.kvHeads = 8;
   o.minChunk = minChunk;
   o.targetSplits = target;
+  o.grid = grid;
+  o.early = overlap;
   const DecodeVariant &v = decodeVariant(name);
   CacheShape shape{v.cache, 8, v.dim, 4, false};
   o.ctx.assign(size_t(batch), 0);
@@ -239,24 +248,27 @@ static void timeOne(const Kernels &kernels, const char *name, int batch, int con
                     (rounds * sets);
   synchronize(name);
   const double bytes = double(pages * pageBytes);
-  std::printf("%-30s %3d x %5d chunk>=%d splits %d %s %9.2f us %7.0f GB/s\n", name, batch, context,
-              minChunk, target, overlap ? "pdl" : "   ", us, bytes / us * 1e-3);
+  std::printf("%-28s %3d x %5d chunk>=%d splits %d grid %4d %s %9.2f us %7.0f GB/s\n", name, batch,
+              context, minChunk, target, grid, overlap ? "pdl" : "   ", us, bytes / us * 1e-3);
   std::fflush(stdout);
 }
 
 void timeDecode(const Kernels &kernels) {
+  const char *name = "sinter_decode_qwen3_bf16";
   for (bool overlap : {false, true}) {
-    timeOne(kernels, "sinter_decode_qwen3_bf16", 64, 4096, 2, 64, 16, overlap);
-    timeOne(kernels, "sinter_decode_qwen3_bf16", 1, 4096, 32, 64, 16, overlap);
-    timeOne(kernels, "sinter_decode_qwen3_bf16", 1, 4096, 32, 64, 32, overlap);
-    timeOne(kernels, "sinter_decode_qwen3_bf16", 1, 32768, 4, 64, 16, overlap);
-    timeOne(kernels, "sinter_decode_qwen3_bf16", 1, 32768, 4, 64, 32, overlap);
-    for (int chunk : {64, 128, 256, 512})
-      timeOne(kernels, "sinter_decode_qwen3_bf16", 1, 512, 64, chunk, 16, overlap);
-    timeOne(kernels, "sinter_decode_qwen3_bf16", 8, 512, 32, 64, 16, overlap);
-    timeOne(kernels, "sinter_decode_qwen3_bf16", 64, 512, 8, 64, 16, overlap);
-    timeOne(kernels, "sinter_decode_qwen3_bf16", 64, 512, 8, 256, 16, overlap);
-    timeOne(kernels, "sinter_decode_bf16_e4m3_d128", 64, 4096, 2, 64, 16, overlap);
+    for (int grid : {264, 1056, 2112})
+      for (int target : {8, 16})
+        timeOne(kernels, name, 64, 4096, 2, 64, target, grid, overlap);
+    for (int target : {16, 32}) {
+      timeOne(kernels, name, 1, 4096, 32, 64, target, 264, overlap);
+      timeOne(kernels, name, 1, 32768, 4, 64, target, 264, overlap);
+    }
+    for (int chunk : {64, 128, 256})
+      timeOne(kernels, name, 1, 512, 64, chunk, 16, 264, overlap);
+    timeOne(kernels, name, 8, 512, 32, 64, 16, 264, overlap);
+    timeOne(kernels, name, 64, 512, 8, 64, 16, 2112, overlap);
+    timeOne(kernels, name, 64, 512, 8, 256, 16, 1056, overlap);
+    timeOne(kernels, "sinter_decode_bf16_e4m3_d128", 64, 4096, 2, 64, 8, 2112, overlap);
   }
 }
 

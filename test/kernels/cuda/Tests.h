@@ -15,4 +15,11 @@ void testQkv(const Kernels &kernels, Report &report);
 void timeQkv(const Kernels &kernels);
 void quickQkv(const Kernels &kernels, Report &report);
 
+void testPrefill(const Kernels &kernels, Report &report);
+void timePrefill(const Kernels &kernels);
+void quickPrefill(const Kernels &kernels, Report &report);
+
+void testArgmax(const Kernels &kernels, Report &report);
+void timeArgmax(const Kernels &kernels);
+
 } // namespace sinter::test

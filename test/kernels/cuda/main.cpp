@@ -23,13 +23,19 @@ int main(int argc, char **argv) {
     if (is("test")) {
       testDecode(kernels, report);
       testQkv(kernels, report);
+      testPrefill(kernels, report);
+      testArgmax(kernels, report);
     } else if (is("time")) {
       timeDecode(kernels);
       timeQkv(kernels);
+      timePrefill(kernels);
+      timeArgmax(kernels);
     } else if (is("quick:decode")) {
       quickDecode(kernels, report);
     } else if (is("quick:qkv")) {
       quickQkv(kernels, report);
+    } else if (is("quick:prefill")) {
+      quickPrefill(kernels, report);
     } else {
       std::fprintf(stderr, "error: unknown part '%s'\n", argv[i]);
       return 2;

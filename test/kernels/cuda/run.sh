@@ -12,7 +12,8 @@ ROOT=$(cd "$(dirname "$(readlink -f "$0")")/../../.." && pwd)
 CUDA=${SINTER_CUDA:-/usr/local/cuda}
 HERE=$ROOT/test/kernels/cuda
 # File and group of every module: the groups of one file are compiled apart from each other.
-UNITS=(DecodeAttention:0 DecodeAttention:1 DecodeAttention:2 DecodeAttention:3 DecodeAttention:4 QkNormRopeWrite:0)
+UNITS=(DecodeAttention:0 DecodeAttention:1 DecodeAttention:2 DecodeAttention:3 DecodeAttention:4 QkNormRopeWrite:0
+       PrefillAttention:0 Argmax:0)
 
 # One module. $1 source, $2 group, $3 SM, $4 output without extension
 compile() {

@@ -1,0 +1,243 @@
+//===- PrefillTest.cpp - prefill attention against its reference ----------===//
+#include "PagedCache.h"
+#include "Tests.h"
+
+#include "runtime/kernels/DecodeAttentionReference.h"
+#include "runtime/kernels/PrefillAttention.h"
+
+namespace sinter::test {
+
+namespace {
+
+struct PrefillVariant {
+  const char *name;
+  Type type;
+  int dim;
+};
+
+const PrefillVariant kVariants[] = {
+#define SINTER_PREFILL(name, type, dim) {#name, Type::type, dim},
+#include "runtime/kernels/PrefillVariants.def"
+#undef SINTER_PREFILL
+};
+
+const PrefillVariant &variantOf(const std::string &name) {
+  for (const PrefillVariant &v : kVariants)
+    if (v.name == name)
+      return v;
+  std::fprintf(stderr, "error: no prefill variant %s\n", name.c_str());
+  std::exit(1);
+}
+
+struct PrefillOptions {
+  std::string kernel = "sinter_prefill_bf16_bf16_d128";
+  int heads = 4, kvHeads = 2, pageLog2 = 4;
+  bool packed = false;
+  std::vector<int> ctx, query; ///< per sequence: cached prefix of ctx - query positions
+  float kScale = 1, kMagnitude = 1;
+  int minQuery = 1, grid = 264;
+};
+
+class PrefillCase {
+public:
+  PrefillCase(const Kernels &kernels, const PrefillOptions &o)
+      : o(o), variant(variantOf(o.kernel)), layout(kernels::prefillLayout(variant.dim)),
+        cache({variant.type, o.kvHeads, variant.dim, o.pageLog2, o.packed}, o.ctx, 5,
+              o.kMagnitude / o.kScale) {
+    for (size_t s = 0; s < o.ctx.size(); ++s) {
+      for (int i = 0; i < o.query[s]; ++i)
+        positionOf.push_back(o.ctx[s] - o.query[s] + i);
+      cuQ.push_back(cuQ.back() + o.query[s]);
+      entries += (o.query[s] * o.heads / o.kvHeads + layout.rows - 1) / layout.rows;
+    }
+    Random random(77);
+    q.resize(size_t(cuQ.back() * o.heads * variant.dim));
+    std::vector<uint8_t> bytes(q.size() * 2);
+    for (size_t i = 0; i < q.size(); ++i) {
+      const uint32_t bits = encode(variant.type, double(random.value()));
+      put(variant.type, bytes.data(), i, bits);
+      q[i] = decode(variant.type, bits);
+    }
+    qBuffer = Buffer(bytes);
+    out = Buffer(bytes.size());
+    pool = Buffer(cache.pool);
+    table = Buffer(cache.table);
+    positions = Buffer(positionOf);
+    ctx = Buffer(o.ctx);
+    cu = Buffer(cuQ);
+    scale = Buffer(std::vector<float>{o.kScale});
+    count = Buffer(4);
+    work = Buffer(size_t(entries) * sizeof(kernels::PrefillWork));
+    plan = {cu.as<int>(),      ctx.as<int>(), count.as<int>(),     work.as<kernels::PrefillWork>(),
+            int(o.ctx.size()), entries,       o.heads / o.kvHeads, layout.rows,
+            o.minQuery};
+    args.q = qBuffer.as();
+    args.out = out.as();
+    args.k = pool.as<uint8_t>() + cache.shape.kOffset();
+    args.v = pool.as<uint8_t>() + cache.shape.vOffset();
+    args.page_bytes = cache.shape.pageBytes();
+    args.block_table = table.as<int>();
+    args.positions = positions.as<int>();
+    args.ctx = ctx.as<int>();
+    args.k_scale = o.kScale != 1 ? scale.as<float>() : nullptr;
+    args.count = count.as<int>();
+    args.work = work.as<kernels::PrefillWork>();
+    args.scale = 1.0f / std::sqrt(float(variant.dim));
+    args.heads = o.heads;
+    args.kv_heads = o.kvHeads;
+    args.block_table_stride = cache.stride;
+    args.page_log2 = o.pageLog2;
+    args.k_packed = o.packed;
+    planLaunch = {kernels.get("sinter_prefill_plan", 0), 1, 256, 0};
+    attention = {kernels.get(o.kernel, layout.shared_bytes), o.grid, kernels::kPrefillThreads,
+                 layout.shared_bytes};
+  }
+
+  std::vector<uint8_t> run() {
+    out.fill(0xff);
+    launch(planLaunch, plan);
+    launch(attention, args);
+    synchronize(variant.name);
+    return out.download<uint8_t>();
+  }
+
+  Error check(const std::vector<uint8_t> &raw) {
+    const int dim = variant.dim, heads = o.heads, group = heads / o.kvHeads;
+    std::vector<double> want(q.size());
+    std::vector<int> seqOf;
+    for (size_t s = 0; s + 1 < cuQ.size(); ++s)
+      seqOf.resize(size_t(cuQ[s + 1]), int(s));
+    parallelFor(cuQ.back() * heads, [&](int row) {
+      const size_t token = size_t(row / heads), seq = size_t(seqOf[token]);
+      kernels::attentionRowReference(
+          q.data() + size_t(row) * size_t(dim), cache.keys[seq].data(), cache.values[seq].data(),
+          o.ctx[seq], positionOf[token], row % heads / group, o.kvHeads, dim,
+          double(o.kScale) / std::sqrt(double(dim)), 1.0, want.data() + size_t(row) * size_t(dim));
+    });
+    std::vector<float> got(want.size());
+    for (size_t i = 0; i < got.size(); ++i)
+      got[i] = decode(variant.type, fetch(variant.type, raw.data(), i));
+    return relativeError(got, want, dim);
+  }
+
+  /// sqrt(2) roundings: 2.35e-3 for bf16, 2.9e-4 for f16.
+  double bound() const { return variant.type == Type::BF16 ? 2.5e-3 : 3.2e-4; }
+
+  PrefillOptions o;
+  const PrefillVariant &variant;
+  kernels::PrefillLayout layout;
+  PagedCache cache;
+  std::vector<int> cuQ{0}, positionOf;
+  int entries = 0;
+  std::vector<float> q;
+  Buffer qBuffer, out, pool, table, positions, ctx, cu, scale, count, work;
+  kernels::PrefillPlanArgs plan{};
+  kernels::PrefillArgs args{};
+  Launch planLaunch{}, attention{};
+};
+
+void checkCase(const Kernels &kernels, Report &report, const PrefillOptions &o) {
+  PrefillCase problem(kernels, o);
+  report.expectError(problem.check(problem.run()), problem.bound(),
+                     o.kernel + " heads " + std::to_string(o.heads) + "/" +
+                         std::to_string(o.kvHeads) + " page " + std::to_string(1 << o.pageLog2) +
+                         (o.packed ? " packed" : "") + " query " + std::to_string(o.query[0]) +
+                         " of " + std::to_string(o.ctx[0]));
+}
+
+} // namespace
+
+void testPrefill(const Kernels &kernels, Report &report) {
+  for (const PrefillVariant &v : kVariants)
+    for (int page = 3; page <= 6; ++page)
+      for (int packed = 0; packed < 2; ++packed) {
+        PrefillOptions o;
+        o.kernel = v.name;
+        o.pageLog2 = page;
+        o.packed = packed;
+        o.ctx = {1, 9, 63, 64, 65, 200, 300};
+        o.query = {1, 9, 63, 64, 65, 130, 17};
+        checkCase(kernels, report, o);
+      }
+  report.group("prefill: every variant");
+  for (int group : {1, 2, 4, 5, 8}) {
+    PrefillOptions o;
+    o.heads = 2 * group;
+    o.ctx = {511, 513, 40, 1024};
+    o.query = {511, 100, 33, 9};
+    checkCase(kernels, report, o);
+    o.ctx = {2100};
+    o.query = {700};
+    o.grid = 7;
+    checkCase(kernels, report, o);
+  }
+  for (int n = 1; n <= 140; n += 3) {
+    PrefillOptions o;
+    o.ctx = {n, n + 57};
+    o.query = {n, n};
+    checkCase(kernels, report, o);
+  }
+  report.group("prefill: groups, lengths");
+  PrefillOptions o;
+  o.ctx = {900};
+  o.query = {500};
+  o.kMagnitude = 96;
+  o.kScale = 2048;
+  checkCase(kernels, report, o);
+  o.kernel = "sinter_prefill_f16_f16_d128";
+  checkCase(kernels, report, o);
+  report.group("prefill: 96x k norm");
+  o = {};
+  o.ctx = {1500, 700};
+  o.query = {1500, 300};
+  PrefillCase problem(kernels, o);
+  const std::vector<uint8_t> first = problem.run();
+  int different = 0;
+  for (int i = 0; i < 50; ++i)
+    different += problem.run() != first;
+  report.expect(different == 0, std::to_string(different) + " of 50 repeats differ");
+  std::vector<int> pages = problem.cache.table;
+  pages[3] = pages[9];
+  problem.table.upload(pages.data(), pages.size() * 4);
+  report.expect(problem.check(problem.run()).all > problem.bound(), "not noticed: a wrong page");
+  report.group("prefill: repeats, checker");
+}
+
+void quickPrefill(const Kernels &kernels, Report &report) {
+  PrefillOptions o;
+  o.ctx = {70, 200, 513};
+  o.query = {70, 100, 400};
+  o.kScale = 4;
+  o.kMagnitude = 8;
+  checkCase(kernels, report, o);
+  report.group("prefill: quick");
+}
+
+void timePrefill(const Kernels &kernels) {
+  for (int heads : {16, 32})
+    for (int tokens : {2048, 8192})
+      for (int grid : {264, 264 * 4, 264 * 64}) {
+        PrefillOptions o;
+        o.heads = heads;
+        o.kvHeads = 8;
+        o.ctx = o.query = {tokens};
+        o.grid = std::min(grid, tokens * heads / 128);
+        if (grid > 264 && o.grid < grid / 4)
+          continue;
+        PrefillCase problem(kernels, o);
+        launch(problem.planLaunch, problem.plan);
+        const double us = graphMicroseconds(
+                              [&](cudaStream_t stream) {
+                                for (int i = 0; i < 4; ++i)
+                                  launch(problem.attention, problem.args, stream);
+                              },
+                              9) /
+                          4;
+        const double flops = 4.0 * heads * 128 * tokens * (tokens + 1.0) / 2;
+        std::printf("%-30s %5d tokens %2d heads grid %5d %9.1f us %5.0f TFLOP/s\n",
+                    o.kernel.c_str(), tokens, heads, o.grid, us, flops / us * 1e-6);
+        std::fflush(stdout);
+      }
+}
+
+} // namespace sinter::test
