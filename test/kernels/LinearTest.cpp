@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <ostream>
 
 using namespace sinter;
@@ -175,7 +176,12 @@ double bound(DType y) { return y == DType::F32 ? 1e-5 : y == DType::BF16 ? 2e-3 
 class LinearTest : public testing::TestWithParam<Case> {
 protected:
   void SetUp() override {
-    jit = Jit::compile(moduleText(GetParam()));
+    // The tests of a case share its code: compiling takes longer than running.
+    static std::map<std::string, std::shared_ptr<Jit>> compiled;
+    std::shared_ptr<Jit> &cached = compiled[moduleText(GetParam())];
+    if (!cached)
+      cached = Jit::compile(moduleText(GetParam()));
+    jit = cached;
     ASSERT_TRUE(jit);
     data = makeData(GetParam());
   }
@@ -205,7 +211,7 @@ protected:
     }
   }
 
-  std::unique_ptr<Jit> jit;
+  std::shared_ptr<Jit> jit;
   Data data;
 };
 

@@ -214,6 +214,58 @@ TEST_P(RowTest, SplitHeadsAndSelectRowsAreExact) {
       });
 }
 
+/// silu(g) * 1 shows exp alone: each value within a few units in the last place.
+TEST(Exp, IsPreciseEverywhere) {
+  constexpr int64_t size = 4000;
+  ModuleText m(kTokens);
+  const std::string t = perToken({size}, F);
+  const int64_t gate = m.input("g", {size}, F), up = m.input("u", {size}, F), y = m.output(size, F);
+  m.body = "%y = xfmr.swiglu %g, %u {" + m.buffers({y}) + "} : (" + t + ", " + t + ") -> " + t;
+  std::vector<double> g;
+  for (int64_t i = 0; i < kTokens * size; ++i)
+    g.push_back(double(float(-87.0 + 174.0 * double(i) / (kTokens * size))));
+  runAll(
+      m,
+      [&](Machine &machine) {
+        machine.fill(gate, g, F);
+        machine.fill(up, std::vector<double>(g.size(), 1.0), F);
+      },
+      [&](Machine &machine) {
+        auto got = machine.read(y, g.size(), F);
+        for (size_t i = 0; i < g.size(); ++i) {
+          const double want = g[i] / (1 + std::exp(-g[i]));
+          // exp 2 ulp, then an addition and a division.
+          ASSERT_NEAR(got[i], want, std::fabs(want) * 4 * 0x1p-24) << "silu of " << g[i];
+        }
+      });
+}
+
+TEST(Rounding, KeepsNaNAndInfinity) {
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  for (DType type : {B, H, F}) {
+    ModuleText m(kTokens);
+    const int64_t a = m.input("a", {4}, type), b = m.input("b", {4}, type), y = m.output(4, type);
+    m.body = "%y = xfmr.add %a, %b {" + m.buffers({y}) + "} : " + perToken({4}, type);
+    const double most = type == H ? 65504 : 0x1.fep127;
+    runAll(
+        m,
+        [&](Machine &machine) {
+          for (int64_t t = 0; t < kTokens; ++t) {
+            machine.fill(a + t * 4 * int64_t(dtypeBytes(type)), {nan, INFINITY, -INFINITY, most},
+                         type);
+            machine.fill(b + t * 4 * int64_t(dtypeBytes(type)), {1, 1, 1, most}, type);
+          }
+        },
+        [&](Machine &machine) {
+          auto got = machine.read(y, 4, type);
+          EXPECT_TRUE(std::isnan(got[0]));
+          EXPECT_EQ(got[1], INFINITY);
+          EXPECT_EQ(got[2], -INFINITY);
+          EXPECT_EQ(got[3], INFINITY);
+        });
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Sizes, RowTest,
                          testing::Values(RowCase{1, F}, RowCase{15, B}, RowCase{16, H},
                                          RowCase{33, B}, RowCase{63, F}, RowCase{64, B},

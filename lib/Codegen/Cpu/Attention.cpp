@@ -112,7 +112,7 @@ Value AttentionEmitter::pageOf(Value position, Value count, Value &valid) {
 }
 
 /// scores[row][column ..] = q K^T for 16 positions, -inf where a row must not look.
-void AttentionEmitter::scoreGroup(Value keyPointer, Value nextPointer, Value position, Value valid,
+void AttentionEmitter::scoreGroup(Value keyPointer, Ahead ahead, Value position, Value valid,
                                   Value column, RowRun run) {
   const CacheShape &cache = spec.cache;
   const int64_t columnBytes = cache.page * bytesOf(cache.type); // one dimension of a whole page
@@ -123,12 +123,8 @@ void AttentionEmitter::scoreGroup(Value keyPointer, Value nextPointer, Value pos
         Values next(carried);
         Value p = b.at(keyPointer, b.mul(pair, 2 * columnBytes));
         auto [even, odd] = b.loadColumnPair(p, cache.type, columnBytes);
-        if (run.first == 0) {
-          Value next = b.at(nextPointer, b.mul(pair, 2 * columnBytes));
-          b.prefetch(next);
-          if (cache.packing() == 1)
-            b.prefetch(b.at(next, columnBytes));
-        }
+        if (run.first == 0)
+          fetchAhead(ahead, pair, columnBytes);
         Value factors = b.at(first, b.mul(pair, 8));
         for (int64_t row = 0; row < run.count; ++row) {
           Value atRow = b.at(factors, row * padded * 4);
@@ -158,22 +154,37 @@ Value AttentionEmitter::groupPointer(Value stream, Value start, Value column, Va
   return b.at(b.at(stream, offset), b.mul(inPage, tokenBytes));
 }
 
-/// The group after `column`, or the last one: pages lie apart, so the next is fetched ahead.
-Value AttentionEmitter::nextColumn(Value column, Value count) {
+/// The group `ahead` groups after the one at `column`, or the last.
+Value AttentionEmitter::laterColumn(Value column, Value count, int64_t ahead) {
   Value last = b.mul(b.div(b.add(count, -1), kLanes), kLanes);
-  return b.min(b.add(column, kLanes), last);
+  return b.min(b.add(column, ahead * kLanes), last);
 }
 
 void AttentionEmitter::scoreChunk(Value start, Value count) {
-  const int64_t most = isV4() ? 8 : 3;
-  const int64_t tokenBytes = spec.cache.packing() * bytesOf(spec.cache.type);
+  const int64_t most = isV4() ? 8 : 3, bytes = bytesOf(spec.cache.type);
+  const int64_t keyBytes = spec.cache.packing() * bytes, valueBytes = spec.cache.headDim * bytes;
   b.loop(b.i64(0), count, kLanes, [&](Value column) {
     Value valid, ignored;
-    Value pointer = groupPointer(keys, start, column, count, tokenBytes, valid);
-    Value next = groupPointer(keys, start, nextColumn(column, count), count, tokenBytes, ignored);
+    Value pointer = groupPointer(keys, start, column, count, keyBytes, valid);
+    Value later = laterColumn(column, count, 2);
+    Ahead ahead{groupPointer(keys, start, later, count, keyBytes, ignored),
+                groupPointer(values, start, column, count, valueBytes, ignored)};
     for (RowRun run : runs(most))
-      scoreGroup(pointer, next, b.add(start, column), valid, column, run);
+      scoreGroup(pointer, ahead, b.add(start, column), valid, column, run);
   });
+}
+
+/// Pages lie far apart and hold 4 KiB of a head: too little for the hardware to see a stream. K is
+/// fetched two groups ahead, V of the group that is being scored for the pass over V.
+void AttentionEmitter::fetchAhead(Ahead ahead, Value pair, int64_t columnBytes) {
+  const int64_t bytes = bytesOf(spec.cache.type), pairBytes = 2 * kLanes * bytes;
+  Value key = b.at(ahead.keys, b.mul(pair, 2 * columnBytes));
+  b.prefetch(key);
+  if (spec.cache.packing() == 1)
+    b.prefetch(b.at(key, columnBytes));
+  Value value = b.at(ahead.values, b.mul(pair, pairBytes));
+  for (int64_t byte = 0; byte < pairBytes; byte += 64)
+    b.prefetchFar(b.at(value, byte));
 }
 
 /// Turns a row's scores into exp(score - maximum) and merges the chunk's maximum and sum into the
@@ -225,7 +236,7 @@ void AttentionEmitter::accumulateChunk(Value start, Value count, RowRun run, int
     Value valid, ignored;
     Value tokens = groupPointer(values, start, column, count, tokenBytes, valid);
     Value ahead =
-        groupPointer(values, start, nextColumn(column, count), count, tokenBytes, ignored);
+        groupPointer(values, start, laterColumn(column, count, 1), count, tokenBytes, ignored);
     Value weights = b.at(b.at(scores, run.first * scoreRowBytes), b.mul(column, 4));
     return b.loop(b.i64(0), valid, 1, carried, [&](Value token, ValueRange inner) {
       Values next(inner);

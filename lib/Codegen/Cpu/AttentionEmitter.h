@@ -15,6 +15,11 @@ struct RowRun {
   int64_t first, count;
 };
 
+/// What to fetch while a group is scored.
+struct Ahead {
+  Value keys, values;
+};
+
 /// Rows of a block: query head `row % group` of the kv head's group, token `row / group`.
 struct AttentionEmitter {
   KernelBuilder &b;
@@ -45,9 +50,10 @@ private:
   Value pageOf(Value position, Value count, Value &valid);
   Value groupPointer(Value stream, Value start, Value column, Value count, int64_t tokenBytes,
                      Value &valid);
-  Value nextColumn(Value column, Value count);
+  Value laterColumn(Value column, Value count, int64_t ahead);
+  void fetchAhead(Ahead ahead, Value pair, int64_t columnBytes);
   void scoreChunk(Value start, Value count);
-  void scoreGroup(Value keyPointer, Value nextPointer, Value position, Value valid, Value column,
+  void scoreGroup(Value keyPointer, Ahead ahead, Value position, Value valid, Value column,
                   RowRun run);
   void softmaxRow(Value row, Value groups);
   void accumulateChunk(Value start, Value count, RowRun run, int64_t firstVector, int64_t vectors);

@@ -96,10 +96,9 @@ void KernelBuilder::copyElement(Value from, Value to, int64_t bytes) {
   Type type = b.getIntegerType(static_cast<unsigned>(8 * bytes));
   LLVM::StoreOp::create(b, loc, LLVM::LoadOp::create(b, loc, type, from), to);
 }
-void KernelBuilder::prefetch(Value p) {
-  // Read, keep in all cache levels, data cache.
-  LLVM::Prefetch::create(b, loc, p, 0, 3, 1);
-}
+// Arguments of the intrinsic: read, locality (3: all levels, 2: not L1), data cache.
+void KernelBuilder::prefetch(Value p) { LLVM::Prefetch::create(b, loc, p, 0, 3, 1); }
+void KernelBuilder::prefetchFar(Value p) { LLVM::Prefetch::create(b, loc, p, 0, 2, 1); }
 
 Value KernelBuilder::arg(unsigned i) {
   return loadPointer(at(argsPtr, static_cast<int64_t>(i * sizeof(void *))));

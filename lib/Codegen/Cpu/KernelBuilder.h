@@ -75,6 +75,7 @@ public:
   void copyElement(Value from, Value to, int64_t bytes);
   /// Asks for the cache line at p, wherever that is.
   void prefetch(Value p);
+  void prefetchFar(Value p); ///< into L2 only
 
   //--- the launch ---
   Value arg(unsigned i);

@@ -17,8 +17,8 @@ struct DecodeVariant {
   kernels::DecodeLayout layout() const {
     const bool mixed = query == Type::F16 && cache == Type::BF16;
     const int c = bytesOf(cache);
-    return kernels::decodeLayout(c, kernels::decodeUsesFma(bytesOf(query), c, mixed), dim,
-                                 rowTiles, rows, limit);
+    return kernels::decodeLayout(c, kernels::decodeUsesFma(bytesOf(query), c, mixed), dim, rowTiles,
+                                 rows, limit);
   }
 };
 const std::vector<DecodeVariant> &decodeVariants();
