@@ -21,13 +21,23 @@ GemvTemplate::GemvTemplate(LinearSpec s, const LinearTuning &tuning)
     : LinearTemplate(std::move(s)) {
   auto pick = [](int64_t asked, int64_t own) { return asked ? asked : own; };
   width = spec.k % 8 ? 1 : 8;
-  const bool wide = spec.k <= 1024 && spec.n >= 6144;
-  rows = pick(tuning.rows, 4);
-  warpsN = pick(tuning.warpsN, wide ? 4 : 1);
-  warpsK = pick(tuning.warpsK, wide ? 1 : 4);
+  // Measured on an H200. Few rows: all of K at once over many warps. Many rows: what keeps most
+  // 16-byte loads in flight.
+  struct Shape {
+    int64_t rows, warpsN, warpsK, unroll;
+  };
+  const int64_t allWarps = std::clamp<int64_t>(ceilDiv(spec.k, 8 * kWarp), 1, 12);
+  const Shape own = spec.maxTokens > 1 ? Shape{4, 1, 4, 2}
+                    : spec.k <= 1024   ? Shape{8, 2, 2, 2}
+                    : spec.n <= 2048   ? Shape{4, 1, allWarps, 1}
+                    : spec.k <= 8192   ? Shape{4, 1, 2, 4}
+                                       : Shape{2, 1, 16, 2};
+  rows = pick(tuning.rows, own.rows);
+  warpsN = pick(tuning.warpsN, own.warpsN);
+  warpsK = pick(tuning.warpsK, own.warpsK);
   tokens = pick(tuning.tokens, spec.maxTokens == 1 ? 1 : spec.maxTokens == 2 ? 2 : 4);
   const int64_t perLane = slots();
-  unroll = std::min(perLane, pick(tuning.unroll, perLane <= 4 ? perLane : 2));
+  unroll = std::min(perLane, pick(tuning.unroll, own.unroll));
   tile = {tokens, warpsN * rows, warpsK, 0};
   if (squaresHere()) {
     tile.squareOffset = 4 * tile.parts * tile.tokens * tile.rows;

@@ -55,6 +55,7 @@ Value GpuBuilder::fma(Value a, Value c, Value d) {
   return LLVM::FMAOp::create(b, loc, a.getType(), a, c, d);
 }
 Value GpuBuilder::mulf(Value a, Value c) { return arith::MulFOp::create(b, loc, a, c); }
+Value GpuBuilder::subf(Value a, Value c) { return arith::SubFOp::create(b, loc, a, c); }
 Value GpuBuilder::addf(Value a, Value c) { return arith::AddFOp::create(b, loc, a, c); }
 Value GpuBuilder::lessF(Value a, Value c) {
   return arith::CmpFOp::create(b, loc, arith::CmpFPredicate::OLT, a, c);
@@ -174,21 +175,25 @@ Values GpuBuilder::unpack(const Chunk &chunk) {
       Value w = element(words, i);
       if (chunk.type == DType::F32) {
         result.push_back(arith::BitcastOp::create(b, loc, f32Type, w));
-      } else if (chunk.type == DType::BF16) {
-        // bf16 is the upper half of an f32: two integer instructions for two elements.
-        Value low = arith::ShLIOp::create(b, loc, w, i32(16));
-        Value high = arith::AndIOp::create(b, loc, w, i32(static_cast<int32_t>(0xffff0000u)));
-        result.push_back(arith::BitcastOp::create(b, loc, f32Type, low));
-        result.push_back(arith::BitcastOp::create(b, loc, f32Type, high));
       } else {
-        Type pair = VectorType::get(2, b.getF16Type());
-        Value halves = LLVM::BitcastOp::create(b, loc, pair, w);
-        result.push_back(f32FromHalf(element(halves, 0)));
-        result.push_back(f32FromHalf(element(halves, 1)));
+        auto [low, high] = halves(chunk.type, w);
+        result.append({low, high});
       }
     }
   }
   return result;
+}
+
+std::pair<Value, Value> GpuBuilder::halves(DType type, Value w) {
+  if (type == DType::BF16) {
+    // bf16 is the upper half of an f32: two integer instructions for two elements.
+    Value low = arith::ShLIOp::create(b, loc, w, i32(16));
+    Value high = arith::AndIOp::create(b, loc, w, i32(static_cast<int32_t>(0xffff0000u)));
+    return {arith::BitcastOp::create(b, loc, b.getF32Type(), low),
+            arith::BitcastOp::create(b, loc, b.getF32Type(), high)};
+  }
+  Value pair = LLVM::BitcastOp::create(b, loc, VectorType::get(2, b.getF16Type()), w);
+  return {f32FromHalf(element(pair, 0)), f32FromHalf(element(pair, 1))};
 }
 
 Value GpuBuilder::pack(DType type, Value low, Value high) {

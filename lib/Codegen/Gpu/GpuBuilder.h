@@ -77,6 +77,7 @@ public:
   Value f32(double value);
   Value fma(Value a, Value c, Value d);
   Value mulf(Value a, Value c);
+  Value subf(Value a, Value c);
   Value addf(Value a, Value c);
   Value lessF(Value a, Value c); ///< ordered
   Value equalF(Value a, Value c);
@@ -125,8 +126,8 @@ public:
   /// Two f32 as one register of `type`.
   Value pack(DType type, Value low, Value high);
   Value word(const Chunk &chunk, int64_t i); ///< register i of a 16-bit chunk, i32
-  /// a * c on two packed 16-bit elements, rounded once.
-  Value mulPacked(DType type, Value a, Value c);
+  /// The two f32 of such a register.
+  std::pair<Value, Value> halves(DType type, Value word);
 
   //--- control flow ---
   using Body = llvm::function_ref<Values(Value index, mlir::ValueRange carried)>;

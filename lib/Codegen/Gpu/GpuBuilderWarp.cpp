@@ -61,18 +61,6 @@ Values GpuBuilder::loadMatrices(Value p) {
   return result;
 }
 
-Value GpuBuilder::mulPacked(DType type, Value a, Value c) {
-  Type element = type == DType::BF16 ? Type(b.getBF16Type()) : Type(b.getF16Type());
-  Type pair = VectorType::get(2, element);
-  // a * c + (-0): the product rounded once, an instruction that sm_80 has for both types.
-  auto zero =
-      DenseElementsAttr::get(cast<ShapedType>(pair), b.getFloatAttr(element, -0.0).getValue());
-  Value product = LLVM::FMAOp::create(b, loc, pair, LLVM::BitcastOp::create(b, loc, pair, a),
-                                      LLVM::BitcastOp::create(b, loc, pair, c),
-                                      LLVM::ConstantOp::create(b, loc, pair, zero));
-  return LLVM::BitcastOp::create(b, loc, b.getI32Type(), product);
-}
-
 //===----------------------------------------------------------------------===//
 // Copies to shared memory
 //===----------------------------------------------------------------------===//

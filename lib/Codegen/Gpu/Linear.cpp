@@ -1,6 +1,7 @@
 //===- Linear.cpp - which template computes a linear ----------------------===//
 #include "Gemv.h"
 #include "SkinnyMma.h"
+#include "TiledMma.h"
 #include "Wrapper.h"
 
 #include "mlir/IR/Diagnostics.h"
@@ -31,7 +32,9 @@ static std::string refusedByMma(const LinearSpec &spec) {
 static LinearTuning::Kind choose(const LinearSpec &spec) {
   if (spec.maxTokens == 1 || !refusedByMma(spec).empty())
     return LinearTuning::Gemv;
-  return LinearTuning::SkinnyMma;
+  // Few rows give the tiled kernel too few tiles to fill the machine.
+  const int64_t skinnyTokens = spec.n <= 2048 ? 64 : 8;
+  return spec.maxTokens <= skinnyTokens ? LinearTuning::SkinnyMma : LinearTuning::TiledMma;
 }
 
 static FailureOr<std::unique_ptr<LinearTemplate>>
@@ -42,7 +45,9 @@ createLinear(Operation *gpuModule, StringRef name, const LinearSpec &spec, Linea
     return std::unique_ptr<LinearTemplate>(std::make_unique<GemvTemplate>(spec, tuning));
   if (std::string reason = refusedByMma(spec); !reason.empty())
     return gpuModule->emitError() << name << ": " << reason;
-  return std::unique_ptr<LinearTemplate>(std::make_unique<SkinnyMmaTemplate>(spec, tuning));
+  if (tuning.kind == LinearTuning::SkinnyMma)
+    return std::unique_ptr<LinearTemplate>(std::make_unique<SkinnyMmaTemplate>(spec, tuning));
+  return std::unique_ptr<LinearTemplate>(std::make_unique<TiledMmaTemplate>(spec, tuning));
 }
 
 FailureOr<GpuKernel> sinter::gpu::emitLinear(Operation *gpuModule, StringRef name,
@@ -51,7 +56,7 @@ FailureOr<GpuKernel> sinter::gpu::emitLinear(Operation *gpuModule, StringRef nam
   auto op = createLinear(gpuModule, name, spec, tuning);
   if (failed(op))
     return failure();
-  GpuKernel kernel = emitKernel(gpuModule, name, chip, **op, tuning.maxTiles);
+  GpuKernel kernel = emitKernel(gpuModule, name, chip, **op, tuning.maxTiles, tuning.stress);
   kernel.partials = (*op)->partials();
   return kernel;
 }

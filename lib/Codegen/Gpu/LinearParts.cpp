@@ -97,10 +97,10 @@ Candidate sinter::gpu::bestOfWarp(GpuBuilder &b, Candidate c) {
 //===----------------------------------------------------------------------===//
 
 Value LinearTemplate::dot(GpuBuilder &b, const LinearTile &tile, Value token, Value row) const {
-  Value p = b.at(b.at(b.shared(tile.sumOffset), token, 4 * tile.rows), row, 4);
+  Value p = b.at(b.at(b.shared(tile.sumOffset), token, 4 * tile.stride()), row, 4);
   Value sum = b.loadF32(p);
   for (int64_t part = 1; part < tile.parts; ++part)
-    sum = b.addf(sum, b.loadF32(b.at(p, 4 * part * tile.tokens * tile.rows)));
+    sum = b.addf(sum, b.loadF32(b.at(p, 4 * part * tile.tokens * tile.stride())));
   return sum;
 }
 
@@ -127,75 +127,99 @@ Value LinearTemplate::rstd(GpuBuilder &b, const LinearTile &tile, Value token,
   return b.rsqrt(b.fma(sum, b.f32(1.0 / static_cast<double>(spec.k)), b.f32(spec.eps)));
 }
 
-void LinearTemplate::store(GpuBuilder &b, const LinearTile &tile, Value rowTile, Value token,
-                           Value globalToken, Value scale) const {
+/// All outputs of one token: this lane's, 32 rows apart. Only loads, so that those of several
+/// tokens overlap.
+Values LinearTemplate::results(GpuBuilder &b, const LinearTile &tile, Value rowTile,
+                               const Place &place) const {
   const LinearOperands o = operands();
-  const int64_t outputs = tile.outputs(spec), all = spec.outputs();
+  const int64_t outputs = tile.outputs(spec), all = spec.outputs(), bytes = bytesOf(spec.y);
+  Value scale = spec.norm ? rstd(b, tile, place.token, place.globalToken) : Value();
   auto finish = [&](Value row, Value column) {
-    Value v = dot(b, tile, token, row);
+    Value v = dot(b, tile, place.token, row);
     if (scale)
       v = b.mulf(v, scale);
     if (spec.bias)
       v = b.addf(v, b.loadF32(b.at(o.bias, column, 4), Access::Constant));
     return v;
   };
-  Candidate best = noCandidate(b);
-  Value squares = b.f32(0);
+  Values values;
   for (int64_t first = 0; first < outputs; first += kWarp) {
-    Value row = b.add(b.lane(), first);
-    Value output = b.add(b.mul(rowTile, outputs), row);
-    Value valid = b.both(b.less(row, outputs), b.less(output, all));
-    row = b.min(row, b.i32(outputs - 1));
-    output = b.min(output, b.i32(all - 1));
+    Value row = b.min(b.add(b.lane(), first), b.i32(outputs - 1));
+    Value output = b.min(b.add(b.mul(rowTile, outputs), row), b.i32(all - 1));
     Value v = finish(row, output);
     if (spec.epilogue == LinearSpec::Swiglu)
       v = b.mulf(b.silu(v), finish(b.add(row, outputs), b.add(output, all)));
-    const int64_t bytes = bytesOf(spec.y);
     if (spec.residual)
-      v = b.addf(v, b.load(b.at(b.at(o.residual, globalToken, all * bytes), output, bytes), spec.y,
-                           Access::Activation));
+      v = b.addf(v, b.load(b.at(b.at(o.residual, place.globalToken, all * bytes), output, bytes),
+                           spec.y, Access::Activation));
+    values.push_back(v);
+  }
+  return values;
+}
+
+/// Stores what `results` computed; for a token outside the step, nothing.
+void LinearTemplate::store(GpuBuilder &b, const LinearTile &tile, Value rowTile, const Place &place,
+                           const Values &values) const {
+  const LinearOperands o = operands();
+  const int64_t outputs = tile.outputs(spec), all = spec.outputs(), bytes = bytesOf(spec.y);
+  Candidate best = noCandidate(b);
+  Value squares = b.f32(0);
+  for (auto [i, v] : llvm::enumerate(values)) {
+    Value row = b.add(b.lane(), kWarp * static_cast<int64_t>(i));
+    Value output = b.add(b.mul(rowTile, outputs), row);
+    Value valid = b.both(b.less(row, outputs), b.less(output, all));
     if (spec.epilogue == LinearSpec::Argmax) {
       Candidate none = noCandidate(b);
       best = better(b, best, {b.select(valid, v, none.value), b.select(valid, output, none.index)});
       continue;
     }
-    b.when(valid,
-           [&] { b.store(b.at(b.at(o.y, globalToken, all * bytes), output, bytes), spec.y, v); });
-    Value written = b.select(valid, b.rounded(v, spec.y), b.f32(0));
-    squares = b.fma(written, written, squares);
+    b.when(b.both(valid, place.inStep), [&] {
+      b.store(b.at(b.at(o.y, place.globalToken, all * bytes), output, bytes), spec.y, v);
+    });
+    if (spec.sumsOut) {
+      Value written = b.select(valid, b.rounded(v, spec.y), b.f32(0));
+      squares = b.fma(written, written, squares);
+    }
   }
   const int64_t partials = rowTiles(tile);
-  auto slot = [&](Value base) { return b.at(b.at(base, globalToken, 4 * partials), rowTile, 4); };
+  Value speaks = b.both(b.equal(b.lane(), b.i32(0)), place.inStep);
+  auto slot = [&](Value base) {
+    return b.at(b.at(base, place.globalToken, 4 * partials), rowTile, 4);
+  };
   if (spec.epilogue == LinearSpec::Argmax) {
     best = bestOfWarp(b, best);
-    b.when(b.equal(b.lane(), b.i32(0)), [&] {
+    b.when(speaks, [&] {
       b.storeF32(slot(o.y), best.value);
       b.storeI32(slot(o.index), best.index);
     });
   }
   if (spec.sumsOut) {
     squares = b.sumWarp(squares);
-    b.when(b.equal(b.lane(), b.i32(0)), [&] { b.storeF32(slot(o.sumsOut), squares); });
+    b.when(speaks, [&] { b.storeF32(slot(o.sumsOut), squares); });
   }
 }
 
 void LinearTemplate::epilogue(GpuBuilder &b, const LinearTile &tile, Value rowTile,
                               Value firstToken, Value tokens) const {
-  auto oneToken = [&](Value token) {
-    Value globalToken = b.add(firstToken, token);
-    b.when(b.less(globalToken, tokens), [&] {
-      Value scale = spec.norm ? rstd(b, tile, token, globalToken) : Value();
-      store(b, tile, rowTile, token, globalToken, scale);
-    });
-  };
   const int64_t warps = b.threadCount() / kWarp;
-  if (tile.tokens <= warps) {
-    Value warp = b.warp();
-    if (tile.tokens == warps)
-      oneToken(warp);
-    else
-      b.when(b.less(warp, tile.tokens), [&] { oneToken(warp); });
-  } else {
-    b.loop(b.warp(), b.i32(tile.tokens), warps, oneToken);
-  }
+  auto someTokens = [&](Value first, int64_t count) {
+    llvm::SmallVector<Place, 4> places;
+    llvm::SmallVector<Values, 4> values;
+    for (int64_t i = 0; i < count; ++i) {
+      Value token = b.add(first, i * warps), globalToken = b.add(firstToken, token);
+      places.push_back(
+          {token, b.min(globalToken, b.i32(spec.maxTokens - 1)), b.less(globalToken, tokens)});
+      values.push_back(results(b, tile, rowTile, places.back()));
+    }
+    for (int64_t i = 0; i < count; ++i)
+      store(b, tile, rowTile, places[i], values[i]);
+  };
+  if (tile.tokens == warps)
+    return someTokens(b.warp(), 1);
+  if (tile.tokens < warps)
+    return b.when(b.less(b.warp(), tile.tokens), [&] { someTokens(b.warp(), 1); });
+  const int64_t each = tile.tokens / warps;
+  const int64_t together = tile.tokens % warps ? 1 : each % 4 == 0 ? 4 : each % 2 == 0 ? 2 : 1;
+  b.loop(b.warp(), b.i32(tile.tokens), together * warps,
+         [&](Value first) { someTokens(first, together); });
 }

@@ -25,6 +25,8 @@ struct LinearTile {
   int64_t sumOffset;         ///< bytes: f32 [parts][tokens][rows]
   int64_t squareOffset = -1; ///< bytes: f32 [squareParts][tokens]; unused without a norm
   int64_t squareParts = 0;
+  int64_t padding = 0; ///< f32 between the rows of one token and of the next
+  int64_t stride() const { return rows + padding; }
   int64_t outputs(const LinearSpec &spec) const {
     return spec.epilogue == LinearSpec::Swiglu ? rows / 2 : rows;
   }
@@ -58,8 +60,12 @@ protected:
 private:
   Value rstd(GpuBuilder &b, const LinearTile &tile, Value token, Value globalToken) const;
   Value dot(GpuBuilder &b, const LinearTile &tile, Value token, Value row) const;
-  void store(GpuBuilder &b, const LinearTile &tile, Value rowTile, Value token, Value globalToken,
-             Value scale) const;
+  struct Place {
+    Value token, globalToken, inStep; ///< in the tile; in the step, clamped; whether it is in it
+  };
+  Values results(GpuBuilder &b, const LinearTile &tile, Value rowTile, const Place &place) const;
+  void store(GpuBuilder &b, const LinearTile &tile, Value rowTile, const Place &place,
+             const Values &values) const;
 };
 
 /// The better of two candidates: NaN before numbers, then the larger value, then the lower index.

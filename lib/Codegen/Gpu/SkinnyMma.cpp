@@ -10,7 +10,8 @@
 //   x     [T, K]   W [N, K] row-major, K % 8 == 0   gamma f32 [K]   y [T, N]
 //   tile  warpsN * 16 rows of W x 8 tokens; a CTA has warpsN * warpsK warps
 //   shared memory: the partial sums of a tile, f32
-//   numerics: x * gamma rounded to the element type; f32 accumulators, then warps in order
+//   numerics: x * gamma as the sum of two bf16, so that nothing of its 16 upper bits is lost (the
+//   tensor cores have time to spare); f32 accumulators, then warps in order
 //
 //===----------------------------------------------------------------------===//
 #include "SkinnyMma.h"
@@ -22,11 +23,17 @@ using namespace sinter::gpu;
 SkinnyMmaTemplate::SkinnyMmaTemplate(LinearSpec s, const LinearTuning &tuning)
     : LinearTemplate(std::move(s)) {
   auto pick = [](int64_t asked, int64_t own) { return asked ? asked : own; };
-  const bool large = spec.n * spec.k >= (int64_t(1) << 24);
-  warpsN = pick(tuning.warpsN, large ? 2 : 1);
-  warpsK = pick(tuning.warpsK, large ? 2 : 8);
-  const int64_t perWarp = slots();
-  unroll = std::min(perWarp, pick(tuning.unroll, perWarp <= 8 ? perWarp : 4));
+  // Measured on an H200: few rows or long ones take all warps along K.
+  struct Shape {
+    int64_t warpsN, warpsK, unroll;
+  };
+  const Shape own = spec.n <= 2048 || spec.k > 8192 ? Shape{1, 16, 8}
+                    : spec.k > 1024                 ? Shape{1, 4, 2}
+                    : spec.n <= 4096                ? Shape{1, 8, 2}
+                                                    : Shape{4, 4, 4};
+  warpsN = pick(tuning.warpsN, own.warpsN);
+  warpsK = pick(tuning.warpsK, own.warpsK);
+  unroll = std::min(slots(), pick(tuning.unroll, own.unroll));
   tile = {kTokens, warpsN * kRows, warpsK, 0};
   if (squaresHere()) {
     tile.squareOffset = 4 * tile.parts * tile.tokens * tile.rows;
@@ -136,27 +143,34 @@ void SkinnyMmaTemplate::consume(GpuBuilder &b, const Stage &stage, int64_t first
     if (partial(firstSlot + s))
       inside = b.less(b.add(firstChunk, (firstSlot + s) * 4 * warpsK), chunks());
     const Chunk &xChunk = stage.x[s];
-    Values x;
-    for (int64_t i = 0; i < 4; ++i) {
-      Value word = b.word(xChunk, i);
-      x.push_back(inside ? b.select(inside, word, b.i32(0)) : word);
-    }
-    if (spec.norm) {
-      Values gamma = b.unpack(stage.gamma[s]), plain = b.unpack(xChunk);
-      for (Value &v : plain)
-        if (inside)
-          v = b.select(inside, v, b.f32(0));
-      for (int64_t i = 0; i < 4; ++i)
-        x[i] = b.pack(spec.x, b.mulf(plain[2 * i], gamma[2 * i]),
-                      b.mulf(plain[2 * i + 1], gamma[2 * i + 1]));
-      if (squaresHere())
-        for (Value v : plain)
-          sums.squares = b.fma(v, v, sums.squares);
-    }
     const Chunk &low = stage.w[2 * s], &high = stage.w[2 * s + 1];
-    for (int64_t j = 0; j < 4; j += 2)
-      b.mma(spec.x, {b.word(low, j), b.word(high, j), b.word(low, j + 1), b.word(high, j + 1)},
-            {x[j], x[j + 1]}, sums.d);
+    auto multiply = [&](const Values &x) {
+      for (int64_t j = 0; j < 4; j += 2)
+        b.mma(spec.x, {b.word(low, j), b.word(high, j), b.word(low, j + 1), b.word(high, j + 1)},
+              {x[j], x[j + 1]}, sums.d);
+    };
+    auto masked = [&](Value v, Value zero) { return inside ? b.select(inside, v, zero) : v; };
+    Values x, rest;
+    if (!spec.norm) {
+      for (int64_t i = 0; i < 4; ++i)
+        x.push_back(masked(b.word(xChunk, i), b.i32(0)));
+      multiply(x);
+      continue;
+    }
+    Values gamma = b.unpack(stage.gamma[s]), plain = b.unpack(xChunk);
+    for (auto [i, v] : llvm::enumerate(plain)) {
+      v = masked(v, b.f32(0));
+      if (squaresHere())
+        sums.squares = b.fma(v, v, sums.squares);
+      v = b.mulf(v, gamma[i]);
+    }
+    for (int64_t i = 0; i < 8; i += 2) {
+      x.push_back(b.pack(spec.x, plain[i], plain[i + 1]));
+      auto [first, second] = b.halves(spec.x, x.back());
+      rest.push_back(b.pack(spec.x, b.subf(plain[i], first), b.subf(plain[i + 1], second)));
+    }
+    multiply(x);
+    multiply(rest);
   }
 }
 

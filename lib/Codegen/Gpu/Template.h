@@ -23,12 +23,15 @@ namespace sinter::gpu {
 
 /// What a template needs to run, fixed when it is compiled.
 struct TilePlan {
-  int64_t tiles = 1;        ///< at the largest number of tokens
-  int64_t threads = 128;    ///< per CTA
-  int64_t sharedBytes = 0;  ///< of one CTA
-  int64_t stages = 1;       ///< ring stages one tile takes at once
-  int64_t stageBytes = 0;   ///< of shared memory; 0: the ring is in registers
-  int64_t cluster = 1;      ///< CTAs that exchange data inside a tile
+  int64_t tiles = 1;       ///< at the largest number of tokens
+  int64_t threads = 128;   ///< per CTA
+  int64_t sharedBytes = 0; ///< of one CTA
+  int64_t stages = 1;      ///< ring stages one tile takes at once
+  int64_t stageBytes = 0;  ///< of shared memory; 0: the ring is in registers
+  int64_t cluster = 1;     ///< CTAs that exchange data inside a tile
+  /// Let the successor's CTAs start at the end of the body only: those of a body that fills the SMs
+  /// would wait where this op's own CTAs could run.
+  bool announceLate = false;
   int64_t minCtasPerSm = 1; ///< occupancy that registers should allow
   int64_t weightBytes = 0;  ///< constants read by all tiles together
 };

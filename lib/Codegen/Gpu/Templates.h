@@ -42,14 +42,19 @@ struct LinearSpec {
 
 /// Tile parameters of the linear templates; 0 lets the template choose.
 struct LinearTuning {
-  enum Kind { Auto, Gemv, SkinnyMma };
+  /// For tests: random delays per warp before the successor is let go and after the wait; the same
+  /// with the wait left out, which a test must notice.
+  enum Stress { None, Delays, DelaysWithoutWait };
+  enum Kind { Auto, Gemv, SkinnyMma, TiledMma };
   Kind kind = Auto;
-  int64_t rows = 0;     ///< Gemv: rows per warp
+  int64_t rows = 0;     ///< Gemv: rows per warp; TiledMma: rows of W per tile
   int64_t warpsN = 0;   ///< warps along N
   int64_t warpsK = 0;   ///< warps that split K
   int64_t unroll = 0;   ///< 16-byte loads in flight per row and thread
   int64_t tokens = 0;   ///< tokens per tile
+  int64_t stages = 0;   ///< TiledMma: ring stages
   int64_t maxTiles = 0; ///< CTAs at most (each then takes several tiles); 0: one per tile
+  Stress stress = None;
 };
 
 /// Row kernels: one CTA or warp per token.

@@ -4,6 +4,7 @@
 //
 //     constant loads of the first tile < launch_dependents < wait < everything else
 //
+// (launch_dependents comes last where a template asks for that)
 // and every CTA goes through all of it. `griddepcontrol.wait` is inline assembly that clobbers
 // memory: LLVM takes the intrinsic for an instruction that touches none and moves loads across.
 //
@@ -32,18 +33,34 @@ void assembly(GpuBuilder &b, StringRef text, ValueRange args = {},
                             LLVM::TailCallKind::None, LLVM::AsmDialectAttr(), ArrayAttr());
 }
 
+Value ctaIndex(OpBuilder &b) {
+  return NVVM::BlockIdXOp::create(b, b.getUnknownLoc(), b.getI32Type());
+}
+
 /// The predecessor's and the successor's kernel.
 struct DependentLaunch : Edge {
   bool enabled;
-  explicit DependentLaunch(bool enabled) : enabled(enabled) {}
+  LinearTuning::Stress stress;
+  explicit DependentLaunch(bool enabled, LinearTuning::Stress stress = LinearTuning::None)
+      : enabled(enabled), stress(stress) {}
+  /// Up to four microseconds, different for every warp and launch.
+  void delay(GpuBuilder &b) {
+    if (stress != LinearTuning::None)
+      assembly(b,
+               "{ .reg .u32 c; mov.u32 c, %clock; xor.b32 c, c, $0; mul.lo.u32 c, c, 0x9E3779B1; "
+               "shr.u32 c, c, 20; nanosleep.u32 c; }",
+               ctaIndex(b.builder()), "r,~{memory}");
+  }
   /// Lets the successor's CTAs start as soon as this one's constant loads are issued.
   void announce(GpuBuilder &b) {
+    delay(b);
     if (enabled)
       b.intrinsic({}, "llvm.nvvm.griddepcontrol.launch.dependents", {});
   }
   void wait(GpuBuilder &b) override {
-    if (enabled)
+    if (enabled && stress != LinearTuning::DelaysWithoutWait)
       assembly(b, "griddepcontrol.wait;");
+    delay(b);
   }
   /// The end of the kernel publishes.
   void publish(GpuBuilder &) override {}
@@ -130,10 +147,6 @@ LLVM::LLVMFuncOp createKernel(OpBuilder &b, Operation *gpuModule, StringRef name
   return func;
 }
 
-Value ctaIndex(OpBuilder &b) {
-  return NVVM::BlockIdXOp::create(b, b.getUnknownLoc(), b.getI32Type());
-}
-
 /// The CTA's remaining tiles after its first.
 void remainingTiles(GpuBuilder &b, Template &op, Value first, int64_t tiles, int64_t ctas) {
   if (tiles <= ctas)
@@ -157,7 +170,7 @@ Operation *sinter::gpu::createGpuModule(ModuleOp parent, StringRef name) {
 }
 
 GpuKernel sinter::gpu::emitKernel(Operation *gpuModule, StringRef name, const GpuChip &chip,
-                                  Template &op, int64_t maxTiles) {
+                                  Template &op, int64_t maxTiles, LinearTuning::Stress stress) {
   const TilePlan plan = op.plan();
   const int64_t grid = maxTiles ? std::min(maxTiles, plan.tiles) : plan.tiles;
   OpBuilder builder(gpuModule->getContext());
@@ -165,14 +178,17 @@ GpuKernel sinter::gpu::emitKernel(Operation *gpuModule, StringRef name, const Gp
   Value shared = sharedMemory(builder, gpuModule);
   GpuBuilder b(builder, func.getLoc(), shared, plan.threads);
   op.bind(func.getArguments());
-  DependentLaunch edge(chip.dependentLaunch());
+  DependentLaunch edge(chip.dependentLaunch(), stress);
   Value tile = ctaIndex(builder);
   Ring ring;
   op.prefetch(b, tile, ring);
-  edge.announce(b);
+  if (!plan.announceLate)
+    edge.announce(b);
   op.wait(b, edge);
   op.compute(b, tile, ring);
   remainingTiles(b, op, tile, plan.tiles, grid);
+  if (plan.announceLate)
+    edge.announce(b);
   op.publish(b, edge);
   LLVM::ReturnOp::create(builder, func.getLoc(), ValueRange());
   return {name.str(),       op.parameters(), grid, plan.threads,

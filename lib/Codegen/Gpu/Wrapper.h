@@ -9,7 +9,8 @@ namespace sinter::gpu {
 /// A kernel of one op. On chips with dependent launches its edges are those, else kernel
 /// boundaries.
 GpuKernel emitKernel(mlir::Operation *gpuModule, llvm::StringRef name, const GpuChip &chip,
-                     Template &op, int64_t maxTiles);
+                     Template &op, int64_t maxTiles,
+                     LinearTuning::Stress stress = LinearTuning::None);
 
 /// A kernel of two ops, one after the other over the same CTAs; between them a grid barrier.
 GpuKernel emitPersistentKernel(mlir::Operation *gpuModule, llvm::StringRef name,

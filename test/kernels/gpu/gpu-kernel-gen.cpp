@@ -49,10 +49,14 @@ gpu::LinearTuning tuning(const KernelLine &l) {
   const std::string kind = l.word("kind");
   t.kind = kind == "gemv"     ? gpu::LinearTuning::Gemv
            : kind == "skinny" ? gpu::LinearTuning::SkinnyMma
+           : kind == "tiled"  ? gpu::LinearTuning::TiledMma
                               : gpu::LinearTuning::Auto;
   t.rows = l.number("r"), t.warpsN = l.number("wn"), t.warpsK = l.number("wk");
-  t.unroll = l.number("u"), t.tokens = l.number("mt");
+  t.unroll = l.number("u"), t.tokens = l.number("mt"), t.stages = l.number("stages");
   t.maxTiles = l.number("ctas");
+  t.stress = l.has("delays")   ? gpu::LinearTuning::Delays
+             : l.has("nowait") ? gpu::LinearTuning::DelaysWithoutWait
+                               : gpu::LinearTuning::None;
   return t;
 }
 

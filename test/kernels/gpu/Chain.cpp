@@ -1,0 +1,217 @@
+//===- Chain.cpp - layers of kernels under dependent launch ---------------===//
+#include "Chain.h"
+
+#include <cmath>
+#include <memory>
+
+using namespace sinter::test;
+
+static const Entry *find(const std::vector<Entry> &entries, const std::string &name) {
+  for (const Entry &e : entries)
+    if (e.line.name == name)
+      return &e;
+  return nullptr;
+}
+
+namespace {
+
+/// Qwen3 0.6B's linears, in layers; attention is left out.
+struct Chain {
+  static constexpr int kLayers = 24;
+  static constexpr int64_t kHidden = 1024, kQkv = 4096, kHeads = 2048, kInner = 3072;
+  std::vector<Numbers> weights; ///< four per layer
+  Numbers gamma{Type::F32, size_t(kHidden), 31, 0.4, 1};
+  Numbers start{Type::BF16, size_t(kHidden), 32, 1};
+  Buffer hidden{kHidden * 2}, qkv{kQkv * 2}, inner{kInner * 2};
+  DeviceBatch batch{1, 10};
+
+  Chain() {
+    batch.setTokens(1);
+    for (int layer = 0; layer < kLayers; ++layer)
+      for (auto [n, k] :
+           {std::pair{kQkv, kHidden}, {kHidden, kHeads}, {2 * kInner, kHidden}, {kHidden, kInner}})
+        weights.emplace_back(Type::BF16, size_t(n * k), weights.size() + 40,
+                             0.7 / std::sqrt(double(k)));
+  }
+  void record(const Kernels &kernels, const std::vector<Entry> &entries, const std::string &suffix,
+              bool overlap, cudaStream_t stream) const {
+    const Entry *ops[4];
+    const char *names[4] = {"chain_qkv", "chain_o", "chain_gateup", "chain_down"};
+    for (int i = 0; i < 4; ++i)
+      ops[i] = find(entries, names[i] + suffix);
+    check(cudaMemcpyAsync(hidden.as(), start.device.as(), kHidden * 2, cudaMemcpyDeviceToDevice,
+                          stream),
+          "copy");
+    void *h = hidden.as(), *q = qkv.as(), *a = inner.as(), *g = gamma.device.as(),
+         *b = batch.batch.as();
+    for (int layer = 0; layer < kLayers; ++layer) {
+      auto w = [&](int i) { return weights[size_t(4 * layer + i)].device.as(); };
+      // The first kernel after a copy has a full edge.
+      launch(kernels, *ops[0], {h, w(0), g, q, b}, overlap && layer > 0, stream);
+      launch(kernels, *ops[1], {q, w(1), h, h, b}, overlap, stream);
+      launch(kernels, *ops[2], {h, w(2), g, a, b}, overlap, stream);
+      launch(kernels, *ops[3], {a, w(3), h, h, b}, overlap, stream);
+    }
+  }
+  std::vector<uint16_t> state() const {
+    std::vector<uint16_t> all = hidden.download<uint16_t>();
+    for (const Buffer *b : {&qkv, &inner}) {
+      const std::vector<uint16_t> more = b->download<uint16_t>();
+      all.insert(all.end(), more.begin(), more.end());
+    }
+    return all;
+  }
+};
+
+/// A recorded graph.
+struct Graph {
+  cudaStream_t stream;
+  cudaGraphExec_t exec;
+  explicit Graph(const std::function<void(cudaStream_t)> &record) {
+    cudaGraph_t graph;
+    check(cudaStreamCreate(&stream), "stream");
+    check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "capture");
+    record(stream);
+    check(cudaStreamEndCapture(stream, &graph), "capture");
+    check(cudaGraphInstantiate(&exec, graph, 0), "instantiate");
+    cudaGraphDestroy(graph);
+  }
+  ~Graph() {
+    cudaGraphExecDestroy(exec);
+    cudaStreamDestroy(stream);
+  }
+  void run() {
+    check(cudaGraphLaunch(exec, stream), "replay");
+    check(cudaStreamSynchronize(stream), "replay");
+  }
+};
+
+} // namespace
+
+int sinter::test::stressChain(const Kernels &kernels, const std::vector<Entry> &entries,
+                              int rounds) {
+  Chain chain;
+  auto graph = [&](const std::string &suffix, bool overlap) {
+    return std::make_unique<Graph>([&, suffix, overlap](cudaStream_t stream) {
+      chain.record(kernels, entries, suffix, overlap, stream);
+    });
+  };
+  auto plain = graph("", false);
+  plain->run();
+  const std::vector<uint16_t> expected = chain.state();
+  int failures = 0;
+  float largest = 0;
+  for (uint16_t bits : expected)
+    largest = std::max(largest, std::fabs(decode(Type::BF16, bits)));
+  if (!(largest < 1e4)) {
+    std::printf("FAIL chain: its numbers are not finite\n");
+    ++failures;
+  }
+  struct Variant {
+    const char *name, *suffix;
+    bool overlap, same;
+  };
+  for (const Variant &v : {Variant{"no overlap", "", false, true},
+                           {"overlap", "", true, true},
+                           {"overlap, delays", "_delays", true, true},
+                           {"no wait", "_nowait", true, false}}) {
+    auto g = graph(v.suffix, v.overlap);
+    int different = 0;
+    for (int round = 0; round < rounds; ++round) {
+      g->run();
+      different += chain.state() != expected;
+    }
+    const bool ok = v.same ? different == 0 : different > 0;
+    failures += !ok;
+    std::printf("%s chain %-16s %3d of %d rounds differ\n", ok ? "ok  " : "FAIL", v.name, different,
+                rounds);
+  }
+  return failures;
+}
+
+void sinter::test::timeChain(const Kernels &kernels, const std::vector<Entry> &entries) {
+  if (!find(entries, "chain_qkv"))
+    return;
+  Chain chain;
+  for (bool overlap : {false, true}) {
+    const double all = graphMicroseconds(
+        [&](cudaStream_t s) { chain.record(kernels, entries, "", overlap, s); }, 100);
+    std::printf("chain 0.6b, us per layer, %-12s %6.2f\n", overlap ? "graph + pdl" : "graph",
+                all / Chain::kLayers);
+  }
+}
+
+int sinter::test::comparePair(const Kernels &kernels, const std::vector<Entry> &entries) {
+  const Entry *pair = find(entries, "pair"), *first = find(entries, "pair_first"),
+              *second = find(entries, "pair_second");
+  if (!pair || !first || !second)
+    return 0;
+  const int64_t n = first->line.number("n"), k = first->line.number("k"),
+                n2 = second->line.number("n");
+  Numbers x(Type::BF16, size_t(k), 51, 1), w(Type::BF16, size_t(n * k), 52, 0.03),
+      residual(Type::BF16, size_t(n), 53, 1), w2(Type::BF16, size_t(n2 * n), 54, 0.03),
+      gamma(Type::F32, size_t(n), 55, 0.4, 1);
+  Output middle(Type::BF16, size_t(n)), y(Type::BF16, size_t(n2));
+  Buffer counter(4);
+  counter.fill(0);
+  DeviceBatch batch(1, 10);
+  batch.setTokens(1);
+  auto state = [&] {
+    std::vector<uint16_t> all = middle.device.download<uint16_t>();
+    const std::vector<uint16_t> more = y.device.download<uint16_t>();
+    all.insert(all.end(), more.begin(), more.end());
+    return all;
+  };
+  void *mid = middle.device.as(), *out = y.device.as(), *b = batch.batch.as();
+  middle.poison(), y.poison();
+  launch(kernels, *first, {x.device.as(), w.device.as(), residual.device.as(), mid, b}, false);
+  launch(kernels, *second, {mid, w2.device.as(), gamma.device.as(), out, b}, false);
+  synchronize("pair");
+  const std::vector<uint16_t> expected = state();
+  int different = 0;
+  for (int round = 0; round < 200; ++round) {
+    middle.poison(), y.poison();
+    launch(kernels, *pair,
+           {x.device.as(), w.device.as(), residual.device.as(), mid, mid, w2.device.as(),
+            gamma.device.as(), out, b, counter.as()},
+           false);
+    synchronize("persistent pair");
+    different += state() != expected;
+  }
+  std::printf("%s persistent pair: %d of 200 rounds differ from two kernels\n",
+              different ? "FAIL" : "ok  ", different);
+  return different != 0;
+}
+
+void sinter::test::timeAll(const Kernels &kernels, const std::vector<Entry> &entries) {
+  for (const Entry &e : entries) {
+    if (!e.line.has("time") || e.line.what != "linear")
+      continue;
+    LinearCase c(e);
+    DeviceBatch batch(int(c.maxTokens), 10);
+    batch.setTokens(int(c.maxTokens));
+    const int64_t copies = std::max<int64_t>(2, (320 << 20) / e.weightBytes + 1);
+    std::vector<Buffer> weights;
+    for (int64_t i = 0; i < copies; ++i) {
+      weights.emplace_back(size_t(e.weightBytes));
+      check(cudaMemcpy(weights.back().as(), c.w.device.as(), size_t(e.weightBytes),
+                       cudaMemcpyDeviceToDevice),
+            "copy");
+    }
+    const int launches = int(std::max<int64_t>(copies, 16));
+    double us[2];
+    for (int overlap = 0; overlap < 2; ++overlap)
+      us[overlap] = graphMicroseconds(
+                        [&](cudaStream_t stream) {
+                          for (int i = 0; i < launches; ++i)
+                            launch(kernels, e, c.pointers(batch, weights[size_t(i % copies)].as()),
+                                   overlap && i > 0, stream);
+                        },
+                        25) /
+                    launches;
+    std::printf("%-26s %7.2f us pdl %7.2f us plain %6.2f TB/s %7.1f TFLOP/s grid %d x %d\n",
+                e.line.name.c_str(), us[1], us[0], double(e.weightBytes) / us[1] * 1e-6,
+                2e-6 * double(c.maxTokens) * double(c.n) * double(c.k) / us[1], e.grid, e.threads);
+    std::fflush(stdout);
+  }
+}
