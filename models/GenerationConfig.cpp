@@ -47,6 +47,12 @@ constexpr OffKey kOff[] = {
     {"encoder_no_repeat_ngram_size", 0},
 };
 
+/// Settings that change which tokens may come, off where they are absent or empty.
+constexpr const char *kAbsent[] = {
+    "stop_strings",        "suppress_tokens",     "begin_suppress_tokens",
+    "bad_words_ids",       "force_words_ids",     "sequence_bias",
+    "forced_bos_token_id", "forced_eos_token_id", "min_new_tokens"};
+
 } // namespace
 
 Result<GenerationConfig> models::parseGenerationConfig(std::string_view text,
@@ -73,6 +79,9 @@ Result<GenerationConfig> models::parseGenerationConfig(std::string_view text,
       return unsupported(fileName + ": \"" + key.key +
                          "\": this kind of decoding is not supported");
   }
+  for (const char *key : kAbsent)
+    if (hasValue(root, key) && !root.at(key).empty() && root.at(key) != 0)
+      return unsupported(fileName + ": \"" + key + "\": this kind of decoding is not supported");
   return config;
 }
 

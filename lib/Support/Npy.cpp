@@ -5,15 +5,11 @@
 #include "sinter/Support/MappedFile.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cctype>
-#include <cerrno>
 #include <cstdlib>
 #include <cstring>
-#include <fcntl.h>
 #include <optional>
 #include <string_view>
-#include <unistd.h>
 #include <utility>
 
 using namespace sinter;
@@ -24,13 +20,6 @@ namespace {
 constexpr size_t kHeaderBytes = 128;
 constexpr std::string_view kMagic("\x93NUMPY\x01\x00", 8);
 
-Status systemError(const std::string &path, const char *action) {
-  const int error = errno;
-  std::string text = path + ": cannot " + action + ": " + std::strerror(error);
-  return error == ENOSPC || error == EDQUOT ? resourceExhausted(std::move(text))
-                                            : unavailable(std::move(text));
-}
-
 std::string makeHeader(size_t rows, size_t columns) {
   std::string out(kMagic);
   out += char((kHeaderBytes - 10) & 0xff);
@@ -39,20 +28,6 @@ std::string makeHeader(size_t rows, size_t columns) {
          std::to_string(columns) + "), }";
   out.resize(kHeaderBytes - 1, ' ');
   return out + '\n';
-}
-
-Status writeAll(int fd, const std::string &path, const void *data, size_t size) {
-  const auto *bytes = static_cast<const char *>(data);
-  while (size != 0) {
-    const ssize_t written = ::write(fd, bytes, size);
-    if (written < 0 && errno == EINTR)
-      continue;
-    if (written < 0)
-      return systemError(path, "write");
-    bytes += written;
-    size -= static_cast<size_t>(written);
-  }
-  return Status::ok();
 }
 
 /// The text after `'key':` in the header's dictionary, leading spaces dropped.
@@ -87,71 +62,22 @@ std::optional<std::vector<size_t>> parseShape(std::string_view text) {
 } // namespace
 
 Result<NpyWriter> NpyWriter::create(const std::string &path, size_t columns) {
-  NpyWriter writer;
-  writer.path_ = path;
-  writer.columns_ = columns;
-  // Not mkstemp: an output file follows the user's umask like any other.
-  static std::atomic<unsigned> counter{0};
-  do {
-    writer.temporary_ =
-        path + "." + std::to_string(::getpid()) + "-" + std::to_string(counter++) + ".tmp";
-    writer.fd_ = ::open(writer.temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-  } while (writer.fd_ < 0 && errno == EEXIST);
-  if (writer.fd_ < 0) {
-    writer.temporary_.clear();
-    return systemError(path, "create");
-  }
+  SINTER_ASSIGN_OR_RETURN(OutputFile file, OutputFile::create(path));
   const std::string header = makeHeader(0, columns);
-  SINTER_RETURN_IF_ERROR(writeAll(writer.fd_, path, header.data(), header.size()));
-  return writer;
-}
-
-NpyWriter::NpyWriter(NpyWriter &&other) noexcept { *this = std::move(other); }
-
-NpyWriter &NpyWriter::operator=(NpyWriter &&other) noexcept {
-  if (this == &other)
-    return *this;
-  discard();
-  path_ = std::move(other.path_);
-  temporary_ = std::exchange(other.temporary_, {});
-  fd_ = std::exchange(other.fd_, -1);
-  columns_ = other.columns_;
-  rows_ = other.rows_;
-  return *this;
-}
-
-NpyWriter::~NpyWriter() { discard(); }
-
-void NpyWriter::discard() {
-  if (fd_ >= 0)
-    ::close(fd_);
-  if (!temporary_.empty())
-    ::unlink(temporary_.c_str());
-  fd_ = -1;
-  temporary_.clear();
+  SINTER_RETURN_IF_ERROR(file.write(header.data(), header.size()));
+  return NpyWriter(std::move(file), columns);
 }
 
 Status NpyWriter::append(const float *data, size_t rows) {
-  if (fd_ < 0)
-    return internalError(path_ + ": rows appended after the file was closed");
-  SINTER_RETURN_IF_ERROR(writeAll(fd_, path_, data, rows * columns_ * sizeof(float)));
+  SINTER_RETURN_IF_ERROR(file_.write(data, rows * columns_ * sizeof(float)));
   rows_ += rows;
   return Status::ok();
 }
 
 Status NpyWriter::close() {
-  if (fd_ < 0)
-    return internalError(path_ + ": closed twice");
   const std::string header = makeHeader(rows_, columns_);
-  if (::lseek(fd_, 0, SEEK_SET) != 0)
-    return systemError(path_, "seek");
-  SINTER_RETURN_IF_ERROR(writeAll(fd_, path_, header.data(), header.size()));
-  if (::close(std::exchange(fd_, -1)) != 0)
-    return systemError(path_, "write");
-  if (::rename(temporary_.c_str(), path_.c_str()) != 0)
-    return systemError(path_, "rename to");
-  temporary_.clear();
-  return Status::ok();
+  SINTER_RETURN_IF_ERROR(file_.writeAt(0, header.data(), header.size()));
+  return file_.close();
 }
 
 Result<NpyArray> sinter::readNpy(const std::string &path) {

@@ -154,7 +154,11 @@ Status runCompiler(const std::string &compiler, const Job &job, const std::strin
 
 Result<ArtifactFile> compileUncached(const std::string &compiler, const Job &job,
                                      const CompileOptions &options) {
-  std::string folder = (fs::temp_directory_path() / "sinter-XXXXXX").string();
+  std::error_code error;
+  const fs::path parent = fs::temp_directory_path(error);
+  if (error)
+    return unavailable("no folder for temporary files (TMPDIR): " + error.message());
+  std::string folder = (parent / "sinter-XXXXXX").string();
   if (!mkdtemp(folder.data()))
     return unavailable("cannot make a temporary folder " + folder + ": " + std::strerror(errno));
   const std::string output = folder + "/model.sinter";

@@ -118,6 +118,50 @@ class RunTest(ToolTest):
         self.assertEqual(process.stderr.read(), b"")
         process.stderr.close()
 
+    def test_lost_output_is_an_error(self):
+        model = self.make_fake()
+        for arguments in [
+            ["sinter-run", model, "--token-ids", "1", "--ignore-eos"],
+            ["sinter-run", model, "--token-ids", "1", "--json"],
+            ["sinter-inspect", model],
+            ["sinter-inspect", model, "--meta"],
+            ["sinter-bench", "decode", model, "--tokens", 2, "--context", 4],
+            ["sinter-run", "--help"],
+        ]:
+            with self.subTest(arguments=arguments), open("/dev/full", "w") as full:
+                command = [os.path.join(tools.BIN, arguments[0]), *map(str, arguments[1:])]
+                result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+                self.assertEqual(result.returncode, 1, result.stderr)
+                expected = arguments[0] + ": error: standard output: cannot write"
+                self.assertIn(expected, result.stderr.splitlines()[-1])
+
+    def test_a_closed_standard_output_is_an_error(self):
+        command = [os.path.join(tools.BIN, "sinter-inspect"), self.make_fake()]
+        result = subprocess.run(["sh", "-c", '"$@" >&-', "sh", *command], stderr=subprocess.PIPE)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn(b"standard output: cannot write: Bad file descriptor", result.stderr)
+
+    def test_devices_are_written_not_replaced(self):
+        flags = ["--token-ids", "1", "-q", "--logits", "/dev/null"]
+        self.succeed("sinter-run", self.make_fake(), *flags)
+        self.assertFalse(os.path.isfile("/dev/null"))
+
+    def test_echo_of_token_ids(self):
+        flags = ["--token-ids", "3,1", "--echo", "-q", "--max-tokens", 0]
+        self.assertEqual(self.succeed("sinter-run", self.make_fake(), *flags).stdout, "3 1 \n")
+
+    def test_penalties_that_are_not_applied_are_said(self):
+        model = self.make_fake({"model": {"generation": {"repetition_penalty": 1.3}}})
+        result = self.succeed("sinter-run", model, "--token-ids", "1", "-q", "--max-tokens", 1)
+        self.assertEqual(result.stderr, "-- the model's repetition_penalty is not applied\n")
+
+    def test_bench_checks_its_file_before_measuring(self):
+        bench = ["sinter-bench", "decode", self.make_fake(), "--json"]
+        with open(self.path("records.json"), "w") as file:
+            file.write("{}")
+        self.check_error("expected an array", *bench, self.path("records.json"))
+        self.check_error("cannot create", *bench, self.path("no/such/folder"))
+
     def test_links_no_compiler(self):
         for tool in ("sinter-run", "sinter-inspect", "sinter-bench"):
             command = ["ldd", os.path.join(tools.BIN, tool)]
@@ -151,7 +195,14 @@ class RunErrorTest(ToolTest):
             ("--top-p: expected", [*ids, "--top-p", 1.5]),
             ("exclude each other", [*ids, "--greedy", "--top-k", 3]),
             ("--seed: decoding is greedy", [*ids, "--seed", 3]),
+            ("--seed", [*ids, "--temperature", 1, "--seed", "-1"]),
+            ("--temperature 0 and sampling options", [*ids, "--temperature", 0, "--top-k", 3]),
             ("--threads", [*ids, "--threads", 0]),
+            ("--logits: the value is empty", [*ids, "--logits", ""]),
+            ("--token-ids: the value is empty", [*base, "--token-ids", ""]),
+            ("excludes", [*ids, "--echo", "--json"]),
+            (": is a directory", [*ids, "--logits", self.folder]),
+            ("/dev/full: cannot write: No space left", [*ids, "--logits", "/dev/full", "-q"]),
             ("--debug bogus", [*ids, "--debug", "bogus"]),
             ("no such file", ["sinter-run", self.path("none.sinter"), "--token-ids", "1"]),
             (

@@ -63,6 +63,11 @@ TEST(GenerationConfig, Refusals) {
   EXPECT_EQ(refusal(R"({"pad_token_id": -1})"), "\"pad_token_id\": expected a token id, got -1");
   EXPECT_EQ(refusal(R"({"num_beams": 4})"),
             "\"num_beams\": this kind of decoding is not supported");
+  EXPECT_EQ(refusal(R"({"stop_strings": ["x"]})"),
+            "\"stop_strings\": this kind of decoding is not supported");
+  EXPECT_EQ(refusal(R"({"suppress_tokens": [3]})"),
+            "\"suppress_tokens\": this kind of decoding is not supported");
+  EXPECT_TRUE(parseGenerationConfig(R"({"suppress_tokens": [], "bad_words_ids": null})", "file"));
   EXPECT_EQ(refusal("[]"), "expected a JSON object, got []");
 }
 

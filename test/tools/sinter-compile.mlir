@@ -3,7 +3,7 @@
 // RUN: not sinter-compile nowhere 2>&1 | FileCheck %s --check-prefix=INPUT --implicit-check-not={{.}}
 // INPUT: sinter-compile: error: nowhere: neither a model directory, nor a .mlir file, nor one of qwen3-0.6b, qwen3-1.7b, qwen3-4b, qwen3-8b, qwen3-14b, qwen3-32b{{$}}
 // RUN: not sinter-compile 2>&1 | FileCheck %s --check-prefix=MISSING --implicit-check-not={{.}}
-// MISSING: sinter-compile: error: INPUT is required{{$}}
+// MISSING: sinter-compile: error: INPUT is required (see sinter-compile --help){{$}}
 // RUN: not sinter-compile qwen3-0.6b --emit=x 2>&1 | FileCheck %s --check-prefix=EMIT --implicit-check-not={{.}}
 // EMIT: sinter-compile: error: --emit: "x" is not xfmr, fused, lowered, llvm or asm{{$}}
 // RUN: not sinter-compile qwen3-0.6b --dtype i32 2>&1 | FileCheck %s --check-prefix=DTYPE --implicit-check-not={{.}}
@@ -21,7 +21,21 @@
 // RUN: not sinter-compile %models/qwen3/qwen3-0.6b.mlir --dtype f32 2>&1 | FileCheck %s --check-prefix=GRAPH --implicit-check-not={{.}}
 // GRAPH: sinter-compile: error: --dtype: does not apply to a graph, which has its types and sizes{{$}}
 // RUN: not sinter-compile %models/shakespeare --emit=xfmr -o %t.no/such/folder 2>&1 | FileCheck %s --check-prefix=OUTPUT --implicit-check-not={{.}}
-// OUTPUT: sinter-compile: error: {{.*}}/such/folder: No such file or directory{{$}}
+// OUTPUT: sinter-compile: error: {{.*}}/such/folder: cannot create: No such file or directory{{$}}
+
+// No option is accepted and dropped.
+// RUN: not sinter-compile qwen3-0.6b --emit=xfmr --no-fusion 2>&1 | FileCheck %s --check-prefix=DROPPED --implicit-check-not={{.}}
+// DROPPED: sinter-compile: error: --no-fusion: --emit=xfmr stops before the fusions{{$}}
+// RUN: not sinter-compile qwen3-0.6b --config -o %t.x 2>&1 | FileCheck %s --check-prefix=CONFIG --implicit-check-not={{.}}
+// CONFIG: sinter-compile: error: {{.*}}--config excludes {{.*}}--output{{.*}}
+// RUN: not sinter-compile qwen3-0.6b -o "" 2>&1 | FileCheck %s --check-prefix=NONAME --implicit-check-not={{.}}
+// NONAME: sinter-compile: error: --output: the value is empty{{$}}
+
+// What is written arrives, or is an error.
+// RUN: not sh -c 'sinter-compile %models/shakespeare --emit=xfmr > /dev/full' 2>&1 | FileCheck %s --check-prefix=FULL --implicit-check-not={{.}}
+// FULL: sinter-compile: error: standard output: cannot write: No space left on device{{$}}
+// RUN: not sh -c 'sinter-compile %models/shakespeare --config >&-' 2>&1 | FileCheck %s --check-prefix=CLOSED --implicit-check-not={{.}}
+// CLOSED: sinter-compile: error: standard output: cannot write: Bad file descriptor{{$}}
 
 // Graphs that no runner could use.
 // RUN: split-file %s %t
@@ -44,8 +58,9 @@
 // RUN: sinter-compile %models/shakespeare --emit=xfmr --no-k-scale --dtype f16 --page-size 32 --max-tokens-per-step 64 | FileCheck %s --check-prefix=OPTIONS --implicit-check-not=k_scale
 // OPTIONS: func.func @step({{.*}}!xfmr.kv<2, 32, 128, f16, token_major>{{.*}}xfmr.tokens = array<i64: 1, 64>
 // OPTIONS: xfmr.embedding {{.*}} -> tensor<?x256xf16>
-// RUN: sinter-compile %models/shakespeare --emit=fused --explain-fusion | FileCheck %s --check-prefix=REPORT
+// RUN: sinter-compile %models/shakespeare --emit=fused --explain-fusion 2>&1 >%t.fused.mlir | FileCheck %s --check-prefix=REPORT
 // REPORT: step_m1_logits, 1 token kernels/layer
+// RUN: sinter-opt %t.fused.mlir -o /dev/null
 // RUN: sinter-compile --version | FileCheck %s --check-prefix=VERSION --implicit-check-not={{.}}
 // VERSION: sinter-compile {{[0-9.]+}} (commit {{[0-9a-f]+|unknown}}, LLVM 22.{{[0-9.]+}}){{$}}
 // RUN: sinter-compile --help | FileCheck %s --check-prefix=HELP

@@ -53,6 +53,8 @@ Result<ArtifactFile> openModel(const BenchOptions &options) {
 }
 
 Result<Session> openBench(const BenchOptions &options, uint64_t positions, uint64_t sequences) {
+  if (!options.json.empty())
+    SINTER_RETURN_IF_ERROR(checkRecords(options.json));
   SINTER_ASSIGN_OR_RETURN(ArtifactFile file, openModel(options));
   SessionOptions session;
   const bool noCheckpoint = file.manifest().sourceFiles.empty();

@@ -3,16 +3,12 @@
 
 #include "sinter/Support/Json.h"
 #include "sinter/Support/MappedFile.h"
+#include "sinter/Support/OutputFile.h"
 
 #include <algorithm>
-#include <cerrno>
-#include <cstdio>
-#include <cstring>
 #include <ctime>
 #include <filesystem>
-#include <fstream>
 #include <map>
-#include <unistd.h>
 
 namespace sinter {
 namespace {
@@ -67,6 +63,11 @@ Result<std::map<std::string, ordered_json>> readRecords(const std::string &path)
 
 } // namespace
 
+Status checkRecords(const std::string &path) {
+  SINTER_RETURN_IF_ERROR(readRecords(path).status());
+  return OutputFile::create(path).status();
+}
+
 Status mergeRecords(const std::string &path, const std::vector<BenchRecord> &added) {
   SINTER_ASSIGN_OR_RETURN(auto records, readRecords(path));
   for (const BenchRecord &record : added)
@@ -74,16 +75,7 @@ Status mergeRecords(const std::string &path, const std::vector<BenchRecord> &add
   ordered_json array = ordered_json::array();
   for (const auto &[name, record] : records)
     array.push_back(record);
-  const std::string temporary = path + "." + std::to_string(getpid()) + ".tmp";
-  std::ofstream out(temporary);
-  out << array.dump(2) << "\n";
-  out.close();
-  if (!out || std::rename(temporary.c_str(), path.c_str()) != 0) {
-    const std::string reason = std::strerror(errno);
-    std::remove(temporary.c_str());
-    return unavailable(path + ": cannot write: " + reason);
-  }
-  return Status::ok();
+  return writeWholeFile(path, array.dump(2) + "\n");
 }
 
 } // namespace sinter

@@ -21,6 +21,9 @@ struct BenchRecord {
   std::string commit;
 };
 
+/// Whether mergeRecords() will be able to read and write `path`: asked before minutes of measuring.
+Status checkRecords(const std::string &path);
+
 /// Writes the records into the JSON array in `path`: those of the same name are replaced, others
 /// stay, peer figures that someone entered are kept.
 Status mergeRecords(const std::string &path, const std::vector<BenchRecord> &records);

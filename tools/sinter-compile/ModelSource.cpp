@@ -88,6 +88,8 @@ Result<ModelSource> sinter::openModelDirectory(const std::string &path) {
   SINTER_ASSIGN_OR_RETURN(source.generation, readGenerationConfig(source.directory, source.config));
   SINTER_ASSIGN_OR_RETURN(auto tokenizer,
                           readOptional(source.directory + "/tokenizer.json", kMaxTokenizerBytes));
+  if (tokenizer && tokenizer->empty())
+    return invalidInput("tokenizer.json: the file is empty");
   source.tokenizer = tokenizer.value_or("");
   SINTER_ASSIGN_OR_RETURN(source.chatTemplate, readChatTemplate(source.directory));
   return source;

@@ -1,12 +1,12 @@
 //===- sinter-compile.cpp - a model becomes one file ----------------------===//
 #include "Compile.h"
 #include "ModelSource.h"
-#include "OutputFile.h"
 
 #include "models/NamedConfigs.h"
+#include "runtime/cli/ToolMain.h"
 #include "sinter/Support/MappedFile.h"
+#include "sinter/Support/OutputFile.h"
 
-#include <CLI/CLI.hpp>
 #include <fmt/core.h>
 
 #include <chrono>
@@ -15,6 +15,7 @@
 #include <map>
 #include <optional>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 using namespace sinter;
@@ -88,6 +89,23 @@ Status parseEmit(const std::string &name, EmitStage &stage) {
   return Status::ok();
 }
 
+/// The imported graph has seen no pass: options about passes would do nothing.
+Status checkXfmrStage(const Arguments &arguments) {
+  const CompileRequest &request = arguments.request;
+  if (request.emit != EmitStage::Xfmr)
+    return Status::ok();
+  const std::pair<const char *, bool> options[] = {
+      {"--explain-fusion", request.explainFusion},
+      {"--print-ir-after-all", request.printIrAfterAll},
+      {"--no-fusion", arguments.noFusion},
+      {"--disable-pass", !request.disabledPasses.empty()},
+      {"--no-reuse", arguments.noReuse}};
+  for (const auto &[name, given] : options)
+    if (given)
+      return invalidArgument(std::string(name) + ": --emit=xfmr stops before the fusions");
+  return Status::ok();
+}
+
 Status checkArguments(Arguments &arguments) {
   CompileRequest &request = arguments.request;
   SINTER_RETURN_IF_ERROR(parseEmit(arguments.emit, request.emit));
@@ -103,8 +121,7 @@ Status checkArguments(Arguments &arguments) {
   if (request.maxTokensPerStep < 1 || request.maxTokensPerStep > kMaxTokensPerStep)
     return invalidArgument("--max-tokens-per-step: " + std::to_string(request.maxTokensPerStep) +
                            " is not between 1 and " + std::to_string(kMaxTokensPerStep));
-  if (request.explainFusion && request.emit == EmitStage::Xfmr)
-    return invalidArgument("--explain-fusion: --emit=xfmr stops before the fusions");
+  SINTER_RETURN_IF_ERROR(checkXfmrStage(arguments));
   request.kScale = !arguments.noKScale;
   request.fusion = !arguments.noFusion;
   request.reuseBuffers = !arguments.noReuse;
@@ -143,15 +160,18 @@ std::string formatBytes(size_t bytes) {
 
 Status writeResult(const Arguments &arguments, const CompileResult &result, const std::string &name,
                    double seconds) {
-  std::cout << result.fusionReport;
+  // Beside a stage on standard output the report would make it unreadable for other tools.
+  const bool printsStage =
+      arguments.request.emit != EmitStage::Artifact && arguments.output.empty();
+  (printsStage ? std::cerr : std::cout) << result.fusionReport;
   if (arguments.request.emit != EmitStage::Artifact) {
     if (!arguments.output.empty())
-      return writeFileAtomically(arguments.output, result.output);
+      return writeWholeFile(arguments.output, result.output);
     std::cout << result.output;
     return Status::ok();
   }
   const std::string path = arguments.output.empty() ? name + ".sinter" : arguments.output;
-  SINTER_RETURN_IF_ERROR(writeFileAtomically(path, result.output));
+  SINTER_RETURN_IF_ERROR(writeWholeFile(path, result.output));
   fmt::print("wrote {} ({}, {} entry points, {} kernels)   {:.1f} s\n", path,
              formatBytes(result.output.size()), result.entries, result.kernels, seconds);
   return Status::ok();
@@ -210,7 +230,12 @@ void declareOptions(CLI::App &app, Arguments &arguments) {
   app.add_flag("--print-ir-after-all", request.printIrAfterAll,
                "Print the graph to stderr after every pass that changed it");
   app.add_flag("--timing", arguments.timing, "Print the time of each stage to stderr");
-  app.add_flag("--config", arguments.config, "Print how the model was understood, and stop");
+  auto *config =
+      app.add_flag("--config", arguments.config, "Print how the model was understood, and stop");
+  for (const char *other :
+       {"--output", "--emit", "--batch-invariant", "--no-fusion", "--disable-pass", "--no-reuse",
+        "--explain-fusion", "--print-ir-after-all", "--timing"})
+    config->excludes(app.get_option(other));
 }
 
 } // namespace
@@ -222,20 +247,11 @@ int main(int argc, char **argv) {
   app.set_version_flag("--version", "sinter-compile " + compilerDescription());
   Arguments arguments;
   declareOptions(app, arguments);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::Success &done) { // --help, --version
-    return app.exit(done);
-  } catch (const CLI::ParseError &error) {
-    std::cerr << "sinter-compile: error: " << error.what() << "\n";
-    return 1;
-  }
-  for (const char *option : {"--dtype", "--max-tokens-per-step", "--page-size", "--no-k-scale"})
-    if (app.count(option) > 0)
-      arguments.modelOnly.push_back(option);
-  const Status status = run(arguments);
-  if (status)
+  return toolMain(app, argc, argv, [&]() -> Result<int> {
+    for (const char *option : {"--dtype", "--max-tokens-per-step", "--page-size", "--no-k-scale"})
+      if (app.count(option) > 0)
+        arguments.modelOnly.push_back(option);
+    SINTER_RETURN_IF_ERROR(run(arguments));
     return 0;
-  std::cerr << "sinter-compile: error: " << status.message() << "\n";
-  return 1;
+  });
 }

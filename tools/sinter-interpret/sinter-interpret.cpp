@@ -1,12 +1,12 @@
 //===- sinter-interpret.cpp - what a graph means, op by op ----------------===//
 #include "Interpret.h"
 
+#include "runtime/cli/ToolMain.h"
 #include "sinter/Support/MappedFile.h"
-
-#include <CLI/CLI.hpp>
 
 #include <charconv>
 #include <iostream>
+#include <limits>
 
 using namespace sinter;
 
@@ -61,6 +61,7 @@ int main(int argc, char **argv) {
                "five best next tokens.\n",
                "sinter-interpret"};
   app.footer(kExamples);
+  addVersionFlag(app);
   InterpretRequest request;
   std::string ids, mode = "exact";
   app.add_option("FILE", request.graphFile, "Graph, fused or not (.mlir)")->required();
@@ -71,22 +72,14 @@ int main(int argc, char **argv) {
       ->capture_default_str();
   app.add_option("--entry", request.entry, "Entry function (default: the first that fits)");
   app.add_option("--logits", request.logits, "Write logits of every position, f32 [tokens, vocab]");
-  app.add_option("--page-order", request.pageOrder, "Shuffle the cache's pages by this seed");
+  app.add_option("--page-order", request.pageOrder, "Shuffle the cache's pages by this seed")
+      ->check(CLI::NonNegativeNumber);
   app.add_option("--chunk", request.chunk, "Most tokens per step (default: all at once)")
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(int64_t(1), std::numeric_limits<int64_t>::max()));
   app.add_option("--dump", request.dump, "Write every op's results into this folder as .npy");
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::CallForHelp &help) {
-    return app.exit(help);
-  } catch (const CLI::ParseError &error) {
-    std::cerr << "sinter-interpret: error: " << error.what() << "\n";
-    return 1;
-  }
-  request.declared = mode == "declared";
-  const Status status = run(request, ids);
-  if (status)
+  return toolMain(app, argc, argv, [&]() -> Result<int> {
+    request.declared = mode == "declared";
+    SINTER_RETURN_IF_ERROR(run(request, ids));
     return 0;
-  std::cerr << "sinter-interpret: error: " << status.message() << "\n";
-  return 1;
+  });
 }

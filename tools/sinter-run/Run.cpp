@@ -12,13 +12,16 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <charconv>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
+#include <cstring>
 #include <filesystem>
 #include <random>
 #include <sstream>
+#include <stdio_ext.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -59,12 +62,14 @@ class TextOutput {
 public:
   explicit TextOutput(bool enabled) : enabled_(enabled) {}
 
-  /// False once the reader has gone.
+  /// False once the reader has gone or the text cannot be written.
   bool write(const std::string &text) {
-    if (!enabled_ || text.empty())
+    if (!enabled_ || text.empty() || !open_)
       return open_;
-    open_ = open_ && std::fwrite(text.data(), 1, text.size(), stdout) == text.size() &&
-            std::fflush(stdout) == 0;
+    open_ =
+        std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
+    if (!open_)
+      close(errno);
     endsLine_ = text.back() == '\n';
     return open_;
   }
@@ -73,8 +78,18 @@ public:
       write("\n");
   }
   bool isOpen() const { return open_; }
+  /// Whoever closed a pipe has what they wanted: that is no error.
+  const Status &status() const { return status_; }
 
 private:
+  void close(int error) {
+    if (error != EPIPE)
+      status_ = unavailable(std::string("standard output: cannot write: ") + std::strerror(error));
+    __fpurge(stdout);
+    std::clearerr(stdout);
+  }
+
+  Status status_;
   bool enabled_;
   bool open_ = true;
   bool endsLine_ = true;
@@ -137,9 +152,13 @@ Result<SamplingParams> chooseSampling(const RunOptions &options,
                                       const GenerationDefaults &defaults) {
   const bool asked = options.temperature || options.topK || options.topP || options.minP;
   SamplingParams params;
-  if (options.greedy || (!defaults.doSample && !asked)) {
-    if (asked)
+  const bool cold = options.temperature && *options.temperature == 0;
+  if (options.greedy || cold || (!defaults.doSample && !asked)) {
+    if (options.greedy && options.temperature)
       return invalidArgument("--greedy and sampling options exclude each other");
+    if (options.topK || options.topP || options.minP)
+      return invalidArgument(std::string(cold ? "--temperature 0" : "--greedy") +
+                             " and sampling options exclude each other");
     if (options.seed)
       return invalidArgument("--seed: decoding is greedy, which draws nothing; give --temperature");
     params.temperature = 0;
@@ -240,6 +259,19 @@ Result<std::optional<Tokenizer>> openTokenizer(const ArtifactFile &file) {
   return std::optional<Tokenizer>(*std::move(tokenizer));
 }
 
+/// The prompt as text; of token ids without a tokenizer, the ids.
+std::string echoedPrompt(const Prompt &prompt, const std::optional<Tokenizer> &tokenizer) {
+  if (!prompt.text.empty())
+    return prompt.text;
+  std::string text;
+  std::optional<StreamDecoder> decoder;
+  if (tokenizer)
+    decoder.emplace(*tokenizer, /*skipSpecial=*/false);
+  for (const int32_t id : prompt.ids)
+    text += decoder ? decoder->push(id) : std::to_string(id) + " ";
+  return decoder ? text + decoder->flush() : text;
+}
+
 /// The generation itself: streams text, writes logits, fills the result.
 Status generate(const RunOptions &options, const DebugOptions &debug, Session &session,
                 const GenerationRequest &request, std::optional<StreamDecoder> decoder,
@@ -298,6 +330,8 @@ Result<int> runModel(const RunOptions &options) {
   RunResult result;
   result.artifactPath = file.path();
   result.promptTokens = prompt.ids.size();
+  if (file.manifest().model.generation.repetitionPenalty != 1)
+    say("the model's repetition_penalty is not applied");
   SINTER_ASSIGN_OR_RETURN(result.sampling,
                           chooseSampling(options, file.manifest().model.generation));
   SINTER_ASSIGN_OR_RETURN(
@@ -312,7 +346,7 @@ Result<int> runModel(const RunOptions &options) {
     session.executor->setProfile(&profile);
   TextOutput output(!options.json);
   if (options.echo)
-    output.write(prompt.text);
+    output.write(echoedPrompt(prompt, tokenizer));
   std::optional<StreamDecoder> decoder;
   if (tokenizer)
     decoder.emplace(*tokenizer, /*skipSpecial=*/true);
@@ -323,11 +357,15 @@ Result<int> runModel(const RunOptions &options) {
   result.measured.peakResidentBytes = peakResidentBytes();
   output.endLine();
   SINTER_RETURN_IF_ERROR(status);
+  SINTER_RETURN_IF_ERROR(output.status());
   if (!output.isOpen())
-    return 0; // whoever read the text has what they wanted
+    return 0;
   SINTER_RETURN_IF_ERROR(measureMachine(options, session, result.measured));
-  if (options.json)
-    TextOutput(true).write(jsonReport(result, session));
+  if (options.json) {
+    TextOutput report(true);
+    report.write(jsonReport(result, session));
+    SINTER_RETURN_IF_ERROR(report.status());
+  }
   if (options.profile)
     std::fputs(profileTable(profile, session.manifest(), result.measured).c_str(), stderr);
   if (!options.quiet)

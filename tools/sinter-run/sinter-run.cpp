@@ -37,13 +37,15 @@ void addGenerationFlags(CLI::App &app, RunOptions &o) {
   app.add_option("--min-p", o.minP, "Draw from tokens at least P times as likely as the first")
       ->group(group);
   app.add_option("--seed", o.seed, "Same seed, same text (default: a new one each time)")
+      ->check(CLI::NonNegativeNumber)
       ->group(group);
 }
 
 void addOutputFlags(CLI::App &app, RunOptions &o) {
   const char *group = "Output";
-  app.add_flag("--echo", o.echo, "Print the prompt before the text")->group(group);
+  auto *echo = app.add_flag("--echo", o.echo, "Print the prompt before the text")->group(group);
   app.add_flag("--json", o.json, "Print one JSON object instead of text: ids, text, timings")
+      ->excludes(echo)
       ->group(group);
   app.add_option("--logits", o.logits, "Write f32 [prompt tokens, vocabulary] to this .npy file")
       ->group(group);

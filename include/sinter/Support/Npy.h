@@ -1,27 +1,22 @@
 //===- Npy.h - two-dimensional arrays in NumPy's .npy format ----*- C++ -*-===//
 #pragma once
 
+#include "sinter/Support/OutputFile.h"
 #include "sinter/Support/Status.h"
 
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace sinter {
 
-/// Writes an f32 [rows, columns] array row by row. The rows go to a temporary file beside `path`;
-/// close() writes the final row count and renames it, so a reader sees the whole array or none. A
-/// writer destroyed before close() leaves nothing behind.
+/// Writes an f32 [rows, columns] array row by row. close() writes the final row count and gives the
+/// file its name, so a reader sees the whole array or none (see OutputFile).
 class NpyWriter {
 public:
   static Result<NpyWriter> create(const std::string &path, size_t columns);
-
-  NpyWriter(NpyWriter &&other) noexcept;
-  NpyWriter &operator=(NpyWriter &&other) noexcept;
-  NpyWriter(const NpyWriter &) = delete;
-  NpyWriter &operator=(const NpyWriter &) = delete;
-  ~NpyWriter();
 
   /// Appends `rows` rows of `columns` floats each.
   Status append(const float *data, size_t rows);
@@ -30,13 +25,10 @@ public:
   size_t rows() const { return rows_; }
 
 private:
-  NpyWriter() = default;
-  void discard();
+  NpyWriter(OutputFile file, size_t columns) : file_(std::move(file)), columns_(columns) {}
 
-  std::string path_;
-  std::string temporary_;
-  int fd_ = -1;
-  size_t columns_ = 0;
+  OutputFile file_;
+  size_t columns_;
   size_t rows_ = 0;
 };
 
