@@ -176,6 +176,23 @@ LogicalResult CpuLowering::lowerOp(Operation *op) {
   return lowerKernelOp(op);
 }
 
+/// The runner reads what the head names: one matrix of logits, or a value and an index per row.
+static LogicalResult checkHead(FunctionOpInterface func, StringRef head) {
+  const bool argmax = head == "argmax";
+  int64_t tensors = 0;
+  for (Type type : func.getResultTypes())
+    if (auto tensor = dyn_cast<RankedTensorType>(type)) {
+      ++tensors;
+      if ((tensor.getRank() == 1) != argmax)
+        return func->emitOpError() << "has the head \"" << head << "\" and returns " << type;
+    }
+  const int64_t expected = argmax ? 2 : 1;
+  if (tensors != expected)
+    return func->emitOpError() << "has the head \"" << head << "\" and returns " << tensors
+                               << " tensors instead of " << expected;
+  return success();
+}
+
 LogicalResult CpuLowering::lowerEntry(FunctionOpInterface func) {
   places.clear(), layers.clear(), layerOffsets.clear(), rowValues.clear();
   auto tokens = func->getAttrOfType<DenseI64ArrayAttr>(xfmr::kTokensAttr);
@@ -190,7 +207,7 @@ LogicalResult CpuLowering::lowerEntry(FunctionOpInterface func) {
                              {},
                              {}});
   entry = &program.entries.back();
-  if (failed(placeArguments(func)))
+  if (failed(checkHead(func, entry->head)) || failed(placeArguments(func)))
     return failure();
   for (Operation &op : func.getFunctionBody().front())
     if (failed(lowerOp(&op)))

@@ -27,13 +27,13 @@
 // RUN: not sinter-compile qwen3-0.6b --emit=xfmr --no-fusion 2>&1 | FileCheck %s --check-prefix=DROPPED --implicit-check-not={{.}}
 // DROPPED: sinter-compile: error: --no-fusion: --emit=xfmr stops before the fusions{{$}}
 // RUN: not sinter-compile qwen3-0.6b --config -o %t.x 2>&1 | FileCheck %s --check-prefix=CONFIG --implicit-check-not={{.}}
-// CONFIG: sinter-compile: error: {{.*}}--config excludes {{.*}}--output{{.*}}
+// CONFIG: sinter-compile: error: --output excludes --config (see sinter-compile --help){{$}}
 // RUN: not sinter-compile qwen3-0.6b -o "" 2>&1 | FileCheck %s --check-prefix=NONAME --implicit-check-not={{.}}
 // NONAME: sinter-compile: error: --output: the value is empty{{$}}
 
 // What is written arrives, or is an error.
 // RUN: not sh -c 'sinter-compile %models/shakespeare --emit=xfmr > /dev/full' 2>&1 | FileCheck %s --check-prefix=FULL --implicit-check-not={{.}}
-// FULL: sinter-compile: error: standard output: cannot write: No space left on device{{$}}
+// FULL: sinter-compile: error: standard output: cannot write{{.*}}
 // RUN: not sh -c 'sinter-compile %models/shakespeare --config >&-' 2>&1 | FileCheck %s --check-prefix=CLOSED --implicit-check-not={{.}}
 // CLOSED: sinter-compile: error: standard output: cannot write: Bad file descriptor{{$}}
 

@@ -4,7 +4,7 @@
 
 #include "models/NamedConfigs.h"
 #include "runtime/cli/ToolMain.h"
-#include "sinter/Support/MappedFile.h"
+#include "sinter/Support/GraphText.h"
 #include "sinter/Support/OutputFile.h"
 
 #include <fmt/core.h>
@@ -31,7 +31,6 @@ constexpr const char *kExamples = R"(examples:
 
 A compiled model is code: run only files that you trust.)";
 
-constexpr uint64_t kMaxGraphBytes = 256 << 20;
 constexpr int64_t kMaxTokensPerStep = 1 << 20;
 
 struct Arguments {
@@ -74,7 +73,7 @@ Result<std::optional<ModelSource>> openInput(Arguments &arguments) {
     return invalidArgument(arguments.modelOnly.front() + ": does not apply to a graph, which has " +
                            "its types and sizes");
   arguments.request.graphFile = input;
-  SINTER_ASSIGN_OR_RETURN(arguments.request.graphText, readTextFile(input, kMaxGraphBytes));
+  SINTER_ASSIGN_OR_RETURN(arguments.request.graphText, readGraphFile(input));
   return std::optional<ModelSource>();
 }
 

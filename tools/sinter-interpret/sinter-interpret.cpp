@@ -2,6 +2,7 @@
 #include "Interpret.h"
 
 #include "runtime/cli/ToolMain.h"
+#include "sinter/Support/GraphText.h"
 #include "sinter/Support/MappedFile.h"
 
 #include <charconv>
@@ -19,7 +20,6 @@ constexpr const char *kExamples = R"(examples:
                    --chunk 8 --page-order 1 --logits logits.npy
   sinter-interpret s.mlir --weights random:7 --token-ids 1,2,3 --dump ops)";
 
-constexpr uint64_t kMaxGraphBytes = 256 << 20;
 constexpr uint64_t kMaxIdsBytes = 64 << 20;
 
 /// Non-negative integers separated by commas or white space.
@@ -48,7 +48,7 @@ Status run(InterpretRequest &request, const std::string &ids) {
   }
   SINTER_ASSIGN_OR_RETURN(request.tokens,
                           parseIds(idText, ids[0] == '@' ? ids.substr(1) : "--token-ids"));
-  SINTER_ASSIGN_OR_RETURN(request.graphText, readTextFile(request.graphFile, kMaxGraphBytes));
+  SINTER_ASSIGN_OR_RETURN(request.graphText, readGraphFile(request.graphFile));
   SINTER_ASSIGN_OR_RETURN(const std::string report, interpret(request));
   std::cout << report;
   return Status::ok();
