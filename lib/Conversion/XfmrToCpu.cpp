@@ -177,18 +177,18 @@ LogicalResult CpuLowering::lowerOp(Operation *op) {
 }
 
 /// The runner reads what the head names: one matrix of logits, or a value and an index per row.
-static LogicalResult checkHead(FunctionOpInterface func, StringRef head) {
-  const bool argmax = head == "argmax";
+static LogicalResult checkHead(FunctionOpInterface func, StringAttr head) {
+  const bool argmax = head.getValue() == "argmax";
   int64_t tensors = 0;
   for (Type type : func.getResultTypes())
     if (auto tensor = dyn_cast<RankedTensorType>(type)) {
       ++tensors;
       if ((tensor.getRank() == 1) != argmax)
-        return func->emitOpError() << "has the head \"" << head << "\" and returns " << type;
+        return func->emitOpError() << "has the head " << head << " and returns " << type;
     }
   const int64_t expected = argmax ? 2 : 1;
   if (tensors != expected)
-    return func->emitOpError() << "has the head \"" << head << "\" and returns " << tensors
+    return func->emitOpError() << "has the head " << head << " and returns " << tensors
                                << " tensors instead of " << expected;
   return success();
 }
@@ -207,7 +207,7 @@ LogicalResult CpuLowering::lowerEntry(FunctionOpInterface func) {
                              {},
                              {}});
   entry = &program.entries.back();
-  if (failed(checkHead(func, entry->head)) || failed(placeArguments(func)))
+  if ((head && failed(checkHead(func, head))) || failed(placeArguments(func)))
     return failure();
   for (Operation &op : func.getFunctionBody().front())
     if (failed(lowerOp(&op)))
