@@ -131,7 +131,8 @@ class BundledModelTest(ToolTest):
     def test_interrupt_ends_cleanly(self):
         flags = ["-p", "A", "--max-tokens", "1000", "--ignore-eos", "--threads", "1"]
         command = [os.path.join(tools.BIN, "sinter-run"), self.artifacts["f32"], *flags]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        # Unbuffered: communicate() does not see what a buffered read took along.
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0)
         first = process.stdout.read(1)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
