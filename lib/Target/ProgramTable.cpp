@@ -39,16 +39,17 @@ public:
       : module(module), context(module.getContext()), i32(llvm::Type::getInt32Ty(context)),
         i64(llvm::Type::getInt64Ty(context)), pointer(llvm::PointerType::get(context, 0)),
         argType(llvm::StructType::get(i32, i32, i64)),
-        opType(llvm::StructType::get(llvm::ArrayType::get(pointer, 2), gridType(), i32, i32)),
-        entryType(llvm::StructType::get(context, SmallVector<llvm::Type *>(6, i32))) {}
+        opType(llvm::StructType::get(llvm::ArrayType::get(pointer, 2), gridType(), i32, i32, i32,
+                                     i32)),
+        entryType(llvm::StructType::get(context, SmallVector<llvm::Type *>(7, i32))) {}
 
   void build(const CpuProgram &program) {
     for (const CpuEntry &entry : program.entries)
       addEntry(program, entry);
-    auto *type = llvm::StructType::get(i32, i32, pointer, pointer, pointer);
+    auto *type = llvm::StructType::get(context, {i32, i32, i32, i32, pointer, pointer, pointer});
     auto *table = llvm::ConstantStruct::get(
-        type, {number(SINTER_ABI_VERSION), number(entries.size()), array(entryType, entries),
-               array(opType, ops), array(argType, args)});
+        type, {number(SINTER_ABI_VERSION), number(entries.size()), number(program.device),
+               number(0), array(entryType, entries), array(opType, ops), array(argType, args)});
     auto *global = new llvm::GlobalVariable(module, type, true, llvm::GlobalValue::ExternalLinkage,
                                             table, "sinter_program");
     global->setVisibility(llvm::GlobalValue::HiddenVisibility);
@@ -90,8 +91,9 @@ private:
     const CpuKernel &k = program.kernels[op.kernel];
     auto *kernels = llvm::ConstantArray::get(llvm::ArrayType::get(pointer, 2),
                                              {kernel(k.symbol[0]), kernel(k.symbol[1])});
-    ops.push_back(llvm::ConstantStruct::get(
-        opType, {kernels, grid(op.grid), number(args.size()), number(op.args.size())}));
+    ops.push_back(llvm::ConstantStruct::get(opType, {kernels, grid(op.grid), number(args.size()),
+                                                     number(op.args.size()), number(op.kernel),
+                                                     number(op.edge)}));
     for (const SinterArg &arg : op.args)
       args.push_back(llvm::ConstantStruct::get(
           argType, {number(arg.kind), number(arg.index), llvm::ConstantInt::get(i64, arg.offset)}));
@@ -99,9 +101,9 @@ private:
 
   void addEntry(const CpuProgram &program, const CpuEntry &entry) {
     entries.push_back(llvm::ConstantStruct::get(
-        entryType,
-        {number(ops.size()), number(entry.ops.size()), number(entry.minTokens),
-         number(entry.maxTokens), number(entry.maxRows), number(entry.head == "argmax" ? 1 : 0)}));
+        entryType, {number(ops.size()), number(entry.ops.size()), number(entry.minTokens),
+                    number(entry.maxTokens), number(entry.maxRows),
+                    number(entry.head == "argmax" ? 1 : 0), number(entry.maxQ)}));
     for (const CpuOp &op : entry.ops)
       addOp(program, op);
   }
@@ -114,8 +116,8 @@ private:
   std::vector<llvm::Constant *> entries, ops, args;
 };
 
-static_assert(sizeof(SinterArg) == 16 && sizeof(SinterGrid) == 32 && sizeof(SinterOpRecord) == 56 &&
-                  sizeof(SinterEntryRecord) == 24 && sizeof(SinterProgram) == 32,
+static_assert(sizeof(SinterArg) == 16 && sizeof(SinterGrid) == 32 && sizeof(SinterOpRecord) == 64 &&
+                  sizeof(SinterEntryRecord) == 28 && sizeof(SinterProgram) == 40,
               "TableBuilder mirrors these structs");
 
 void addSection(llvm::Module &module, const Section &section,

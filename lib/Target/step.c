@@ -35,13 +35,14 @@ HIDDEN void *memmove(void *to, const void *from, unsigned long bytes) {
 
 static const char *check_structs(const SinterRt *rt, const SinterModel *model,
                                  const SinterBatch *batch) {
-  if (rt->version != SINTER_ABI_VERSION || !rt->parallel_for)
+  if (rt->version != SINTER_ABI_VERSION ||
+      !(sinter_program.device ? (void *)rt->launch : (void *)rt->parallel_for))
     return "the runner speaks another ABI version than the compiled model";
   if (!model || model->size < sizeof(SinterModel))
     return "SinterModel is smaller than the compiled model needs";
   if (!batch || batch->size < sizeof(SinterBatch))
     return "SinterBatch is smaller than the compiled model needs";
-  if (model->isa != 3 && model->isa != 4)
+  if (!sinter_program.device && model->isa != 3 && model->isa != 4)
     return "SinterModel.isa is neither 3 (x86-64-v3) nor 4 (x86-64-v4)";
   return 0;
 }
@@ -56,6 +57,8 @@ static const char *check_batch(const SinterEntryRecord *entry, const SinterModel
     return "the step needs at least one sequence, each with a token";
   if (batch->max_q == 0 || batch->max_q > batch->num_tokens || batch->max_ctx == 0)
     return "max_q or max_ctx of the step is out of range";
+  if (entry->max_q && batch->max_q > entry->max_q)
+    return "a sequence has more tokens than the step's entry point takes of one";
   if (!batch->tokens || !batch->positions || !batch->slots || !batch->cu_q || !batch->ctx ||
       !batch->block_table)
     return "an input array of the step is missing";
@@ -130,16 +133,21 @@ static const char *run_op(const SinterRt *rt, const SinterModel *model, const Si
     args[i] = resolve(&sinter_program.args[record->first_arg + i], model, batch, &failed);
   if (failed)
     return "a weight of the compiled model was not loaded";
+  const uint64_t tasks = count_tasks(&record->grid, batch);
+  if (tasks > UINT32_MAX)
+    return "the step is too large: a kernel would have more than 2^32 tasks";
+  const SinterLaunch launch = {batch,       model, args, op, record->grid.split, record->num_args,
+                               record->edge};
+  if (sinter_program.device)
+    return rt->launch(rt, record->device_kernel, &launch, (uint32_t)tasks)
+               ? "a kernel cannot be started"
+               : 0;
   /* A machine with the higher instruction set also runs what was compiled for the lower one. */
   SinterKernel kernel = record->kernel[model->isa - 3];
   if (!kernel)
     kernel = record->kernel[0];
   if (!kernel)
     return "the compiled model has no kernels for this machine's instruction set";
-  const uint64_t tasks = count_tasks(&record->grid, batch);
-  if (tasks > UINT32_MAX)
-    return "the step is too large: a kernel would have more than 2^32 tasks";
-  const SinterLaunch launch = {batch, model, args, op, record->grid.split};
   if (tasks > 0)
     rt->parallel_for(rt, kernel, &launch, (uint32_t)tasks);
   return 0;

@@ -27,6 +27,8 @@ extern "C" {
 #define SINTER_SECTION_SCHEDULE ".sinter.schedule"   /* text for people */
 #define SINTER_SECTION_TOKENIZER ".sinter.tokenizer" /* tokenizer.json, may be absent */
 #define SINTER_SECTION_CHAT ".sinter.chat_template"  /* Jinja source, may be absent */
+#define SINTER_SECTION_PTX ".sinter.ptx"     /* GPU targets: one text per module, NUL-terminated */
+#define SINTER_SECTION_CUBIN ".sinter.cubin" /* GPU targets: one per module, may be absent */
 #define SINTER_SECTION_DIGEST ".sinter.digest" /* 32 bytes: SHA-256 of the file, these zeroed */
 #define SINTER_SYMBOL_STEP "sinter_step"
 
@@ -55,7 +57,7 @@ typedef struct SinterBatch {
 /* What a loaded model consists of: filled by the runner once. */
 typedef struct SinterModel {
   uint32_t size;
-  uint32_t isa;         /* CPU: 3 (x86-64-v3) or 4 (x86-64-v4), at most what the machine has */
+  uint32_t isa; /* CPU: 3 (x86-64-v3) or 4 (x86-64-v4), at most what the machine has; GPU: 0 */
   uint32_t num_weights; /* meta.weights */
   uint32_t num_pages;
   void *const *weights;   /* resident form of each weight, 64-byte aligned */
@@ -64,13 +66,21 @@ typedef struct SinterModel {
   uint64_t kv_page_bytes; /* meta.kv.page_bytes */
 } SinterModel;
 
-/* Everything a CPU kernel reads besides its task range. */
+/* How a launch on a GPU is ordered after the one before it in the same step. */
+enum SinterEdge {
+  SINTER_EDGE_FULL = 0,        /* starts when everything before it has finished */
+  SINTER_EDGE_PROGRAMMATIC = 1 /* may start early and waits in the kernel itself */
+};
+
+/* Everything a CPU kernel reads besides its task range; what a GPU launch is made of. */
 typedef struct SinterLaunch {
   const SinterBatch *batch;
   const SinterModel *model;
   void *const *args; /* resolved pointers, in the order of the schedule */
   uint32_t op;       /* index into the entry's schedule, for profiles and errors */
   uint32_t split;    /* chunks per thread that pay off; 1: give each thread one range */
+  uint32_t num_args;
+  uint32_t edge; /* enum SinterEdge */
 } SinterLaunch;
 
 /* Runs tasks [begin, end) of one launch. `scratch` is private to the calling thread, 64-byte
@@ -87,7 +97,8 @@ struct SinterRt {
   /* Calls kernel over disjoint ranges that cover [0, tasks) and returns when all have finished. */
   void (*parallel_for)(const SinterRt *rt, SinterKernel kernel, const SinterLaunch *launch,
                        uint32_t tasks);
-  /* Device targets; null on the CPU. */
+  /* GPU targets, null on the CPU: starts meta.kernels[kernel] on `tasks` CTAs. The kernel's
+   * parameters are launch->args and then the device address of this step's SinterBatch. */
   int32_t (*launch)(const SinterRt *rt, uint32_t kernel, const SinterLaunch *launch,
                     uint32_t tasks);
   int32_t (*gemm)(const SinterRt *rt, uint32_t op, const SinterLaunch *launch);
@@ -137,10 +148,12 @@ typedef struct SinterGrid {
 } SinterGrid;
 
 typedef struct SinterOpRecord {
-  SinterKernel kernel[2]; /* x86-64-v3, x86-64-v4; null where not compiled */
+  SinterKernel kernel[2]; /* x86-64-v3, x86-64-v4; null where not compiled and on a GPU */
   SinterGrid grid;
   uint32_t first_arg;
   uint32_t num_args;
+  uint32_t device_kernel; /* GPU: index into meta.kernels */
+  uint32_t edge;          /* GPU: enum SinterEdge */
 } SinterOpRecord;
 
 typedef struct SinterEntryRecord {
@@ -149,12 +162,15 @@ typedef struct SinterEntryRecord {
   uint32_t min_tokens;
   uint32_t max_tokens;
   uint32_t max_rows;
-  uint32_t head; /* 0 logits, 1 argmax */
+  uint32_t head;  /* 0 logits, 1 argmax */
+  uint32_t max_q; /* most tokens of one sequence; 0: any number */
 } SinterEntryRecord;
 
 typedef struct SinterProgram {
   uint32_t abi_version;
   uint32_t num_entries;
+  uint32_t device; /* 0 CPU, 1 GPU */
+  uint32_t reserved;
   const SinterEntryRecord *entries;
   const SinterOpRecord *ops;
   const SinterArg *args;

@@ -37,6 +37,7 @@ struct CpuOp {
   int64_t flopsPerToken;    ///< floating point operations per token (per row for the head)
   int64_t actBytesPerToken; ///< activation bytes read and written per token (per row for the head)
   bool readsKv;             ///< also reads the cached context of each sequence
+  uint32_t edge = SINTER_EDGE_FULL; ///< GPU: how it is ordered after the op before it
 };
 
 struct CpuBuffer {
@@ -49,11 +50,13 @@ struct CpuEntry {
   std::string name;
   std::string head; ///< "logits" or "argmax"
   int64_t minTokens, maxTokens, maxRows;
+  int64_t maxQ = 0; ///< most tokens of one sequence; 0: any number
   std::vector<CpuOp> ops;
   std::vector<CpuBuffer> buffers;
 };
 
 struct CpuProgram {
+  bool device = false; ///< kernels run on a GPU
   std::vector<CpuKernel> kernels;
   std::vector<CpuEntry> entries;
   int64_t arenaBytes = 0;
