@@ -9,11 +9,39 @@
 #include "mlir/Pass/PassRegistry.h"
 #include "mlir/Transforms/Passes.h"
 
+#include <limits>
+
 using namespace mlir;
 
 sinter::PipelineOptions sinter::cpuPipelineOptions() {
   PipelineOptions options;
   options.tokenRanges = "1,2-max";
+  return options;
+}
+
+sinter::PipelineOptions sinter::cudaPipelineOptions(int64_t maxTokens) {
+  PipelineOptions options;
+  options.target = "cuda";
+  // A range is as long as its kernels' tiles are busy; up to 8 tokens every sequence is short.
+  struct Range {
+    int64_t lo, hi;
+    const char *suffix;
+  };
+  constexpr int64_t kAll = std::numeric_limits<int64_t>::max();
+  constexpr Range kRanges[] = {{1, 1, ""},       {2, 2, ""},      {3, 4, ""},      {5, 8, ""},
+                               {9, 16, "@8"},    {17, 32, "@8"},  {33, 64, "@8"},  {65, 128, "@8"},
+                               {129, 256, "@8"}, {9, 64, ""},     {65, 128, ""},   {129, 512, ""},
+                               {513, 2048, ""},  {2049, kAll, ""}};
+  for (const Range &range : kRanges) {
+    if (range.lo > maxTokens)
+      continue;
+    const int64_t hi = std::min(range.hi, maxTokens);
+    options.tokenRanges += options.tokenRanges.empty() ? "" : ",";
+    options.tokenRanges += std::to_string(range.lo);
+    if (hi > range.lo)
+      options.tokenRanges += "-" + std::to_string(hi);
+    options.tokenRanges += range.suffix;
+  }
   return options;
 }
 
@@ -48,9 +76,9 @@ void sinter::addFuseStage(OpPassManager &pm) {
   func.addPass(xfmr::createFuseLinearArgmax());
 }
 
-void sinter::addLayoutStage(OpPassManager &pm) {
+void sinter::addLayoutStage(OpPassManager &pm, const PipelineOptions &options) {
   // After the fusions: which ops read a weight decides how it is laid out.
-  pm.addPass(xfmr::createAssignWeightLayout());
+  pm.addPass(xfmr::createAssignWeightLayout(xfmr::AssignWeightLayoutOptions{options.target}));
 }
 
 void sinter::addPlanStage(OpPassManager &pm, const PipelineOptions &options) {
@@ -66,7 +94,7 @@ void sinter::addFusionPipeline(OpPassManager &pm, const PipelineOptions &options
 
 void sinter::addXfmrPipeline(OpPassManager &pm, const PipelineOptions &options) {
   addFusionPipeline(pm, options);
-  addLayoutStage(pm);
+  addLayoutStage(pm, options);
   addPlanStage(pm, options);
 }
 
@@ -77,6 +105,8 @@ struct XfmrPipelineOptions : PassPipelineOptions<XfmrPipelineOptions> {
                                   llvm::cl::init("")};
   Option<std::string> heads{*this, "heads", llvm::cl::desc("as of xfmr-specialise"),
                             llvm::cl::init("logits,argmax")};
+  Option<std::string> target{*this, "target", llvm::cl::desc("cpu or cuda"),
+                             llvm::cl::init("cpu")};
   Option<int64_t> coverCFrom{*this, "cover-c-from", llvm::cl::desc("as of xfmr-specialise"),
                              llvm::cl::init(0)};
 
@@ -86,6 +116,7 @@ struct XfmrPipelineOptions : PassPipelineOptions<XfmrPipelineOptions> {
     options.tokenRanges = tokenRanges;
     options.heads = heads;
     options.coverCFrom = coverCFrom;
+    options.target = target;
     return options;
   }
 };

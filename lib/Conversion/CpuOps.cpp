@@ -11,24 +11,6 @@ using namespace sinter::cpu;
 // Facts about operands
 //===----------------------------------------------------------------------===//
 
-FailureOr<DType> CpuLowering::elementType(Operation *op, Value v) const {
-  Type type = cast<RankedTensorType>(v.getType()).getElementType();
-  if (type.isF32())
-    return DType::F32;
-  if (type.isBF16())
-    return DType::BF16;
-  if (type.isF16())
-    return DType::F16;
-  return op->emitOpError() << "element type " << type << " has no CPU kernel";
-}
-
-xfmr::WeightOp CpuLowering::weightOf(Value v) const {
-  auto get = v.getDefiningOp<xfmr::GetWeightOp>();
-  if (!get)
-    return nullptr;
-  return SymbolTable::lookupNearestSymbolFrom<xfmr::WeightOp>(get, get.getWeightAttr());
-}
-
 FailureOr<SmallVector<int64_t, 4>> CpuLowering::tiledRows(Operation *op, Value w) const {
   xfmr::WeightOp weight = weightOf(w);
   if (!weight)
@@ -43,22 +25,6 @@ FailureOr<SmallVector<int64_t, 4>> CpuLowering::tiledRows(Operation *op, Value w
     rows.push_back(source.getShard() == xfmr::ShardRule::Rows ? n / source.getRanks() : n);
   }
   return rows;
-}
-
-LogicalResult CpuLowering::checkVector(Operation *op, Value v) const {
-  xfmr::WeightOp weight = v ? weightOf(v) : nullptr;
-  if (!v || (weight && weight.getLayout() != xfmr::WeightLayout::Tiled16))
-    return success();
-  return op->emitOpError() << "reads " << v.getType() << " as a plain vector, which is not a weight"
-                           << " in layout plain";
-}
-
-int64_t CpuLowering::rowBytes(Value v) const {
-  auto type = cast<RankedTensorType>(v.getType());
-  int64_t elements = 1;
-  for (int64_t d : type.getShape().drop_front())
-    elements *= d;
-  return elements * type.getElementTypeBitWidth() / 8;
 }
 
 int64_t CpuLowering::weightBytes(Value w) const {

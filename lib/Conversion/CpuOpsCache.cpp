@@ -7,7 +7,7 @@ using namespace sinter::cpu;
 
 FailureOr<CacheShape> CpuLowering::cacheShape(Operation *op, Value kv) const {
   auto type = cast<xfmr::KvType>(kv.getType());
-  if (!layers.contains(kv))
+  if (!knowsCache(kv))
     return op->emitOpError("reads a cache handle that does not come from the entry's arguments");
   if (type.getLayout() != xfmr::KvLayout::KPacked)
     return op->emitOpError() << "on " << type << ": the cpu target has kernels for k_packed only";
@@ -23,14 +23,6 @@ FailureOr<CacheShape> CpuLowering::cacheShape(Operation *op, Value kv) const {
   else if (!element.isF32())
     return op->emitOpError() << "on " << type << ": caches of " << element << " have no CPU kernel";
   return shape;
-}
-
-SinterArg CpuLowering::cacheStream(Value kv, bool values) const {
-  auto type = cast<xfmr::KvType>(kv.getType());
-  const unsigned layer = layers.lookup(kv);
-  const int64_t stream = type.getHeads() * type.getPage() * type.getHeadDim() *
-                         type.getElementType().getIntOrFloatBitWidth() / 8;
-  return {SINTER_ARG_KV, layer, static_cast<uint64_t>(layerOffsets[layer] + (values ? stream : 0))};
 }
 
 static std::string cacheName(const CacheShape &c) {

@@ -67,6 +67,12 @@ LogicalResult XfmrDialect::verifyOperationAttribute(Operation *op, NamedAttribut
       return op->emitOpError("'xfmr.head' must be \"logits\" or \"argmax\", on a function");
     return success();
   }
+  if (name == kMaxQAttr) {
+    auto tokens = dyn_cast<IntegerAttr>(attr.getValue());
+    if (!func || !tokens || tokens.getInt() < 1)
+      return op->emitOpError("'xfmr.max_q' must be a positive integer, on a function");
+    return success();
+  }
   if (name == kCoverAttr) {
     auto cover = dyn_cast<StringAttr>(attr.getValue());
     if (!func || !cover || (cover != "a" && cover != "b" && cover != "c"))

@@ -45,15 +45,14 @@ LogicalResult sign(Location loc, std::string &file) {
   return success();
 }
 
-} // namespace
-
-FailureOr<std::string> sinter::writeArtifact(ModuleOp planned, ModuleOp kernels,
-                                             const CpuProgram &program, ArrayRef<CpuIsa> isas,
-                                             const ArtifactInfo &info) {
+/// What is the same for every target: the table, the sections, the file.
+FailureOr<std::string> write(ModuleOp planned, const StepProgram &program, ArrayRef<CpuIsa> isas,
+                             const DeviceImage *image, const ArtifactInfo &info,
+                             ArrayRef<ObjectBytes> objects) {
   const Location loc = planned.getLoc();
   if (failed(checkProgram(loc, program)))
     return failure();
-  FailureOr<std::string> meta = writeMeta(planned, program, isas, info);
+  FailureOr<std::string> meta = writeMeta(planned, program, isas, image, info);
   if (failed(meta))
     return failure();
   const std::string schedule = writeSchedule(program);
@@ -65,12 +64,20 @@ FailureOr<std::string> sinter::writeArtifact(ModuleOp planned, ModuleOp kernels,
     sections.push_back({SINTER_SECTION_TOKENIZER, info.tokenizer});
   if (!info.chatTemplate.empty())
     sections.push_back({SINTER_SECTION_CHAT, info.chatTemplate});
+  std::string ptx, cubin;
+  for (const DeviceModule &module : image ? ArrayRef(image->modules) : ArrayRef<DeviceModule>()) {
+    ptx.append(module.ptx).push_back('\0');
+    cubin += module.cubin;
+  }
+  if (!ptx.empty())
+    sections.push_back({SINTER_SECTION_PTX, ptx});
+  if (!cubin.empty())
+    sections.push_back({SINTER_SECTION_CUBIN, cubin});
   FailureOr<ObjectBytes> table = emitTableObject(loc, program, sections);
-  FailureOr<std::vector<ObjectBytes>> objects = emitKernelObjects(kernels, program, isas);
-  if (failed(table) || failed(objects))
+  if (failed(table))
     return failure();
   SmallVector<StringRef> inputs = {stepObject(), StringRef(table->data(), table->size())};
-  for (const ObjectBytes &object : *objects)
+  for (const ObjectBytes &object : objects)
     inputs.emplace_back(object.data(), object.size());
   Result<std::string> linked = linkSharedObject(inputs);
   if (!linked)
@@ -79,4 +86,22 @@ FailureOr<std::string> sinter::writeArtifact(ModuleOp planned, ModuleOp kernels,
   if (failed(sign(loc, file)))
     return failure();
   return file;
+}
+
+} // namespace
+
+FailureOr<std::string> sinter::writeArtifact(ModuleOp planned, ModuleOp kernels,
+                                             const StepProgram &program, ArrayRef<CpuIsa> isas,
+                                             const ArtifactInfo &info) {
+  if (failed(checkProgram(planned.getLoc(), program)))
+    return failure();
+  FailureOr<std::vector<ObjectBytes>> objects = emitKernelObjects(kernels, program, isas);
+  if (failed(objects))
+    return failure();
+  return write(planned, program, isas, nullptr, info, *objects);
+}
+
+FailureOr<std::string> sinter::writeArtifact(ModuleOp planned, const StepProgram &program,
+                                             const DeviceImage &image, const ArtifactInfo &info) {
+  return write(planned, program, {}, &image, info, {});
 }

@@ -34,9 +34,9 @@ struct IsaModule {
 };
 
 /// Keeps this instruction set's kernels, and what they call, and says what to compile them for.
-void specialise(IsaModule &part, const CpuProgram &program) {
+void specialise(IsaModule &part, const StepProgram &program) {
   llvm::StringSet<> kept, others;
-  for (const CpuKernel &kernel : program.kernels)
+  for (const StepKernel &kernel : program.kernels)
     for (CpuIsa isa : {CpuIsa::V3, CpuIsa::V4})
       (isa == part.isa ? kept : others).insert(kernel.symbol[static_cast<size_t>(isa)]);
   for (llvm::Function &function : llvm::make_early_inc_range(*part.module)) {
@@ -62,7 +62,7 @@ void specialise(IsaModule &part, const CpuProgram &program) {
   part.module->setDataLayout(part.machine->createDataLayout());
 }
 
-FailureOr<IsaModule> translate(ModuleOp kernels, const CpuProgram &program, CpuIsa isa) {
+FailureOr<IsaModule> translate(ModuleOp kernels, const StepProgram &program, CpuIsa isa) {
   IsaModule part;
   part.isa = isa;
   part.machine = createHostMachine(isaName(isa));
@@ -98,7 +98,7 @@ void assemble(IsaModule &part, llvm::CodeGenFileType form) {
   part.ok = emitCode(*part.machine, *part.module, form, part.output);
 }
 
-FailureOr<std::vector<IsaModule>> translateAll(ModuleOp kernels, const CpuProgram &program,
+FailureOr<std::vector<IsaModule>> translateAll(ModuleOp kernels, const StepProgram &program,
                                                ArrayRef<CpuIsa> isas) {
   DialectRegistry registry;
   registerBuiltinDialectTranslation(registry);
@@ -132,7 +132,7 @@ LogicalResult assembleAll(ModuleOp kernels, std::vector<IsaModule> &parts,
 } // namespace
 
 FailureOr<std::vector<ObjectBytes>>
-sinter::emitKernelObjects(ModuleOp kernels, const CpuProgram &program, ArrayRef<CpuIsa> isas) {
+sinter::emitKernelObjects(ModuleOp kernels, const StepProgram &program, ArrayRef<CpuIsa> isas) {
   FailureOr<std::vector<IsaModule>> parts = translateAll(kernels, program, isas);
   if (failed(parts) || failed(assembleAll(kernels, *parts, llvm::CodeGenFileType::ObjectFile)))
     return failure();
@@ -142,7 +142,7 @@ sinter::emitKernelObjects(ModuleOp kernels, const CpuProgram &program, ArrayRef<
   return objects;
 }
 
-FailureOr<std::string> sinter::emitKernelText(ModuleOp kernels, const CpuProgram &program,
+FailureOr<std::string> sinter::emitKernelText(ModuleOp kernels, const StepProgram &program,
                                               ArrayRef<CpuIsa> isas, HostText form) {
   FailureOr<std::vector<IsaModule>> parts = translateAll(kernels, program, isas);
   if (failed(parts))

@@ -34,9 +34,11 @@ template <typename Float> void number(OStream &json, Float value) {
 
 class MetaWriter {
 public:
-  MetaWriter(ModuleOp module, const CpuProgram &program, ArrayRef<CpuIsa> isas,
-             const ArtifactInfo &info, const ModelFacts &facts, raw_ostream &stream)
-      : module(module), program(program), isas(isas), info(info), facts(facts), json(stream, 1) {}
+  MetaWriter(ModuleOp module, const StepProgram &program, ArrayRef<CpuIsa> isas,
+             const DeviceImage *image, const ArtifactInfo &info, const ModelFacts &facts,
+             raw_ostream &stream)
+      : module(module), program(program), isas(isas), image(image), info(info), facts(facts),
+        json(stream, 1) {}
 
   void run() {
     json.object([&] {
@@ -52,12 +54,16 @@ public:
       json.attributeObject("kv", [&] { writeKv(); });
       json.attribute("arena_bytes", program.arenaBytes);
       json.attribute("scratch_bytes", program.scratchBytes);
+      if (program.persistentBytes)
+        json.attribute("persistent_bytes", program.persistentBytes);
+      if (image)
+        writeModules();
       json.attributeArray("kernels", [&] {
-        for (const CpuKernel &kernel : program.kernels)
-          writeKernel(kernel);
+        for (size_t i = 0; i < program.kernels.size(); ++i)
+          json.object([&] { writeKernel(program.kernels[i], i); });
       });
       json.attributeArray("entries", [&] {
-        for (const CpuEntry &entry : program.entries)
+        for (const StepEntry &entry : program.entries)
           json.object([&] { writeEntry(entry); });
       });
     });
@@ -70,15 +76,17 @@ private:
       json.attribute("build", compilerBuild());
       json.attribute("llvm", LLVM_VERSION_STRING);
     });
-    json.attribute("target", "cpu");
+    json.attribute("target", program.device() ? "cuda" : "cpu");
     json.attributeArray("isas", [&] {
+      if (program.device())
+        json.value(program.chip);
       for (CpuIsa isa : isas)
         json.value(isa == CpuIsa::V3 ? "x86-64-v3" : "x86-64-v4");
     });
     json.attributeObject("options", [&] {
       json.attribute("dtype", dtypeOf(facts.activation));
       // CPU kernels compute every token the same way, whatever stands beside it.
-      json.attribute("batch_invariant", true);
+      json.attribute("batch_invariant", !program.device());
       json.attribute("k_scale", facts.kScale);
     });
   }
@@ -122,7 +130,7 @@ private:
     auto type = cast<RankedTensorType>(weight.getType());
     json.attribute("name", weight.getSymName());
     if (auto sources = dyn_cast<ArrayAttr>(weight.getInit()))
-      return writeSources(type, sources);
+      return writeSources(weight, type, sources);
     if (auto scale = dyn_cast<KScaleAttr>(weight.getInit())) {
       resident("k_scale", "f32", "plain", {1}, 4);
       json.attribute("head_dim", scale.getHeadDim());
@@ -148,9 +156,12 @@ private:
     json.attributeArray("sources", [] {});
   }
 
-  void writeSources(RankedTensorType type, ArrayAttr sources) {
+  void writeSources(WeightOp weight, RankedTensorType type, ArrayAttr sources) {
     if (type.getRank() == 1)
       resident("vector", "f32", "plain", type.getShape(), type.getDimSize(0) * 4);
+    else if (weight.getLayout() == WeightLayout::RowMajor)
+      resident("linear", dtypeOf(type.getElementType()), "row_major", type.getShape(),
+               type.getNumElements() * type.getElementTypeBitWidth() / 8);
     else
       resident("linear", dtypeOf(type.getElementType()), "tiled16", type.getShape(),
                tiledBytes(type, sources));
@@ -220,19 +231,59 @@ private:
     json.attribute("page_bytes", layerBytes * facts.layers);
   }
 
-  void writeKernel(const CpuKernel &kernel) {
-    json.object([&] {
-      json.attribute("name", kernel.name);
-      json.attribute("op", kernel.op);
-      json.attributeArray("isas", [&] {
-        for (CpuIsa isa : isas)
-          if (!kernel.symbol[static_cast<size_t>(isa)].empty())
-            json.value(isa == CpuIsa::V3 ? 3 : 4);
-      });
+  /// Where each module lies in the sections of PTX and cubins.
+  void writeModules() {
+    json.attributeArray("modules", [&] {
+      int64_t ptx = 0, cubin = 0;
+      const auto range = [&](StringRef key, int64_t &offset, int64_t bytes) {
+        json.attributeArray(key, [&] {
+          json.value(offset);
+          json.value(bytes);
+        });
+        offset += bytes;
+      };
+      for (const DeviceModule &module : image->modules)
+        json.object([&] {
+          range("ptx", ptx, module.ptx.size() + 1); // and the NUL
+          range("cubin", cubin, module.cubin.size());
+        });
     });
   }
 
-  void writeEntry(const CpuEntry &entry) {
+  void writeKernel(const StepKernel &kernel, int64_t index) {
+    json.attribute("name", kernel.name);
+    json.attribute("op", kernel.op);
+    if (program.device())
+      return writeDeviceKernel(kernel.device, index);
+    json.attributeArray("isas", [&] {
+      for (CpuIsa isa : isas)
+        if (!kernel.symbol[static_cast<size_t>(isa)].empty())
+          json.value(isa == CpuIsa::V3 ? 3 : 4);
+    });
+  }
+
+  void writeDeviceKernel(const DeviceKernel &kernel, int64_t module) {
+    json.attribute("module", module);
+    json.attribute("threads", kernel.threads);
+    json.attribute("shared_bytes", kernel.sharedBytes);
+    json.attribute("cluster", kernel.cluster);
+    json.attribute("registers", kernel.registers);
+    json.attribute("static_shared_bytes", kernel.staticSharedBytes);
+    json.attribute("spill_bytes", kernel.spillBytes);
+    json.attributeArray("tensor_maps", [&] {
+      for (const TensorMapPlan &map : kernel.tensorMaps)
+        json.object([&] {
+          json.attribute("arg", static_cast<int64_t>(map.arg));
+          json.attribute("dtype", StringRef(dtypeName(map.type)));
+          json.attribute("rows", map.rows);
+          json.attribute("columns", map.columns);
+          json.attribute("box_rows", map.boxRows);
+          json.attribute("box_columns", map.boxColumns);
+        });
+    });
+  }
+
+  void writeEntry(const StepEntry &entry) {
     json.attribute("name", entry.name);
     json.attribute("head", entry.head);
     json.attributeArray("tokens", [&] {
@@ -240,12 +291,14 @@ private:
       json.value(entry.maxTokens);
     });
     json.attribute("max_rows", entry.maxRows);
+    if (entry.maxQ)
+      json.attribute("max_q", entry.maxQ);
     json.attributeArray("schedule", [&] {
-      for (const CpuOp &op : entry.ops)
+      for (const StepOp &op : entry.ops)
         json.object([&] { writeOp(op); });
     });
     json.attributeArray("buffers", [&] {
-      for (const CpuBuffer &buffer : entry.buffers)
+      for (const StepBuffer &buffer : entry.buffers)
         json.object([&] {
           json.attribute("name", buffer.name);
           json.attribute("offset", buffer.offset);
@@ -254,7 +307,7 @@ private:
     });
   }
 
-  void writeOp(const CpuOp &op) {
+  void writeOp(const StepOp &op) {
     json.attribute("name", op.name);
     json.attribute("op", op.op);
     json.attribute("kernel", static_cast<int64_t>(op.kernel));
@@ -262,6 +315,10 @@ private:
     json.attribute("flops_per_token", op.flopsPerToken);
     json.attribute("act_bytes_per_token", op.actBytesPerToken);
     json.attribute("kv", op.readsKv);
+    if (program.device()) {
+      json.attribute("grid", static_cast<int64_t>(op.grid.count));
+      json.attribute("edge", op.edge == SINTER_EDGE_FULL ? "full" : "programmatic");
+    }
   }
 
   void real(StringRef key, double value) {
@@ -271,8 +328,9 @@ private:
   }
 
   ModuleOp module;
-  const CpuProgram &program;
+  const StepProgram &program;
   ArrayRef<CpuIsa> isas;
+  const DeviceImage *image;
   const ArtifactInfo &info;
   const ModelFacts &facts;
   OStream json;
@@ -280,14 +338,15 @@ private:
 
 } // namespace
 
-FailureOr<std::string> sinter::writeMeta(ModuleOp planned, const CpuProgram &program,
-                                         ArrayRef<CpuIsa> isas, const ArtifactInfo &info) {
+FailureOr<std::string> sinter::writeMeta(ModuleOp planned, const StepProgram &program,
+                                         ArrayRef<CpuIsa> isas, const DeviceImage *image,
+                                         const ArtifactInfo &info) {
   FailureOr<ModelFacts> facts = ModelFacts::of(planned, info.name);
   if (failed(facts))
     return failure();
   std::string text;
   llvm::raw_string_ostream stream(text);
-  MetaWriter(planned, program, isas, info, *facts, stream).run();
+  MetaWriter(planned, program, isas, image, info, *facts, stream).run();
   text += '\n';
   return text;
 }

@@ -1,4 +1,4 @@
-//===- ProgramTable.cpp - CpuProgram as constants of sinter_abi.h ---------===//
+//===- ProgramTable.cpp - StepProgram as constants of sinter_abi.h ---------===//
 #include "TargetMachine.h"
 #include "sinter/Target/HostObject.h"
 
@@ -10,9 +10,9 @@
 using namespace mlir;
 using namespace sinter;
 
-LogicalResult sinter::checkProgram(Location loc, const CpuProgram &program) {
-  for (const CpuEntry &entry : program.entries)
-    for (const CpuOp &op : entry.ops) {
+LogicalResult sinter::checkProgram(Location loc, const StepProgram &program) {
+  for (const StepEntry &entry : program.entries)
+    for (const StepOp &op : entry.ops) {
       const auto refuse = [&](const Twine &why) {
         return emitError(loc) << entry.name << ": " << op.name << ": " << why;
       };
@@ -43,12 +43,12 @@ public:
                                      i32)),
         entryType(llvm::StructType::get(context, SmallVector<llvm::Type *>(7, i32))) {}
 
-  void build(const CpuProgram &program) {
-    for (const CpuEntry &entry : program.entries)
+  void build(const StepProgram &program) {
+    for (const StepEntry &entry : program.entries)
       addEntry(program, entry);
     auto *type = llvm::StructType::get(context, {i32, i32, i32, i32, pointer, pointer, pointer});
     auto *table = llvm::ConstantStruct::get(
-        type, {number(SINTER_ABI_VERSION), number(entries.size()), number(program.device),
+        type, {number(SINTER_ABI_VERSION), number(entries.size()), number(program.device() ? 1 : 0),
                number(0), array(entryType, entries), array(opType, ops), array(argType, args)});
     auto *global = new llvm::GlobalVariable(module, type, true, llvm::GlobalValue::ExternalLinkage,
                                             table, "sinter_program");
@@ -87,8 +87,8 @@ private:
                                      {number(grid.count), dim, div, number(grid.split)});
   }
 
-  void addOp(const CpuProgram &program, const CpuOp &op) {
-    const CpuKernel &k = program.kernels[op.kernel];
+  void addOp(const StepProgram &program, const StepOp &op) {
+    const StepKernel &k = program.kernels[op.kernel];
     auto *kernels = llvm::ConstantArray::get(llvm::ArrayType::get(pointer, 2),
                                              {kernel(k.symbol[0]), kernel(k.symbol[1])});
     ops.push_back(llvm::ConstantStruct::get(opType, {kernels, grid(op.grid), number(args.size()),
@@ -99,12 +99,12 @@ private:
           argType, {number(arg.kind), number(arg.index), llvm::ConstantInt::get(i64, arg.offset)}));
   }
 
-  void addEntry(const CpuProgram &program, const CpuEntry &entry) {
+  void addEntry(const StepProgram &program, const StepEntry &entry) {
     entries.push_back(llvm::ConstantStruct::get(
         entryType, {number(ops.size()), number(entry.ops.size()), number(entry.minTokens),
                     number(entry.maxTokens), number(entry.maxRows),
                     number(entry.head == "argmax" ? 1 : 0), number(entry.maxQ)}));
-    for (const CpuOp &op : entry.ops)
+    for (const StepOp &op : entry.ops)
       addOp(program, op);
   }
 
@@ -132,7 +132,7 @@ void addSection(llvm::Module &module, const Section &section,
 
 } // namespace
 
-FailureOr<ObjectBytes> sinter::emitTableObject(Location loc, const CpuProgram &program,
+FailureOr<ObjectBytes> sinter::emitTableObject(Location loc, const StepProgram &program,
                                                ArrayRef<Section> sections) {
   llvm::LLVMContext context;
   llvm::Module module("sinter_program", context);

@@ -38,16 +38,18 @@ static std::string describeGrid(const SinterGrid &grid) {
   return text;
 }
 
-std::string sinter::writeSchedule(const CpuProgram &program) {
+std::string sinter::writeSchedule(const StepProgram &program) {
   std::string text;
   llvm::raw_string_ostream stream(text);
-  for (const CpuEntry &entry : program.entries) {
+  for (const StepEntry &entry : program.entries) {
     stream << llvm::formatv("{0}: {1}, {2} to {3} tokens, at most {4} rows\n", entry.name,
                             entry.head, entry.minTokens, entry.maxTokens, entry.maxRows);
     for (size_t i = 0; i < entry.ops.size(); ++i) {
-      const CpuOp &op = entry.ops[i];
+      const StepOp &op = entry.ops[i];
       stream << llvm::formatv("{0,5}  {1,-28} {2}\n", i, op.name, program.kernels[op.kernel].name);
-      stream << llvm::formatv("       tasks {0}; args", describeGrid(op.grid));
+      stream << llvm::formatv("       {0} {1}{2}; args", program.device() ? "CTAs" : "tasks",
+                              describeGrid(op.grid),
+                              op.edge == SINTER_EDGE_PROGRAMMATIC ? ", dependent launch" : "");
       for (const SinterArg &arg : op.args)
         stream << ' ' << describeArg(arg);
       stream << '\n';

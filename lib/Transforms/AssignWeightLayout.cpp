@@ -1,8 +1,8 @@
 //===- AssignWeightLayout.cpp - one resident form per weight and cache ----===//
 //
-//   weight read as a matrix     -> layout tiled16
+//   weight read as a matrix     -> layout tiled16 (cpu), row_major (cuda)
 //   any other weight            -> layout plain
-//   kv<.., token_major>         -> kv<.., k_packed>, where the page holds whole vectors
+//   kv<.., token_major>         -> kv<.., k_packed> (cpu), where the page holds whole vectors
 //
 //===----------------------------------------------------------------------===//
 #include "sinter/Dialect/Xfmr.h"
@@ -65,7 +65,15 @@ void packCaches(func::FuncOp func) {
 }
 
 struct AssignWeightLayout : sinter::xfmr::impl::AssignWeightLayoutBase<AssignWeightLayout> {
+  using AssignWeightLayoutBase::AssignWeightLayoutBase;
+
   void runOnOperation() override {
+    if (target != "cpu" && target != "cuda") {
+      getOperation().emitError("target '") << target << "' is not cpu or cuda";
+      return signalPassFailure();
+    }
+    const bool cpu = target == "cpu";
+    const WeightLayout matrix = cpu ? WeightLayout::Tiled16 : WeightLayout::RowMajor;
     SymbolTableCollection tables;
     SymbolUserMap users(tables, getOperation());
     for (WeightOp weight : llvm::make_early_inc_range(getOperation().getOps<WeightOp>())) {
@@ -79,10 +87,10 @@ struct AssignWeightLayout : sinter::xfmr::impl::AssignWeightLayoutBase<AssignWei
       if (users.useEmpty(weight)) // it would be loaded for nothing
         weight.erase();
       else
-        weight.setLayout(readers.packed ? WeightLayout::Tiled16 : WeightLayout::Plain);
+        weight.setLayout(readers.packed ? matrix : WeightLayout::Plain);
     }
     for (func::FuncOp func : getOperation().getOps<func::FuncOp>())
-      if (func->hasAttr(kEntryAttr) && !func.isExternal())
+      if (cpu && func->hasAttr(kEntryAttr) && !func.isExternal())
         packCaches(func);
   }
 };

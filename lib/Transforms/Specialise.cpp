@@ -25,6 +25,8 @@ std::string nameOf(StringRef base, TokenRange range, StringRef head) {
   std::string m = "_m" + std::to_string(range.lo);
   if (!range.isStatic())
     m += "_" + std::to_string(range.hi);
+  if (range.maxQ)
+    m += "_q" + std::to_string(range.maxQ);
   return base.str() + m + "_" + head.str();
 }
 
@@ -162,6 +164,8 @@ struct SpecialisePass : sinter::xfmr::impl::SpecialiseBase<SpecialisePass> {
     updateSignature(clone);
     clone->setAttr(kTokensAttr, b.getDenseI64ArrayAttr({range.lo, range.hi}));
     clone->setAttr(kHeadAttr, b.getStringAttr(head));
+    if (range.maxQ)
+      clone->setAttr(kMaxQAttr, b.getI64IntegerAttr(range.maxQ));
     bool reduces =
         clone->walk([](AllReduceOp) { return WalkResult::interrupt(); }).wasInterrupted();
     bool large = coverCFrom > 0 && range.lo >= coverCFrom;

@@ -30,29 +30,41 @@ static bool parseBound(StringRef text, int64_t max, int64_t &value) {
   return !text.getAsInteger(10, value);
 }
 
+/// "LO", "LO-HI", "LO-max", each with "@Q".
+static bool parseRange(StringRef item, int64_t max, TokenRange &range) {
+  auto [span, perSequence] = item.split('@');
+  if (item.contains('@') && (perSequence.getAsInteger(10, range.maxQ) || range.maxQ < 1))
+    return false;
+  auto [first, second] = span.split('-');
+  return parseBound(first, max, range.lo) &&
+         parseBound(span.contains('-') ? second : first, max, range.hi);
+}
+
 llvm::SmallVector<TokenRange> sinter::xfmr::parseTokenRanges(StringRef text, TokenRange bounds,
                                                              std::string &error) {
   llvm::SmallVector<TokenRange> ranges;
+  int64_t covered[2] = {0, 0}; // by ranges for any sequences, by those for short ones
   for (StringRef item : llvm::split(text, ',')) {
-    auto [first, second] = item.trim().split('-');
+    item = item.trim();
     TokenRange range;
-    if (!parseBound(first, bounds.hi, range.lo) ||
-        !parseBound(item.contains('-') ? second : first, bounds.hi, range.hi)) {
+    if (!parseRange(item, bounds.hi, range)) {
       error = "token range '" + item.str() + "' is not N, LO-HI or LO-max";
       return {};
     }
     // "2-max" of a model that takes one token: nothing is left for this range.
-    if (second == "max" && range.lo == bounds.hi + 1)
+    if (item.contains("-max") && range.lo == bounds.hi + 1)
       continue;
     if (range.lo < bounds.lo || range.lo > range.hi || range.hi > bounds.hi) {
       error = "token range '" + item.str() + "' is not inside [" + std::to_string(bounds.lo) +
               ", " + std::to_string(bounds.hi) + "]";
       return {};
     }
-    if (!ranges.empty() && range.lo <= ranges.back().hi) {
+    int64_t &before = covered[range.maxQ != 0];
+    if (range.lo <= before) {
       error = "token range '" + item.str() + "' overlaps the one before it";
       return {};
     }
+    before = range.hi;
     ranges.push_back(range);
   }
   return ranges;

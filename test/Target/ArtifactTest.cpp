@@ -111,7 +111,7 @@ TEST_F(ArtifactTest, RunsTheKernelsOfTheInstructionSet) {
 
 TEST_F(ArtifactTest, FallsBackToTheLowerInstructionSetOnly) {
   step.model.isa = 4;
-  for (CpuKernel &kernel : toy.program.kernels)
+  for (StepKernel &kernel : toy.program.kernels)
     kernel.symbol[1].clear();
   artifact = load(*toy.write(), 4);
   Runner runner;
@@ -119,7 +119,7 @@ TEST_F(ArtifactTest, FallsBackToTheLowerInstructionSetOnly) {
   EXPECT_EQ(step.logits[0], 300);
 
   Toy high;
-  for (CpuKernel &kernel : high.program.kernels)
+  for (StepKernel &kernel : high.program.kernels)
     kernel.symbol[0].clear();
   artifact = load(*high.write(), 4);
   step.model.isa = 3;

@@ -91,11 +91,11 @@ inline const char *toyGraph() {
 }
 
 /// What convertXfmrToCpu would return for the toy.
-inline CpuProgram toyProgram() {
-  CpuProgram program;
+inline StepProgram toyProgram() {
+  StepProgram program;
   program.kernels = {{"stamp_toy", "embedding", {"stamp_v3", "stamp_v4"}},
                      {"copy_toy", "merge_heads", {"copy_v3", "copy_v4"}}};
-  CpuEntry entry = {"step_m1_8_logits", "logits", 1, 8, 8, {}, {{"embed", 64, 32}}};
+  StepEntry entry = {"step_m1_8_logits", "logits", 1, 8, 8, {}, {{"embed", 64, 32}}};
   const SinterGrid perToken = {1, {SINTER_GRID_TOKENS, 0, 0}, {1, 1, 1}, 1};
   const SinterGrid once = {1, {0, 0, 0}, {1, 1, 1}, 1};
   const SinterArg arena = {SINTER_ARG_ARENA, 0, 64}, logits = {SINTER_ARG_LOGITS, 0, 0},
@@ -111,7 +111,7 @@ inline CpuProgram toyProgram() {
 struct Toy {
   mlir::MLIRContext context{mlir::MLIRContext::Threading::DISABLED};
   mlir::OwningOpRef<mlir::ModuleOp> planned, kernels;
-  CpuProgram program = toyProgram();
+  StepProgram program = toyProgram();
   ArtifactInfo info;
 
   Toy() {

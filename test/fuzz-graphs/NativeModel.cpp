@@ -70,7 +70,7 @@ NativeModel::compile(ModuleOp planned, uint32_t isa, const Interpreter &weights,
   std::unique_ptr<NativeModel> model(new NativeModel);
   const CpuIsa isas[] = {isa == 4 ? CpuIsa::V4 : CpuIsa::V3};
   OwningOpRef<ModuleOp> kernels;
-  FailureOr<CpuProgram> program = convertXfmrToCpu(planned, isas, kernels);
+  FailureOr<StepProgram> program = convertXfmrToCpu(planned, isas, kernels);
   if (failed(program))
     return unsupported("conversion refused");
   model->program_ = *program;

@@ -7,7 +7,7 @@
 //===----------------------------------------------------------------------===//
 #pragma once
 
-#include "sinter/Conversion/CpuProgram.h"
+#include "sinter/Conversion/StepProgram.h"
 #include "sinter/Interpreter/Interpreter.h"
 
 #include <memory>
@@ -56,7 +56,7 @@ private:
     size_t bytes;
   };
 
-  CpuProgram program_;
+  StepProgram program_;
   SinterStepFn step_ = nullptr;
   void *library_ = nullptr;
   std::vector<Memory> weights_;

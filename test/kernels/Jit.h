@@ -1,7 +1,7 @@
 //===- Jit.h - planned xfmr text to callable kernels ------------*- C++ -*-===//
 #pragma once
 
-#include "sinter/Conversion/CpuProgram.h"
+#include "sinter/Conversion/StepProgram.h"
 
 #include <memory>
 #include <string>
@@ -16,7 +16,7 @@ public:
   static std::unique_ptr<Jit> compile(const std::string &text);
   virtual ~Jit() = default;
   virtual SinterKernel kernel(unsigned index, CpuIsa isa) const = 0;
-  CpuProgram program;
+  StepProgram program;
 };
 
 /// The diagnostics of a conversion that must fail; empty if it succeeds.

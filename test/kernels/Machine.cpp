@@ -205,9 +205,9 @@ void Machine::run(CpuIsa isa, Split split, unsigned entryIndex) {
   model.size = sizeof model;
   model.kv_page_bytes = pageBytes;
 
-  const CpuEntry &entry = jit.program.entries.at(entryIndex);
+  const StepEntry &entry = jit.program.entries.at(entryIndex);
   for (uint32_t i = 0; i < entry.ops.size(); ++i) {
-    const CpuOp &op = entry.ops[i];
+    const StepOp &op = entry.ops[i];
     std::vector<void *> args;
     for (const SinterArg &arg : op.args)
       args.push_back(resolve(arg, batch));

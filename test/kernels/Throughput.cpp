@@ -127,7 +127,7 @@ double seconds(const Shape &s, int64_t tokens, int threads, CpuIsa isa, int copi
   auto jit = Jit::compile(moduleText(s, tokens, x, y));
   if (!jit)
     std::exit(1);
-  const CpuOp &op = jit->program.entries[0].ops[0];
+  const StepOp &op = jit->program.entries[0].ops[0];
   std::vector<Buffer> weights;
   for (int i = 0; i < copies; ++i) {
     weights.emplace_back(size_t(op.weightBytes));

@@ -6,13 +6,15 @@
 #include "PassSwitch.h"
 
 #include "models/ImportXfmr.h"
-#include "sinter/Conversion/CpuProgram.h"
+#include "sinter/Conversion/XfmrToCpu.h"
+#include "sinter/Conversion/XfmrToCuda.h"
 #include "sinter/Conversion/LowerToLLVM.h"
 #include "sinter/Dialect/Xfmr.h"
 #include "sinter/Pipelines.h"
 #include "sinter/Registration.h"
 #include "sinter/Target/Artifact.h"
 #include "sinter/Target/HostObject.h"
+#include "sinter/Target/NvptxImage.h"
 #include "sinter/Transforms/FusionReport.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -44,15 +46,28 @@ std::string printModule(ModuleOp module) {
   return text;
 }
 
-Result<std::vector<CpuIsa>> parseTarget(StringRef target) {
+/// A CPU's instruction sets or a GPU's chip.
+struct CompileTarget {
+  std::vector<CpuIsa> isas;
+  std::string chip;
+
+  bool cuda() const { return !chip.empty(); }
+};
+
+Result<CompileTarget> parseTarget(StringRef target) {
   if (target == "cpu")
-    return std::vector<CpuIsa>{CpuIsa::V3, CpuIsa::V4};
+    return CompileTarget{{CpuIsa::V3, CpuIsa::V4}, {}};
   if (target == "cpu:x86-64-v3")
-    return std::vector<CpuIsa>{CpuIsa::V3};
+    return CompileTarget{{CpuIsa::V3}, {}};
   if (target == "cpu:x86-64-v4")
-    return std::vector<CpuIsa>{CpuIsa::V4};
+    return CompileTarget{{CpuIsa::V4}, {}};
+  if (target == "cuda")
+    return CompileTarget{{}, "sm_90a"};
+  if (StringRef chip = target; chip.consume_front("cuda:") && isNvptxChip(chip))
+    return CompileTarget{{}, chip.str()};
   return unsupported("--target: \"" + target.str() +
-                     "\" is not supported (cpu, cpu:x86-64-v3 and cpu:x86-64-v4 are)");
+                     "\" is not supported (cpu, cpu:x86-64-v3, cpu:x86-64-v4, cuda and cuda:CHIP "
+                     "with sm_80, sm_86, sm_89, sm_90 or sm_90a are)");
 }
 
 class Compiler {
@@ -83,13 +98,15 @@ private:
   bool isSpecialised();
   LogicalResult runPasses(ModuleOp on, llvm::function_ref<void(OpPassManager &)> build);
   ArtifactInfo describe() const;
+  PipelineOptions pipeline() const;
+  FailureOr<std::string> emitForDevice();
 
   const CompileRequest &request;
   MLIRContext context;
   FirstError errors;
-  std::vector<CpuIsa> isas;
+  CompileTarget target;
   OwningOpRef<ModuleOp> module, kernels;
-  CpuProgram program;
+  StepProgram program;
   CompileResult result;
 };
 
@@ -136,19 +153,26 @@ LogicalResult Compiler::runPasses(ModuleOp on, llvm::function_ref<void(OpPassMan
   return passes.run(on);
 }
 
+PipelineOptions Compiler::pipeline() const {
+  PipelineOptions options =
+      target.cuda() ? cudaPipelineOptions(request.maxTokensPerStep) : cpuPipelineOptions();
+  options.reuseBuffers = request.reuseBuffers;
+  return options;
+}
+
 LogicalResult Compiler::fuse() {
   return runPasses(*module, [&](OpPassManager &passes) {
     if (isSpecialised())
       addFuseStage(passes);
     else
-      addFusionPipeline(passes, cpuPipelineOptions());
+      addFusionPipeline(passes, pipeline());
   });
 }
 
 /// After lowering, because only the target knows how many launches an op takes.
 void Compiler::explainFusion() {
   std::map<std::string, int64_t> launches;
-  for (const CpuEntry &entry : program.entries)
+  for (const StepEntry &entry : program.entries)
     launches[entry.name] = entry.ops.size();
   llvm::raw_string_ostream stream(result.fusionReport);
   xfmr::printFusionReport(*module, stream, launches);
@@ -156,15 +180,15 @@ void Compiler::explainFusion() {
 
 LogicalResult Compiler::plan() {
   return runPasses(*module, [&](OpPassManager &passes) {
-    PipelineOptions options = cpuPipelineOptions();
-    options.reuseBuffers = request.reuseBuffers;
-    addLayoutStage(passes);
-    addPlanStage(passes, options);
+    addLayoutStage(passes, pipeline());
+    addPlanStage(passes, pipeline());
   });
 }
 
 LogicalResult Compiler::lower() {
-  FailureOr<CpuProgram> converted = convertXfmrToCpu(*module, isas, kernels);
+  FailureOr<StepProgram> converted = target.cuda()
+                                         ? convertXfmrToCuda(*module, target.chip, kernels)
+                                         : convertXfmrToCpu(*module, target.isas, kernels);
   if (failed(converted))
     return failure();
   program = std::move(*converted);
@@ -173,7 +197,10 @@ LogicalResult Compiler::lower() {
   return verify(*kernels);
 }
 
+/// GPU kernels go to LLVM one by one, in the threads that compile them.
 LogicalResult Compiler::lowerToLlvm() {
+  if (target.cuda())
+    return success();
   return runPasses(*kernels, [](OpPassManager &passes) { buildLowerToLLVMPipeline(passes); });
 }
 
@@ -196,12 +223,33 @@ ArtifactInfo Compiler::describe() const {
   return info;
 }
 
+FailureOr<std::string> Compiler::emitForDevice() {
+  if (request.emit == EmitStage::Llvm)
+    return emitDeviceLlvm(*kernels, target.chip);
+  FailureOr<DeviceImage> image =
+      compileDeviceImage(*kernels, program, {request.kernelCache, /*threads=*/0});
+  if (failed(image))
+    return failure();
+  result.cachedKernels = image->cached;
+  for (const StepKernel &kernel : program.kernels)
+    result.spillBytes += kernel.device.spillBytes;
+  result.hasCubins = !image->modules.empty() && !image->modules.front().cubin.empty();
+  if (request.emit == EmitStage::Artifact)
+    return writeArtifact(*module, program, *image, describe());
+  std::string text;
+  for (const DeviceModule &module : image->modules)
+    text += module.ptx;
+  return text;
+}
+
 LogicalResult Compiler::emit() {
   FailureOr<std::string> output = failure();
-  if (request.emit == EmitStage::Artifact)
-    output = writeArtifact(*module, *kernels, program, isas, describe());
+  if (target.cuda())
+    output = emitForDevice();
+  else if (request.emit == EmitStage::Artifact)
+    output = writeArtifact(*module, *kernels, program, target.isas, describe());
   else
-    output = emitKernelText(*kernels, program, isas,
+    output = emitKernelText(*kernels, program, target.isas,
                             request.emit == EmitStage::Asm ? HostText::Assembly : HostText::LlvmIr);
   if (failed(output))
     return failure();
@@ -210,7 +258,7 @@ LogicalResult Compiler::emit() {
 }
 
 Result<CompileResult> Compiler::run() {
-  SINTER_ASSIGN_OR_RETURN(isas, parseTarget(request.target));
+  SINTER_ASSIGN_OR_RETURN(target, parseTarget(request.target));
   SINTER_RETURN_IF_ERROR(switchPasses(context, request.fusion, request.disabledPasses));
   struct Stage {
     const char *name;

@@ -31,7 +31,9 @@ struct CompileRequest {
   int64_t maxTokensPerStep = 2048;
   bool kScale = true;
 
-  std::string target = "cpu";              ///< "cpu" or "cpu:x86-64-v3", "cpu:x86-64-v4"
+  /// "cpu", "cpu:x86-64-v3", "cpu:x86-64-v4", "cuda" or "cuda:CHIP"
+  std::string target = "cpu";
+  std::string kernelCache; ///< folder of compiled GPU kernels; empty: none
   std::vector<std::string> disabledPasses; ///< merges and fusions, by name
   bool fusion = true;
   bool reuseBuffers = true; ///< false: every activation has memory of its own
@@ -49,6 +51,9 @@ struct CompileResult {
   std::string fusionReport; ///< when asked for
   size_t entries = 0;
   size_t kernels = 0;
+  size_t cachedKernels = 0; ///< GPU: of these, taken from the cache
+  int64_t spillBytes = 0;   ///< GPU
+  bool hasCubins = false;   ///< GPU: ptxas was found
   std::vector<StageTime> times;
 };
 

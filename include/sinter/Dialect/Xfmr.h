@@ -40,4 +40,5 @@ constexpr llvm::StringLiteral kEntryAttr = "xfmr.entry";   ///< unit: this funct
 constexpr llvm::StringLiteral kTokensAttr = "xfmr.tokens"; ///< array<i64: lo, hi>, inclusive
 constexpr llvm::StringLiteral kHeadAttr = "xfmr.head";     ///< "logits" or "argmax"
 constexpr llvm::StringLiteral kCoverAttr = "xfmr.cover";   ///< "a", "b" or "c"
+constexpr llvm::StringLiteral kMaxQAttr = "xfmr.max_q";    ///< i64: most tokens of one sequence
 } // namespace sinter::xfmr

@@ -18,7 +18,8 @@ def Xfmr_KvLayout : I32EnumAttr<"KvLayout", "order of elements inside a cache pa
 
 def Xfmr_WeightLayout : I32EnumAttr<"WeightLayout", "resident form of a weight", [
     I32EnumAttrCase<"Plain", 0, "plain">,
-    I32EnumAttrCase<"Tiled16", 1, "tiled16">]> {
+    I32EnumAttrCase<"Tiled16", 1, "tiled16">,
+    I32EnumAttrCase<"RowMajor", 2, "row_major">]> {
   let cppNamespace = "::sinter::xfmr";
 }
 

@@ -5,7 +5,8 @@
 //===----------------------------------------------------------------------===//
 #pragma once
 
-#include "sinter/Conversion/CpuProgram.h"
+#include "sinter/Conversion/StepProgram.h"
+#include "sinter/Target/DeviceImage.h"
 
 #include "mlir/IR/BuiltinOps.h"
 
@@ -40,17 +41,22 @@ struct ArtifactInfo {
 const char *compilerVersion();
 const char *compilerBuild();
 
-/// `.sinter.meta` of a planned module.
-mlir::FailureOr<std::string> writeMeta(mlir::ModuleOp planned, const CpuProgram &program,
-                                       llvm::ArrayRef<CpuIsa> isas, const ArtifactInfo &info);
+/// `.sinter.meta` of a planned module. `image` is that of a program for a GPU, else null.
+mlir::FailureOr<std::string> writeMeta(mlir::ModuleOp planned, const StepProgram &program,
+                                       llvm::ArrayRef<CpuIsa> isas, const DeviceImage *image,
+                                       const ArtifactInfo &info);
 
 /// `.sinter.schedule`.
-std::string writeSchedule(const CpuProgram &program);
+std::string writeSchedule(const StepProgram &program);
 
 /// The file's bytes. `kernels` is the lowered module in the LLVM dialect. The same input gives the
 /// same bytes.
 mlir::FailureOr<std::string> writeArtifact(mlir::ModuleOp planned, mlir::ModuleOp kernels,
-                                           const CpuProgram &program, llvm::ArrayRef<CpuIsa> isas,
+                                           const StepProgram &program, llvm::ArrayRef<CpuIsa> isas,
                                            const ArtifactInfo &info);
+
+/// The same with kernels for a GPU.
+mlir::FailureOr<std::string> writeArtifact(mlir::ModuleOp planned, const StepProgram &program,
+                                           const DeviceImage &image, const ArtifactInfo &info);
 
 } // namespace sinter

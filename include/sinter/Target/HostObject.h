@@ -6,7 +6,7 @@
 //===----------------------------------------------------------------------===//
 #pragma once
 
-#include "sinter/Conversion/CpuProgram.h"
+#include "sinter/Conversion/StepProgram.h"
 
 #include "mlir/IR/BuiltinOps.h"
 #include "llvm/ADT/SmallVector.h"
@@ -26,20 +26,20 @@ enum class HostText { LlvmIr, Assembly };
 
 /// Machine code of the kernels in `kernels`, a module in the LLVM dialect.
 mlir::FailureOr<std::vector<ObjectBytes>>
-emitKernelObjects(mlir::ModuleOp kernels, const CpuProgram &program, llvm::ArrayRef<CpuIsa> isas);
+emitKernelObjects(mlir::ModuleOp kernels, const StepProgram &program, llvm::ArrayRef<CpuIsa> isas);
 
 /// The same kernels for people: as translated, or as assembled.
-mlir::FailureOr<std::string> emitKernelText(mlir::ModuleOp kernels, const CpuProgram &program,
+mlir::FailureOr<std::string> emitKernelText(mlir::ModuleOp kernels, const StepProgram &program,
                                             llvm::ArrayRef<CpuIsa> isas, HostText form);
 
 /// A section of the artefact: its name and its bytes.
 using Section = std::pair<llvm::StringRef, llvm::StringRef>;
 
 /// What the step walker and all printers of a program rely on without looking.
-mlir::LogicalResult checkProgram(mlir::Location loc, const CpuProgram &program);
+mlir::LogicalResult checkProgram(mlir::Location loc, const StepProgram &program);
 
 /// The program table (sinter_abi.h) that refers to the kernels by name, and the sections.
-mlir::FailureOr<ObjectBytes> emitTableObject(mlir::Location loc, const CpuProgram &program,
+mlir::FailureOr<ObjectBytes> emitTableObject(mlir::Location loc, const StepProgram &program,
                                              llvm::ArrayRef<Section> sections);
 
 } // namespace sinter

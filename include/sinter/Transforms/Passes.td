@@ -129,10 +129,12 @@ def ExplainFusion : Pass<"xfmr-explain-fusion", "::mlir::ModuleOp"> {
 def AssignWeightLayout : Pass<"xfmr-assign-weight-layout", "::mlir::ModuleOp"> {
   let summary = "Choose the resident form of every weight and cache";
   let description = [{
-    `tiled16` for a matrix that ops read packed (linears, embeddings), `plain` for everything else;
-    a weight read both ways is refused, a weight nobody reads is dropped. In the functions marked
-    `xfmr.entry` every cache whose page is a multiple of 16 tokens becomes `k_packed`.
+    `tiled16` (cpu) or `row_major` (cuda) for a matrix that ops read packed (linears, embeddings),
+    `plain` for everything else; a weight read both ways is refused, a weight nobody reads is
+    dropped. For the cpu, in the functions marked `xfmr.entry` every cache whose page is a multiple
+    of 16 tokens becomes `k_packed`.
   }];
+  let options = [Option<"target", "target", "std::string", "\"cpu\"", "cpu or cuda">];
 }
 
 def Plan : Pass<"xfmr-plan", "::mlir::ModuleOp"> {

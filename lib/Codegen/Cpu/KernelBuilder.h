@@ -10,7 +10,9 @@
 //===----------------------------------------------------------------------===//
 #pragma once
 
-#include "sinter/Conversion/CpuProgram.h"
+#include "sinter/Conversion/StepProgram.h"
+
+#include "mlir/IR/BuiltinOps.h"
 #include "sinter/Support/DType.h"
 
 #include "mlir/IR/Builders.h"

@@ -1,0 +1,83 @@
+//===- StepProgram.h - what a lowering hands to the target ------*- C++ -*-===//
+//
+// A lowering turns a planned xfmr module into (1) a module of kernels in upstream dialects and (2)
+// this table of which kernel runs when on which buffers. Target/ emits the table as data beside the
+// code and writes its readable half into the artefact's metadata.
+//
+//===----------------------------------------------------------------------===//
+#pragma once
+
+#include "sinter/Abi/sinter_abi.h"
+#include "sinter/Support/DType.h"
+
+#include <string>
+#include <vector>
+
+namespace sinter {
+
+/// Instruction sets a CPU kernel is generated for; the values index SinterOpRecord::kernel.
+enum class CpuIsa { V3 = 0, V4 = 1 };
+
+/// A parameter that is a tensor map over a matrix [rows, columns] instead of its address.
+struct TensorMapPlan {
+  unsigned arg;
+  DType type;
+  int64_t rows, columns, boxRows, boxColumns;
+};
+
+/// How a GPU kernel is launched and, where an assembler was found, what it needs.
+struct DeviceKernel {
+  int64_t threads = 0;
+  int64_t sharedBytes = 0; ///< dynamic
+  int64_t cluster = 1;     ///< CTAs that are started together
+  std::vector<TensorMapPlan> tensorMaps;
+  int64_t registers = 0, staticSharedBytes = 0, spillBytes = 0;
+};
+
+struct StepKernel {
+  std::string name; ///< unique: op kind, element types, sizes, tile; on a GPU also its symbol
+  std::string op;   ///< mnemonic of the xfmr op it came from
+  std::string symbol[2]; ///< CPU: function in the lowered module per CpuIsa; empty: not generated
+  DeviceKernel device;   ///< GPU
+};
+
+struct StepOp {
+  std::string name; ///< the op's location name, e.g. "layers.7.mlp.down"
+  std::string op;   ///< mnemonic
+  unsigned kernel;  ///< index into StepProgram::kernels
+  SinterGrid grid;
+  std::vector<SinterArg> args;
+  int64_t weightBytes;      ///< resident weight bytes read once per launch
+  int64_t flopsPerToken;    ///< floating point operations per token (per row for the head)
+  int64_t actBytesPerToken; ///< activation bytes read and written per token (per row for the head)
+  bool readsKv;             ///< also reads the cached context of each sequence
+  uint32_t edge = SINTER_EDGE_FULL; ///< GPU: how it is ordered after the op before it
+};
+
+struct StepBuffer {
+  std::string name;
+  int64_t offset;
+  int64_t bytes;
+};
+
+struct StepEntry {
+  std::string name;
+  std::string head; ///< "logits" or "argmax"
+  int64_t minTokens, maxTokens, maxRows;
+  int64_t maxQ = 0; ///< most tokens of one sequence; 0: any number
+  std::vector<StepOp> ops;
+  std::vector<StepBuffer> buffers;
+};
+
+struct StepProgram {
+  std::string chip; ///< GPU: what its kernels are generated for, e.g. "sm_90a"; empty: CPU
+  std::vector<StepKernel> kernels;
+  std::vector<StepEntry> entries;
+  int64_t arenaBytes = 0;
+  int64_t scratchBytes = 0;    ///< CPU: per thread
+  int64_t persistentBytes = 0; ///< at the arena's end: zero before the first step, kept by kernels
+
+  bool device() const { return !chip.empty(); }
+};
+
+} // namespace sinter

@@ -1,0 +1,62 @@
+//===- CudaLowering.h - state of one xfmr-to-CUDA conversion ----*- C++ -*-===//
+#pragma once
+
+#include "StepLowering.h"
+
+#include "lib/Codegen/Gpu/Templates.h"
+
+namespace sinter {
+
+/// Kernels with equal keys are generated once, whatever layer or entry asks; each gets a gpu.module
+/// of its own, so that they can be compiled in parallel and cached one by one.
+class CudaLowering : public StepLowering {
+public:
+  CudaLowering(mlir::ModuleOp planned, llvm::StringRef chip, mlir::ModuleOp lowered);
+
+private:
+  mlir::LogicalResult beginEntry(mlir::FunctionOpInterface func) override;
+  mlir::LogicalResult lowerKernelOp(mlir::Operation *op) override;
+  int64_t weightBytes(mlir::Value w) const override;
+
+  using Emit = llvm::function_ref<mlir::FailureOr<gpu::GpuKernel>(mlir::Operation *gpuModule,
+                                                                  llvm::StringRef symbol)>;
+  struct Kernel {
+    unsigned index;
+    gpu::GpuKernel made;
+  };
+  mlir::FailureOr<Kernel> kernel(llvm::StringRef op, const std::string &name,
+                                 const std::string &key, Emit emit);
+  /// Launches `k` on its grid, after the launch before it.
+  void start(mlir::Operation *op, llvm::StringRef suffix, const Kernel &k,
+             std::vector<SinterArg> args, llvm::ArrayRef<mlir::Value> tensors,
+             llvm::ArrayRef<mlir::Value> weights = {}, int64_t flops = 0, bool readsKv = false);
+  /// Room behind the planned arena for one op's own use.
+  SinterArg room(int64_t bytes, int64_t offset = 0);
+  mlir::FailureOr<DType> matrixType(mlir::Operation *op, mlir::Value w) const;
+  /// Most tokens, or rows, that `v` has in this entry.
+  int64_t mostOf(mlir::Value v) const { return countsRows(v) ? entry->maxRows : entry->maxTokens; }
+
+  // CudaOps.cpp
+  struct LinearParts {
+    mlir::Value x = {}, w = {}, gamma = {}, bias = {}, residual = {},
+                y = {}; ///< y null with argmax
+    float eps = 0;
+    gpu::LinearSpec::Epilogue epilogue = gpu::LinearSpec::Store;
+    mlir::Value value = {}, index = {}; ///< argmax results
+  };
+  mlir::LogicalResult linear(mlir::Operation *op, const LinearParts &parts);
+  mlir::LogicalResult rows(mlir::Operation *op, gpu::RowSpec::Kind kind,
+                           llvm::ArrayRef<mlir::Value> operands,
+                           llvm::ArrayRef<mlir::Value> results, float eps = 0);
+  mlir::LogicalResult startRows(mlir::Operation *op, llvm::StringRef suffix,
+                                const gpu::RowSpec &spec, std::vector<SinterArg> args,
+                                llvm::ArrayRef<mlir::Value> tensors);
+  // CudaOpsCache.cpp
+  mlir::LogicalResult qkNormRopeWrite(xfmr::QkNormRopeWriteOp op);
+  mlir::LogicalResult attention(xfmr::AttentionOp op);
+
+  gpu::GpuChip chip;
+  llvm::StringMap<gpu::GpuKernel> launches; ///< by key
+};
+
+} // namespace sinter

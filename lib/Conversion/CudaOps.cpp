@@ -1,0 +1,218 @@
+//===- CudaOps.cpp - dense ops to their GPU templates ---------------------===//
+#include "CudaLowering.h"
+
+#include "llvm/ADT/TypeSwitch.h"
+
+using namespace mlir;
+using namespace sinter;
+using namespace sinter::gpu;
+
+static std::string typeName(DType t) { return std::string(dtypeName(t)); }
+
+static std::string bits(float v) {
+  return std::to_string(llvm::APFloat(v).bitcastToAPInt().getZExtValue());
+}
+
+//===----------------------------------------------------------------------===//
+// Linears
+//===----------------------------------------------------------------------===//
+
+static std::string linearName(StringRef op, const LinearSpec &s) {
+  std::string types = typeName(s.x);
+  if (s.w != s.x || s.y != s.x)
+    types += "_w" + typeName(s.w) + "_" + typeName(s.y);
+  return op.str() + "_" + types + "_" + std::to_string(s.n) + "x" + std::to_string(s.k) +
+         (s.rows ? "_rows_m" : "_m") + std::to_string(s.maxTokens);
+}
+
+static std::string linearKey(StringRef op, const LinearSpec &s) {
+  std::string key;
+  llvm::raw_string_ostream os(key);
+  os << linearName(op, s) << " e" << int(s.epilogue) << (s.norm ? " norm" : "")
+     << (s.bias ? " b" : "") << (s.residual ? " r" : "") << ' ' << bits(s.eps);
+  return key;
+}
+
+LogicalResult CudaLowering::linear(Operation *op, const LinearParts &p) {
+  auto xType = elementType(op, p.x), wType = matrixType(op, p.w);
+  auto yType = p.y ? elementType(op, p.y) : FailureOr<DType>(DType::F32);
+  if (failed(xType) || failed(wType) || failed(yType) || failed(checkVector(op, p.gamma)) ||
+      failed(checkVector(op, p.bias)))
+    return failure();
+  auto shape = cast<RankedTensorType>(p.w.getType()).getShape();
+  LinearSpec spec;
+  spec.n = shape[0], spec.k = shape[1];
+  spec.x = *xType, spec.w = *wType, spec.y = *yType;
+  spec.maxTokens = mostOf(p.x);
+  spec.epilogue = p.epilogue;
+  spec.rows = countsRows(p.x);
+  spec.norm = static_cast<bool>(p.gamma), spec.bias = static_cast<bool>(p.bias);
+  spec.residual = static_cast<bool>(p.residual), spec.eps = p.eps;
+  StringRef mnemonic = op->getName().stripDialect();
+  auto k = kernel(mnemonic, linearName(mnemonic, spec), linearKey(mnemonic, spec),
+                  [&](Operation *module, StringRef symbol) {
+                    return emitLinear(module, symbol, chip, spec);
+                  });
+  if (failed(k))
+    return failure();
+  const int64_t flops = 2 * spec.n * spec.k;
+  std::vector<SinterArg> args = {place(p.x), place(p.w), place(p.gamma), place(p.bias),
+                                 place(p.residual)};
+  if (spec.epilogue != LinearSpec::Argmax) {
+    args.push_back(place(p.y));
+    start(op, "", *k, args, {p.x, p.y, p.residual}, {p.w, p.gamma, p.bias}, flops);
+    return success();
+  }
+  // A value and an index per tile of rows of W, then the best of them.
+  const int64_t each = alignUp(spec.maxTokens * k->made.partials * 4, 256);
+  args.insert(args.end(), {room(each), room(each, each)});
+  start(op, "", *k, args, {p.x}, {p.w, p.gamma, p.bias}, flops);
+  entry->ops.back().actBytesPerToken += 8 * k->made.partials;
+  RowSpec merge{RowSpec::ArgmaxMerge, k->made.partials, DType::F32, DType::F32, spec.maxTokens,
+                spec.rows};
+  if (failed(startRows(op, ".merge", merge,
+                       {room(each), room(each, each), place(p.value), place(p.index)},
+                       {p.value, p.index})))
+    return failure();
+  entry->ops.back().actBytesPerToken += 8 * k->made.partials;
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// Rows
+//===----------------------------------------------------------------------===//
+
+static const char *kindName(RowSpec::Kind kind) {
+  switch (kind) {
+  case RowSpec::Embedding:
+    return "embedding";
+  case RowSpec::SelectRows:
+    return "select_rows";
+  case RowSpec::RmsNorm:
+    return "rms_norm";
+  case RowSpec::Add:
+    return "add";
+  case RowSpec::AddRmsNorm:
+    return "add_rms_norm";
+  case RowSpec::Swiglu:
+    return "swiglu";
+  case RowSpec::ArgmaxMerge:
+    return "argmax_merge";
+  case RowSpec::Argmax:
+    return "argmax";
+  }
+  return "";
+}
+
+LogicalResult CudaLowering::startRows(Operation *op, StringRef suffix, const RowSpec &spec,
+                                      std::vector<SinterArg> args, ArrayRef<Value> tensors) {
+  std::string name = std::string(kindName(spec.kind)) + "_" + typeName(spec.x) +
+                     (spec.y == spec.x ? "" : "_" + typeName(spec.y)) + "_" +
+                     std::to_string(spec.k) + (spec.rows ? "_rows_m" : "_m") +
+                     std::to_string(spec.maxTokens);
+  auto k = kernel(op->getName().stripDialect(), name, name + " " + bits(spec.eps),
+                  [&](Operation *module, StringRef symbol) {
+                    return emitRows(module, symbol, chip, spec);
+                  });
+  if (failed(k))
+    return failure();
+  start(op, suffix, *k, std::move(args), tensors, {}, 4 * spec.k);
+  return success();
+}
+
+LogicalResult CudaLowering::rows(Operation *op, RowSpec::Kind kind, ArrayRef<Value> operands,
+                                 ArrayRef<Value> results, float eps) {
+  auto x = elementType(op, operands.front());
+  auto y = kind == RowSpec::Argmax ? x : elementType(op, results.front());
+  if (failed(x) || failed(y))
+    return failure();
+  // Heads are rows of their own to a norm.
+  auto shape = cast<RankedTensorType>((kind == RowSpec::Argmax ? operands : results).front().getType())
+                   .getShape();
+  RowSpec spec{kind, shape.back(), *x, *y, mostOf(results.front()), countsRows(results.front())};
+  spec.eps = eps;
+  if (shape.size() == 3)
+    return op->emitOpError("on heads is not executed alone on the cuda target");
+  std::vector<SinterArg> args;
+  SmallVector<Value> tensors(operands);
+  for (Value v : operands)
+    args.push_back(place(v));
+  for (Value v : results) {
+    args.push_back(place(v));
+    tensors.push_back(v);
+  }
+  return startRows(op, "", spec, std::move(args), tensors);
+}
+
+//===----------------------------------------------------------------------===//
+// Dispatch
+//===----------------------------------------------------------------------===//
+
+LogicalResult CudaLowering::lowerKernelOp(Operation *op) {
+  auto eps = [](const APFloat &v) { return v.convertToFloat(); };
+  return llvm::TypeSwitch<Operation *, LogicalResult>(op)
+      .Case([&](xfmr::EmbeddingOp o) -> LogicalResult {
+        if (o.getVocabParallel() != 1)
+          return o.emitOpError("with 'vocab_parallel' is not executed on the cuda target");
+        if (failed(matrixType(o, o.getTable())))
+          return failure();
+        return rows(o, RowSpec::Embedding, {o.getTable()}, {o.getResult()});
+      })
+      .Case([&](xfmr::SelectRowsOp o) {
+        return rows(o, RowSpec::SelectRows, {o.getX()}, {o.getResult()});
+      })
+      .Case([&](xfmr::ArgmaxOp o) {
+        return rows(o, RowSpec::Argmax, {o.getX()}, {o.getValue(), o.getIndex()});
+      })
+      .Case([&](xfmr::AddOp o) {
+        return rows(o, RowSpec::Add, {o.getA(), o.getB()}, {o.getResult()});
+      })
+      .Case([&](xfmr::RmsNormOp o) {
+        return rows(o, RowSpec::RmsNorm, {o.getX(), o.getGamma()}, {o.getResult()},
+                    eps(o.getEps()));
+      })
+      .Case([&](xfmr::AddRmsNormOp o) {
+        return rows(o, RowSpec::AddRmsNorm, {o.getA(), o.getB(), o.getGamma()},
+                    {o.getSum(), o.getResult()}, eps(o.getEps()));
+      })
+      .Case([&](xfmr::SwigluOp o) -> LogicalResult {
+        if (o.getUp())
+          return o.emitOpError("of two matrices is not executed on the cuda target");
+        return rows(o, RowSpec::Swiglu, {o.getGate()}, {o.getResult()});
+      })
+      .Case([&](xfmr::QkNormRopeWriteOp o) { return qkNormRopeWrite(o); })
+      .Case([&](xfmr::AttentionOp o) { return attention(o); })
+      .Case([&](xfmr::LinearOp o) {
+        return linear(o, {o.getX(), o.getW(), {}, o.getBias(), {}, o.getResult()});
+      })
+      .Case([&](xfmr::LinearAddOp o) {
+        return linear(o, {o.getX(), o.getW(), {}, o.getBias(), o.getResidual(), o.getResult()});
+      })
+      .Case([&](xfmr::RmsNormLinearOp o) {
+        return linear(
+            o, {o.getX(), o.getW(), o.getGamma(), o.getBias(), {}, o.getResult(), eps(o.getEps())});
+      })
+      .Case([&](xfmr::RmsNormSwigluOp o) {
+        return linear(o, {o.getX(),
+                          o.getW(),
+                          o.getGamma(),
+                          o.getBias(),
+                          {},
+                          o.getResult(),
+                          eps(o.getEps()),
+                          LinearSpec::Swiglu});
+      })
+      .Case([&](xfmr::LinearArgmaxOp o) {
+        return linear(o, {o.getX(),
+                          o.getW(),
+                          o.getGamma(),
+                          o.getBias(),
+                          {},
+                          {},
+                          eps(o.getEps()),
+                          LinearSpec::Argmax,
+                          o.getValue(),
+                          o.getIndex()});
+      })
+      .Default([](Operation *o) { return o->emitOpError("is not executed on the cuda target"); });
+}
