@@ -1,6 +1,8 @@
 //===- NvptxImage.cpp - GPU kernels to PTX --------------------------------===//
 #include "sinter/Target/NvptxImage.h"
 
+#include "DeviceBodies.h"
+
 #include "mlir/Conversion/ArithToLLVM/ArithToLLVM.h"
 #include "mlir/Conversion/ControlFlowToLLVM/ControlFlowToLLVM.h"
 #include "mlir/Conversion/LLVMCommon/ConversionTarget.h"
@@ -30,13 +32,11 @@
 using namespace mlir;
 using namespace sinter;
 
-/// The first PTX version that knows the chip: it runs on the oldest driver that runs the chip.
+/// The first PTX version that knows the chip and what the hand-written kernels use (movmatrix: 7.8),
+/// for the oldest drivers.
 static StringRef ptxFeature(StringRef chip) {
   return llvm::StringSwitch<StringRef>(chip)
-      .Case("sm_80", "+ptx70")
-      .Case("sm_86", "+ptx71")
-      .Case("sm_89", "+ptx78")
-      .Case("sm_90", "+ptx78")
+      .Cases({"sm_80", "sm_86", "sm_89", "sm_90"}, "+ptx78")
       .Case("sm_90a", "+ptx80")
       .Default("");
 }
@@ -131,6 +131,8 @@ sinter::translateGpuModule(Operation *gpuModule, StringRef chip, llvm::LLVMConte
     return failure();
   module->setTargetTriple((*machine)->getTargetTriple());
   module->setDataLayout((*machine)->createDataLayout());
+  if (failed(linkDeviceBodies(gpuModule->getLoc(), *module, chip)))
+    return failure();
   optimise(*module, **machine);
   return module;
 }

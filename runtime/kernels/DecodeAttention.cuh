@@ -74,7 +74,7 @@ private:
           stage = stage + 1 == kStages ? 0 : stage + 1;
           announce(); // the previous item's part: its stores have arrived by now
         }
-        close(item);
+        close();
       }
       finish(); // the previous item
       if (!more)
@@ -205,7 +205,7 @@ private:
 
   /// Row r is merged by warp r % kWarps, over the warps and, if it is the last to announce its part
   /// of the row, over the splits.
-  SINTER_DEVICE void close(int item) {
+  SINTER_DEVICE void close() {
     float *ml = merge + kWarps * kMergeRows * kMergeStride; // [warp][kMergeRows][2]
 #pragma unroll
     for (int n = 0; n < kRowTiles; ++n)
@@ -214,7 +214,7 @@ private:
         publishWarp(n, ml);
         syncThreads();
         for (int row = warp; row < minOf(8, rows - 8 * n); row += kWarps)
-          combineWarps(item, 8 * n + row, ml + row * 2, merge + row * kMergeStride);
+          combineWarps(8 * n + row, ml + row * 2, merge + row * kMergeStride);
       }
   }
 
@@ -252,8 +252,9 @@ private:
     }
   }
 
-  SINTER_DEVICE void combineWarps(int item, int row, const float *ml, const float *parts) {
+  SINTER_DEVICE void combineWarps(int row, const float *ml, const float *parts) {
     float top = minusInfinity(), total = 0, weight[kWarps];
+    const u64 slot = u64(u32(work.slot * a.kv_heads + head)) * kRows + u32(row);
 #pragma unroll
     for (int w = 0; w < kWarps; ++w)
       top = maxOf(top, ml[w * 2 * kMergeRows]);
@@ -272,11 +273,11 @@ private:
       if (work.splits == 1)
         store(rowOffset(row) + u32(d), head, x, total);
       else
-        *reinterpret_cast<U32x4 *>(a.partial + (u64(u32(item)) * kRows + u32(row)) * kDim +
-                                   d) = {{asBits(x[0]), asBits(x[1]), asBits(x[2]), asBits(x[3])}};
+        *reinterpret_cast<U32x4 *>(a.partial + slot * kDim + u32(d)) = {
+            {asBits(x[0]), asBits(x[1]), asBits(x[2]), asBits(x[3])}};
     }
     if (work.splits > 1 && lane == 0)
-      F32::store2(a.partial_ml + (u64(u32(item)) * kRows + u32(row)) * 2, top, total);
+      F32::store2(a.partial_ml + slot * 2, top, total);
   }
 
   SINTER_DEVICE static void addScaled(float (&x)[4], float weight, const U32x4 &part) {

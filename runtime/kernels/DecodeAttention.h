@@ -12,8 +12,10 @@
 //
 // Two kernels. `sinter_decode_plan` runs once a step, when ctx is known, and writes the work list;
 // the attention kernels of all layers read it. A sequence's split depends on its own ctx only and
-// begins and ends at multiples of its own chunk, so a sequence gets the same bits in every batch.
-// Grids are fixed (plan: 1 block; attention: blocks per SM times SMs): both fit a CUDA graph.
+// begins and ends at multiples of its own chunk, so a sequence gets the same bits in every batch
+// that leaves it slots; the first sequences whose parts fit `max_slots` are split, the others stay
+// whole. Grids are fixed (plan: 1 block; attention: blocks per SM times SMs): both fit a CUDA
+// graph.
 //
 // A work item is (entry, kv head), numbered entry * H + head; block b takes b, b + grid, ... The
 // warps of a block take the item's tiles of 16 positions in turn; each has its own ring of shared
@@ -42,6 +44,7 @@ namespace sinter::kernels {
 /// The largest number of parts a sequence is cut into, and of query tokens it may bring.
 constexpr int kDecodeMaxSplits = 32;
 constexpr int kDecodeMaxQuery = 8;
+constexpr int kPlanHeader = 64; // bytes before the entries where count and work list are one buffer
 constexpr int kDecodeSharedLimit = 99 * 1024;      // a block of a consumer card
 constexpr int kDecodeSharedLimitSm90 = 113 * 1024; // half of an SM of an H100 or H200
 
@@ -56,10 +59,10 @@ struct DecodeWork {
   int row0;
   int split;   ///< which part of the sequence
   int splits;  ///< of how many
-  int first;   ///< entry of part 0 of the same rows
-  int stride;  ///< entries between neighbouring parts
+  int first;   ///< slot of part 0 of the same rows
+  int stride;  ///< slots between neighbouring parts
   int old_end; ///< positions below were in the cache before this step
-  int reserved;
+  int slot;    ///< place of this part's numbers in the workspace, where splits > 1
 };
 
 struct DecodePlanArgs {
@@ -68,7 +71,8 @@ struct DecodePlanArgs {
   int *count;       ///< out i32 [1]: E
   DecodeWork *work; ///< out [max_entries]
   int seqs;
-  int max_entries;   ///< E is at most sum over s of ceil(q_len * G / R) * min(splits, target)
+  int max_entries;   ///< at least max_slots + sum over s of ceil(q_len * G / R)
+  int max_slots;     ///< parts of split sequences at most: sequences past them stay whole
   int group;         ///< G
   int rows;          ///< R
   int max_q;         ///< sequences with more tokens, or none, get no entry
@@ -90,9 +94,9 @@ struct DecodeArgs {
   const float *v_dequant;        ///< f32 [H] or null (1)
   const int *count;              ///< i32 [1]: E
   const DecodeWork *work;        ///< [E]
-  float *partial;                ///< workspace f32 [max_entries * H, R, D]
-  float *partial_ml;             ///< workspace f32 [max_entries * H, R, 2]: maximum, sum
-  unsigned *counters; ///< [max_entries * H * 4], zero before the first launch, left zero by each
+  float *partial;                ///< workspace f32 [max_slots * H, R, D]
+  float *partial_ml;             ///< workspace f32 [max_slots * H, R, 2]: maximum, sum
+  unsigned *counters; ///< [max_slots * H * 4], zero before the first launch, left zero by each
   float scale;
   int heads;    ///< Hq
   int kv_heads; ///< H

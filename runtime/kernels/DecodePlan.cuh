@@ -1,17 +1,14 @@
 //===- DecodePlan.cuh - ctx to the work list of decode attention -------*- CUDA -*-===//
 //
-// One block of 256 threads; contract in DecodeAttention.h. A prefix sum over the sequences places
-// each one's entries, so that the list does not depend on timing.
+// One block of 256 threads; contract in DecodeAttention.h.
 //
 //===----------------------------------------------------------------------===//
 #pragma once
 
 #include "DecodeAttention.h"
-#include "device.h"
+#include "Scan.cuh"
 
 namespace sinter::kernels {
-
-constexpr int kPlanThreads = 256;
 
 /// Positions in one part of a sequence of `ctx` positions.
 SINTER_DEVICE int decodeChunk(const DecodePlanArgs &a, int ctx) {
@@ -24,11 +21,9 @@ SINTER_DEVICE int decodeChunk(const DecodePlanArgs &a, int ctx) {
 SINTER_DEVICE void decodePlan(const DecodePlanArgs &a) {
   launchDependents();
   waitForPredecessors();
-  int *sums = reinterpret_cast<int *>(dynamicShared);
-  const int thread = threadIndex();
-  int base = 0;
+  int entries = 0, slots = 0; // given out to the sequences before
   for (int first = 0; first < a.seqs; first += kPlanThreads) {
-    const int seq = first + thread;
+    const int seq = first + threadIndex();
     int chunk = 64, splits = 0, blocks = 0, begin = 0, query = 0, ctx = 0;
     if (seq < a.seqs) {
       begin = a.cu_q[seq];
@@ -40,17 +35,16 @@ SINTER_DEVICE void decodePlan(const DecodePlanArgs &a) {
         blocks = ceilDiv(query * a.group, a.rows);
       }
     }
-    syncThreads();
-    sums[thread] = splits * blocks;
-    for (int step = 1; step < kPlanThreads; step *= 2) {
-      syncThreads();
-      const int left = thread >= step ? sums[thread - step] : 0;
-      syncThreads();
-      sums[thread] += left;
+    int total;
+    const int parts = splits > 1 ? splits * blocks : 0;
+    const int slot = slots + runningSum(parts, total) - parts;
+    slots += total;
+    if (parts > 0 && slot + parts > a.max_slots) {
+      chunk = ctx;
+      splits = 1;
     }
-    syncThreads();
-    const int start = base + sums[thread] - splits * blocks;
-    base += sums[kPlanThreads - 1];
+    const int start = entries + runningSum(splits * blocks, total) - splits * blocks;
+    entries += total;
     for (int i = 0; i < splits * blocks && start + i < a.max_entries; ++i) {
       const int split = i / blocks, block = i - split * blocks;
       a.work[start + i] = {seq,
@@ -61,14 +55,14 @@ SINTER_DEVICE void decodePlan(const DecodePlanArgs &a) {
                            block * a.rows,
                            split,
                            splits,
-                           start + block,
+                           slot + block,
                            blocks,
                            ctx - query,
-                           0};
+                           slot + i};
     }
   }
-  if (thread == 0)
-    *a.count = minOf(base, a.max_entries);
+  if (threadIndex() == 0)
+    *a.count = minOf(entries, a.max_entries);
 }
 
 } // namespace sinter::kernels

@@ -3,7 +3,7 @@
 
 using namespace sinter::kernels;
 
-SINTER_KERNEL SINTER_LAUNCH_BOUNDS(256, 1)
+SINTER_KERNEL SINTER_LAUNCH_BOUNDS(kPlanThreads, 1)
     sinter_prefill_plan(const SINTER_GRID_CONSTANT PrefillPlanArgs args) {
   prefillPlan(args);
 }

@@ -10,24 +10,31 @@
 
 #include "Hooks.cuh"
 #include "PrefillAttention.h"
+#include "Scan.cuh"
 
 namespace sinter::kernels {
 
-/// One thread per sequence would not know its place: one block, the entries of the sequences after
-/// another, those of one sequence from its end, where the rows see most.
+/// The entries of the sequences one after another, those of one sequence from its end, where the
+/// rows see most.
 SINTER_DEVICE void prefillPlan(const PrefillPlanArgs &a) {
   launchDependents();
   waitForPredecessors();
-  int start = 0;
-  for (int seq = 0; seq < a.seqs; ++seq) {
-    const int begin = a.cu_q[seq], query = a.cu_q[seq + 1] - begin;
-    const int tiles = query < a.min_q ? 0 : ceilDiv(query * a.group, a.rows);
-    for (int i = threadIndex(); i < tiles && start + i < a.max_entries; i += blockSize())
+  int entries = 0;
+  for (int first = 0; first < a.seqs; first += kPlanThreads) {
+    const int seq = first + threadIndex();
+    int begin = 0, query = 0, tiles = 0, total;
+    if (seq < a.seqs) {
+      begin = a.cu_q[seq];
+      query = a.cu_q[seq + 1] - begin;
+      tiles = query < a.min_q ? 0 : ceilDiv(query * a.group, a.rows);
+    }
+    const int start = entries + runningSum(tiles, total) - tiles;
+    entries += total;
+    for (int i = 0; i < tiles && start + i < a.max_entries; ++i)
       a.work[start + i] = {seq, begin, query, (tiles - 1 - i) * a.rows};
-    start += tiles;
   }
   if (threadIndex() == 0)
-    *a.count = minOf(start, a.max_entries);
+    *a.count = minOf(entries, a.max_entries);
 }
 
 template <class Type, int kDim, class Hooks> class PrefillAttention {

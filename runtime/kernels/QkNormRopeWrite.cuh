@@ -24,6 +24,25 @@ public:
     self.heads();
   }
 
+  /// The cache write alone: rows of K and V [T, H, D], nothing turned.
+  SINTER_DEVICE static void runWrite(const QkvArgs &args, const void *k, const void *v) {
+    QkNormRopeWrite self(args);
+    launchDependents();
+    waitForPredecessors();
+    const int warps = gridSize() * (kQkvThreads / 32), perToken = 2 * args.kv_heads;
+    for (int item = blockIndex() * (kQkvThreads / 32) + (threadIndex() >> 5);
+         item < args.tokens * perToken; item += warps) {
+      const int token = item / perToken, half = item - token * perToken;
+      const bool isKey = half < args.kv_heads;
+      const int h = isKey ? half : half - args.kv_heads;
+      Values x;
+      self.template read<Type>(x, static_cast<const u8 *>(isKey ? k : v) +
+                             u64(u32(token * args.kv_heads + h)) * (kDim * Type::kBytes));
+      self.write(x, isKey ? args.k : args.v, token, h,
+                 isKey && args.k_scale ? 1.0f / *args.k_scale : 1.0f, isKey && args.k_packed);
+    }
+  }
+
 private:
   struct Values {
     float low[kSteps][2], high[kSteps][2]; // elements i, i + 1 and i + D/2, i + 1 + D/2

@@ -39,7 +39,13 @@ struct alignas(8) U32x2 {
   u32 v[2];
 };
 
-extern __shared__ unsigned char dynamicShared[];
+/// One array for all kernels of a module, under the name that generated kernels give it.
+#if defined(__clang__)
+extern __shared__
+    __attribute__((aligned(1024))) unsigned char dynamicShared[] __asm__("dynamic_shared");
+#else
+extern __shared__ __align__(1024) unsigned char dynamicShared[];
+#endif
 
 //===--- where a thread is ---===//
 
@@ -308,6 +314,7 @@ SINTER_DEVICE bool anyInWarp(bool predicate) {
   return r != 0;
 }
 SINTER_DEVICE float warpSum(float x) {
+#pragma unroll
   for (int mask = 16; mask > 0; mask >>= 1)
     x += shuffleXor(x, mask);
   return x;

@@ -237,3 +237,35 @@ GpuKernel sinter::gpu::emitPersistentKernel(Operation *gpuModule, StringRef name
   return {name.str(),       firstOwn + secondAll + 1, ctas, plan.threads,
           plan.sharedBytes, firstTiles + next.tiles,  0,    plan.weightBytes};
 }
+
+GpuKernel sinter::gpu::emitCall(Operation *gpuModule, StringRef name, StringRef callee,
+                                const TilePlan &launch, ArrayRef<bool> given,
+                                ArrayRef<TypedAttr> constants) {
+  OpBuilder b(gpuModule->getContext());
+  Location loc = gpuModule->getLoc();
+  const auto parameters = static_cast<unsigned>(llvm::count(given, true));
+  auto kernel = createKernel(b, gpuModule, name, parameters, launch);
+  auto generic = LLVM::LLVMPointerType::get(b.getContext());
+  SmallVector<Value> args;
+  unsigned next = 0;
+  for (bool isGiven : given)
+    args.push_back(
+        isGiven
+            ? LLVM::AddrSpaceCastOp::create(b, loc, generic, kernel.getArgument(next++)).getResult()
+            : LLVM::ZeroOp::create(b, loc, generic).getResult());
+  for (TypedAttr constant : constants)
+    args.push_back(LLVM::ConstantOp::create(b, loc, constant.getType(), constant));
+  auto function =
+      dyn_cast_or_null<LLVM::LLVMFuncOp>(SymbolTable::lookupSymbolIn(gpuModule, callee));
+  if (!function) {
+    OpBuilder atStart = OpBuilder::atBlockBegin(&gpuModule->getRegion(0).front());
+    SmallVector<Type> types(ValueRange(args).getTypes());
+    function = LLVM::LLVMFuncOp::create(
+        atStart, loc, callee,
+        LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(b.getContext()), types));
+  }
+  LLVM::CallOp::create(b, loc, function, args);
+  LLVM::ReturnOp::create(b, loc, ValueRange());
+  return {name.str(),   parameters, launch.tiles,      launch.threads, launch.sharedBytes,
+          launch.tiles, 0,          launch.weightBytes};
+}

@@ -17,4 +17,10 @@ GpuKernel emitPersistentKernel(mlir::Operation *gpuModule, llvm::StringRef name,
                                const GpuChip &chip, Template &first, Template &second,
                                int64_t ctas);
 
+/// A kernel that is one call of the device function `callee`: its pointers, null where `given` says
+/// that the kernel has no such parameter, and then the constants. The last pointer is the batch.
+GpuKernel emitCall(mlir::Operation *gpuModule, llvm::StringRef name, llvm::StringRef callee,
+                   const TilePlan &launch, llvm::ArrayRef<bool> given,
+                   llvm::ArrayRef<mlir::TypedAttr> constants);
+
 } // namespace sinter::gpu

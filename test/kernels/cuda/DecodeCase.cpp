@@ -82,6 +82,7 @@ DecodeCase::DecodeCase(const Kernels &kernels, const DecodeOptions &options)
           work_.as<kernels::DecodeWork>(),
           int(seqs),
           entries,
+          entries,
           group,
           rows,
           kernels::kDecodeMaxQuery,
@@ -113,7 +114,7 @@ DecodeCase::DecodeCase(const Kernels &kernels, const DecodeOptions &options)
   args.early = options.early;
 
   const kernels::DecodeLayout layout = variant_.layout();
-  planLaunch_ = {kernels.get("sinter_decode_plan", 1024), 1, 256, 1024};
+  planLaunch_ = {kernels.get("sinter_decode_plan", 64), 1, 256, 64};
   attentionLaunch_ = {kernels.get(options.kernel, layout.shared_bytes), options.grid,
                       layout.threads(), layout.shared_bytes};
 }

@@ -88,7 +88,7 @@ public:
     args.block_table_stride = cache.stride;
     args.page_log2 = o.pageLog2;
     args.k_packed = o.packed;
-    planLaunch = {kernels.get("sinter_prefill_plan", 0), 1, 256, 0};
+    planLaunch = {kernels.get("sinter_prefill_plan", 64), 1, 256, 64};
     attention = {kernels.get(o.kernel, layout.shared_bytes), o.grid, kernels::kPrefillThreads,
                  layout.shared_bytes};
   }

@@ -8,7 +8,7 @@
 //===----------------------------------------------------------------------===//
 #include "KernelLine.h"
 
-#include "lib/Codegen/Gpu/Templates.h"
+#include "lib/Codegen/Gpu/Attention.h"
 #include "sinter/Target/NvptxImage.h"
 
 #include "mlir/IR/MLIRContext.h"
@@ -17,6 +17,8 @@
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/raw_ostream.h"
+
+#include <cmath>
 
 using namespace mlir;
 using namespace sinter;
@@ -74,6 +76,60 @@ gpu::RowSpec rowSpec(const KernelLine &l) {
   return s;
 }
 
+gpu::PagedCache pagedCache(const KernelLine &l) {
+  gpu::PagedCache c;
+  c.heads = l.number("kvheads", 8);
+  c.headDim = l.number("d", 128);
+  c.page = l.number("page", 16);
+  c.type = l.type("cache");
+  c.kPacked = l.has("kpacked");
+  c.pageBytes =
+      l.number("layers", 1) * 2 * c.heads * c.page * c.headDim * int64_t(dtypeBytes(c.type));
+  return c;
+}
+
+gpu::AttentionSpec attentionSpec(const KernelLine &l) {
+  gpu::AttentionSpec s;
+  s.cache = pagedCache(l);
+  s.heads = l.number("heads", 16);
+  s.x = l.type("x");
+  s.kScale = l.has("kscale"), s.early = l.has("early");
+  s.scale = static_cast<float>(1 / std::sqrt(static_cast<double>(s.cache.headDim)));
+  s.maxTokens = l.number("m", 1), s.maxQ = l.number("maxq"), s.maxSeqs = l.number("seqs");
+  s.fixedChunk = l.number("chunk");
+  return s;
+}
+
+gpu::CacheWriteSpec cacheWriteSpec(const KernelLine &l) {
+  gpu::CacheWriteSpec s;
+  s.cache = pagedCache(l);
+  s.heads = l.number("heads", 16);
+  s.x = l.type("x");
+  s.norm = l.has("norm"), s.kScale = l.has("kscale");
+  s.maxTokens = l.number("m", 1);
+  return s;
+}
+
+/// The kernels of Attention.h by the names of their emitters.
+FailureOr<gpu::GpuKernel> addAttention(Operation *module, const gpu::GpuChip &chip,
+                                       const KernelLine &l) {
+  if (l.what == "decode_plan")
+    return gpu::emitDecodePlan(module, l.name, chip, attentionSpec(l));
+  if (l.what == "decode_attention")
+    return gpu::emitDecodeAttention(module, l.name, chip, attentionSpec(l));
+  if (l.what == "prefill_plan")
+    return gpu::emitPrefillPlan(module, l.name, chip, attentionSpec(l));
+  if (l.what == "prefill_attention")
+    return gpu::emitPrefillAttention(module, l.name, chip, attentionSpec(l));
+  if (l.what == "qk_norm_rope_write")
+    return gpu::emitQkNormRopeWrite(module, l.name, chip, cacheWriteSpec(l));
+  if (l.what == "kv_write")
+    return gpu::emitKvWrite(module, l.name, chip, cacheWriteSpec(l));
+  if (l.what == "rope")
+    return gpu::emitRope(module, l.name, chip, cacheWriteSpec(l));
+  return module->emitError() << "unknown kind '" << l.what << "'";
+}
+
 FailureOr<gpu::GpuKernel> addKernel(Operation *module, const gpu::GpuChip &chip,
                                     const KernelLine &l) {
   if (l.what == "linear")
@@ -88,7 +144,7 @@ FailureOr<gpu::GpuKernel> addKernel(Operation *module, const gpu::GpuChip &chip,
     return gpu::emitLinearPair(module, l.name, chip, first, second, l.number("ctas", 132),
                                tuning(l));
   }
-  return module->emitError() << "unknown kind '" << l.what << "'";
+  return addAttention(module, chip, l);
 }
 
 bool write(const std::string &path, StringRef bytes) {

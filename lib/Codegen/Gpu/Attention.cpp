@@ -1,0 +1,283 @@
+//===- Attention.cpp - kernels over the paged cache, hand-written ----------===//
+//
+// Picks the body, its constants and its launch. The order of the arguments is that of
+// runtime/kernels/Bodies.cu.
+//
+//===----------------------------------------------------------------------===//
+#include "Attention.h"
+
+#include "Wrapper.h"
+
+#include "runtime/kernels/DecodeAttention.h"
+#include "runtime/kernels/PrefillAttention.h"
+#include "runtime/kernels/QkNormRopeWrite.h"
+
+#include "mlir/IR/Builders.h"
+#include "mlir/IR/Diagnostics.h"
+#include "llvm/Support/MathExtras.h"
+
+using namespace mlir;
+using namespace sinter;
+using namespace sinter::gpu;
+
+namespace {
+
+/// Parts of split sequences in one step at most: enough to fill any chip several times.
+constexpr int64_t kMaxSlots = 1024;
+constexpr int64_t kPlanThreads = 256, kPlanSharedBytes = kPlanThreads / kWarp * 4;
+
+/// Multiprocessors of the chip that the level is named after.
+int64_t multiprocessors(const GpuChip &chip) {
+  switch (chip.capability()) {
+  case 80:
+    return 108;
+  case 86:
+    return 84;
+  case 89:
+    return 128;
+  default:
+    return 132;
+  }
+}
+
+std::string typeName(DType t) { return std::string(dtypeName(t)); }
+
+/// What every kernel over this cache refuses.
+LogicalResult check(Operation *module, StringRef name, const PagedCache &c, int64_t heads) {
+  if (!llvm::is_contained({64, 80, 96, 128, 256}, c.headDim))
+    return module->emitError() << name << ": no kernel for head size " << c.headDim
+                               << ", only for 64, 80, 96, 128 and 256";
+  if (c.heads == 0) // rotation alone
+    return success();
+  if (!llvm::is_contained({8, 16, 32, 64}, c.page))
+    return module->emitError() << name << ": pages of " << c.page
+                               << " tokens, expected 8, 16, 32 or 64";
+  if (heads % c.heads)
+    return module->emitError() << name << ": " << heads << " query heads on " << c.heads
+                               << " kv heads";
+  return success();
+}
+
+//===--- shapes of an entry ---===//
+
+bool isHalf(DType t) { return t == DType::BF16 || t == DType::F16; }
+int64_t group(const AttentionSpec &s) { return s.heads / s.cache.heads; }
+
+/// Query rows of a decode work entry.
+int64_t decodeRows(const GpuChip &chip, const AttentionSpec &s) {
+  return chip.capability() >= 90 && s.cache.headDim == 128 && s.x == s.cache.type && isHalf(s.x) &&
+                 group(s) <= 4
+             ? 4
+             : 8;
+}
+
+kernels::DecodeLayout decodeLayoutOf(const GpuChip &chip, const AttentionSpec &s) {
+  const int bytes = int(bytesOf(s.cache.type)), rows = int(decodeRows(chip, s));
+  const bool fma = kernels::decodeUsesFma(int(bytesOf(s.x)), bytes,
+                                          s.x == DType::F16 && s.cache.type == DType::BF16);
+  return kernels::decodeLayout(bytes, fma, int(s.cache.headDim), 1, rows,
+                               rows == 4 ? kernels::kDecodeSharedLimitSm90
+                                         : kernels::kDecodeSharedLimit);
+}
+
+/// How the sequences of an entry are cut.
+struct Splitting {
+  int64_t minChunk, target, slots, entries;
+};
+
+Splitting splitting(const GpuChip &chip, const AttentionSpec &s) {
+  const int64_t seqs = s.maxSeqs ? std::min(s.maxSeqs, s.maxTokens) : s.maxTokens;
+  const int64_t sms = multiprocessors(chip), perToken = ceilDiv(group(s), decodeRows(chip, s));
+  Splitting p{};
+  p.target = std::clamp<int64_t>(sms / s.cache.heads, 1, kernels::kDecodeMaxSplits);
+  // Many sequences fill the machine by themselves: short ones are then left whole.
+  p.minChunk = std::clamp<int64_t>(roundUp(seqs * s.cache.heads * 2, 64), 64, 1024);
+  // No sequence has more rows than its tokens bring.
+  const int64_t blocks = s.maxTokens * perToken;
+  if (s.fixedChunk)
+    p.slots = blocks * kernels::kDecodeMaxSplits;
+  else
+    p.slots = std::min(blocks * p.target, std::max(kMaxSlots, perToken * p.target));
+  p.entries = blocks + p.slots;
+  return p;
+}
+
+kernels::PrefillLayout prefillLayoutOf(const AttentionSpec &s) {
+  return kernels::prefillLayout(int(s.cache.headDim));
+}
+
+/// Sum over sequences with more than kDecodeMaxQuery tokens of ceil(tokens * G / M), at most.
+int64_t prefillEntries(const AttentionSpec &s) {
+  return s.maxTokens * group(s) / prefillLayoutOf(s).rows +
+         std::max<int64_t>(1, s.maxTokens / (kernels::kDecodeMaxQuery + 1));
+}
+
+int64_t planBytes(int64_t entries, size_t entry) {
+  return kernels::kPlanHeader + entries * static_cast<int64_t>(entry);
+}
+
+//===--- calls ---===//
+
+/// Constants after the pointers of a call.
+class Constants {
+public:
+  explicit Constants(Operation *module) : b(module->getContext()) {}
+  Constants &i32(int64_t v) {
+    values.push_back(b.getI32IntegerAttr(static_cast<int32_t>(v)));
+    return *this;
+  }
+  Constants &i64(int64_t v) {
+    values.push_back(b.getI64IntegerAttr(v));
+    return *this;
+  }
+  Constants &f32(float v) {
+    values.push_back(b.getF32FloatAttr(v));
+    return *this;
+  }
+  SmallVector<TypedAttr> values;
+
+private:
+  Builder b;
+};
+
+TilePlan launchOf(int64_t grid, int64_t threads, int64_t sharedBytes, int64_t minCtas) {
+  TilePlan p;
+  p.tiles = grid;
+  p.threads = threads;
+  p.sharedBytes = sharedBytes;
+  p.minCtasPerSm = minCtas;
+  return p;
+}
+
+int64_t pageLog2(const PagedCache &c) { return llvm::Log2_64(static_cast<uint64_t>(c.page)); }
+
+/// A warp per head and token, a few rounds at most.
+TilePlan headLaunch(const GpuChip &chip, int64_t heads) {
+  return launchOf(
+      std::min(ceilDiv(heads, kernels::kQkvThreads / kWarp), 16 * multiprocessors(chip)),
+      kernels::kQkvThreads, 0, 8);
+}
+
+} // namespace
+
+bool sinter::gpu::usesPrefill(const AttentionSpec &s) {
+  return (s.maxQ == 0 || s.maxQ > kernels::kDecodeMaxQuery) && s.x == s.cache.type && isHalf(s.x);
+}
+
+AttentionMemory sinter::gpu::attentionMemory(const GpuChip &chip, const AttentionSpec &s) {
+  const Splitting p = splitting(chip, s);
+  AttentionMemory m;
+  m.decodePlan = planBytes(p.entries, sizeof(kernels::DecodeWork));
+  if (usesPrefill(s))
+    m.prefillPlan = planBytes(prefillEntries(s), sizeof(kernels::PrefillWork));
+  const int64_t parts = p.slots * s.cache.heads;
+  m.partials = parts * decodeRows(chip, s) * (s.cache.headDim + 2) * 4;
+  m.counters = parts * 4 * 4;
+  return m;
+}
+
+FailureOr<GpuKernel> sinter::gpu::emitDecodePlan(Operation *module, StringRef name,
+                                                 const GpuChip &chip, const AttentionSpec &s) {
+  if (failed(check(module, name, s.cache, s.heads)))
+    return failure();
+  const Splitting p = splitting(chip, s);
+  // Without prefill kernels every sequence is decoded, a few rows at a time.
+  const int64_t maxQ = usesPrefill(s) ? kernels::kDecodeMaxQuery : INT32_MAX;
+  Constants c(module);
+  c.i32(p.entries).i32(p.slots).i32(group(s)).i32(decodeRows(chip, s)).i32(maxQ);
+  c.i32(p.minChunk).i32(p.target).i32(s.fixedChunk);
+  return emitCall(module, name, "sinter_device_decode_plan",
+                  launchOf(1, kPlanThreads, kPlanSharedBytes, 1), {true, true}, c.values);
+}
+
+FailureOr<GpuKernel> sinter::gpu::emitDecodeAttention(Operation *module, StringRef name,
+                                                      const GpuChip &chip, const AttentionSpec &s) {
+  if (failed(check(module, name, s.cache, s.heads)))
+    return failure();
+  const Splitting p = splitting(chip, s);
+  const kernels::DecodeLayout layout = decodeLayoutOf(chip, s);
+  // As many CTAs as can be resident; more where there are many items, which balances them.
+  const int64_t items = p.entries * s.cache.heads, resident = 2 * multiprocessors(chip);
+  Constants c(module);
+  c.i64(s.cache.pageBytes).f32(s.scale).i32(s.heads).i32(s.cache.heads);
+  c.i32(pageLog2(s.cache)).i32(s.cache.kPacked).i32(p.entries).i32(p.slots).i32(s.early);
+  return emitCall(module, name,
+                  "sinter_device_decode_" + typeName(s.x) + "_" + typeName(s.cache.type) + "_d" +
+                      std::to_string(s.cache.headDim) + "_r" + std::to_string(decodeRows(chip, s)),
+                  launchOf(std::min(items, s.maxTokens < 32 ? resident : 8 * resident),
+                           layout.threads(), layout.shared_bytes, 2),
+                  {true, true, true, true, s.kScale, true, true, true, true}, c.values);
+}
+
+FailureOr<GpuKernel> sinter::gpu::emitPrefillPlan(Operation *module, StringRef name,
+                                                  const GpuChip &, const AttentionSpec &s) {
+  if (failed(check(module, name, s.cache, s.heads)))
+    return failure();
+  Constants c(module);
+  c.i32(prefillEntries(s)).i32(group(s)).i32(prefillLayoutOf(s).rows);
+  c.i32(kernels::kDecodeMaxQuery + 1);
+  return emitCall(module, name, "sinter_device_prefill_plan",
+                  launchOf(1, kPlanThreads, kPlanSharedBytes, 1), {true, true}, c.values);
+}
+
+FailureOr<GpuKernel> sinter::gpu::emitPrefillAttention(Operation *module, StringRef name,
+                                                       const GpuChip &, const AttentionSpec &s) {
+  if (failed(check(module, name, s.cache, s.heads)))
+    return failure();
+  if (s.x != s.cache.type || !isHalf(s.x))
+    return module->emitError() << name << ": prefill attention takes bf16 or f16 queries and a "
+                               << "cache of the same type";
+  const kernels::PrefillLayout layout = prefillLayoutOf(s);
+  // One item a CTA; a step of many short sequences takes a second round.
+  const int64_t entries = s.maxTokens * group(s) / layout.rows + 16;
+  Constants c(module);
+  c.i64(s.cache.pageBytes).f32(s.scale).i32(s.heads).i32(s.cache.heads);
+  c.i32(pageLog2(s.cache)).i32(s.cache.kPacked);
+  return emitCall(module, name,
+                  "sinter_device_prefill_" + typeName(s.x) + "_" + typeName(s.cache.type) + "_d" +
+                      std::to_string(s.cache.headDim),
+                  launchOf(std::min(entries, prefillEntries(s)) * s.cache.heads,
+                           kernels::kPrefillThreads, layout.shared_bytes, 2),
+                  {true, true, true, true, s.kScale, true, true}, c.values);
+}
+
+FailureOr<GpuKernel> sinter::gpu::emitQkNormRopeWrite(Operation *module, StringRef name,
+                                                      const GpuChip &chip,
+                                                      const CacheWriteSpec &s) {
+  if (failed(check(module, name, s.cache, s.heads)))
+    return failure();
+  Constants c(module);
+  c.i64(s.cache.pageBytes).f32(s.eps).i32(s.heads).i32(s.cache.heads);
+  c.i32(pageLog2(s.cache)).i32(s.cache.kPacked);
+  return emitCall(module, name,
+                  "sinter_device_qkv_" + typeName(s.x) + "_" + typeName(s.cache.type) + "_d" +
+                      std::to_string(s.cache.headDim),
+                  headLaunch(chip, s.maxTokens * (s.heads + 2 * s.cache.heads)),
+                  {true, true, true, true, true, s.norm, s.norm, s.kScale, true}, c.values);
+}
+
+FailureOr<GpuKernel> sinter::gpu::emitKvWrite(Operation *module, StringRef name,
+                                              const GpuChip &chip, const CacheWriteSpec &s) {
+  if (failed(check(module, name, s.cache, s.cache.heads)))
+    return failure();
+  Constants c(module);
+  c.i64(s.cache.pageBytes).i32(s.cache.heads).i32(pageLog2(s.cache)).i32(s.cache.kPacked);
+  return emitCall(module, name,
+                  "sinter_device_kv_write_" + typeName(s.x) + "_" + typeName(s.cache.type) + "_d" +
+                      std::to_string(s.cache.headDim),
+                  headLaunch(chip, s.maxTokens * 2 * s.cache.heads),
+                  {true, true, true, true, s.kScale, true}, c.values);
+}
+
+FailureOr<GpuKernel> sinter::gpu::emitRope(Operation *module, StringRef name, const GpuChip &chip,
+                                           const CacheWriteSpec &s) {
+  PagedCache none;
+  none.headDim = s.cache.headDim;
+  if (failed(check(module, name, none, s.heads)))
+    return failure();
+  Constants c(module);
+  c.i32(s.heads);
+  return emitCall(module, name,
+                  "sinter_device_rope_" + typeName(s.x) + "_d" + std::to_string(s.cache.headDim),
+                  headLaunch(chip, s.maxTokens * s.heads), {true, true, true, true}, c.values);
+}

@@ -1,0 +1,100 @@
+//===- Attention.h - kernels over the paged cache, hand-written -*- C++ -*-===//
+//
+// The bodies are CUDA C++ (runtime/kernels, contracts in the headers there), linked into the
+// generated module and inlined with the spec as constants. Kernel parameters are pointers in the
+// order given here, the SinterBatch always last.
+//
+// Attention of an entry takes
+//
+//   once a step, before the first layer:  decode plan; prefill plan where `usesPrefill`
+//   per layer, after the cache write:     decode attention; prefill attention where `usesPrefill`
+//
+// The two partition the sequences by their number of tokens (at most kDecodeMaxQuery, or more), so
+// their order does not matter. Where prefill is not used, decode takes every sequence: entries with
+// short sequences only, and types that the prefill kernels do not have.
+//
+// A plan is written once a step and read by every layer. Partials are scratch of one launch.
+// Counters must be zero before the first launch ever; every launch leaves them zero, so that they
+// need memory of their own, which nobody else writes.
+//
+//===----------------------------------------------------------------------===//
+#pragma once
+
+#include "Templates.h"
+
+namespace sinter::gpu {
+
+/// One layer's K and V in every page.
+struct PagedCache {
+  int64_t heads = 0;
+  int64_t headDim = 0;
+  int64_t page = 16; ///< tokens: 8, 16, 32, 64
+  DType type = DType::BF16;
+  bool kPacked = false;  ///< K as [heads, headDim / x, page, x], x = 16 / bytes
+  int64_t pageBytes = 0; ///< from page to page, all layers
+};
+
+struct AttentionSpec {
+  PagedCache cache;
+  int64_t heads = 0; ///< query heads
+  DType x = DType::BF16;
+  bool kScale = false;
+  float scale = 1;
+  int64_t maxTokens = 1;
+  int64_t maxQ = 0;       ///< most tokens of one sequence; 0: any number
+  int64_t maxSeqs = 0;    ///< most sequences; 0: one per token
+  int64_t fixedChunk = 0; ///< not 0: splits of this size, for batch-invariant artefacts
+  /// A full edge lies between the decode plan and the layers: then work list and old positions of
+  /// the cache are read before the wait for the predecessor.
+  bool early = false;
+};
+
+/// Bytes an entry needs, for any number of layers.
+struct AttentionMemory {
+  int64_t decodePlan = 0;
+  int64_t prefillPlan = 0; ///< 0: no prefill kernels
+  int64_t partials = 0;
+  int64_t counters = 0; ///< zero at first, never shared
+};
+
+/// Whether an entry needs the prefill kernels as well.
+bool usesPrefill(const AttentionSpec &spec);
+AttentionMemory attentionMemory(const GpuChip &chip, const AttentionSpec &spec);
+
+/// parameters: decode plan
+mlir::FailureOr<GpuKernel> emitDecodePlan(mlir::Operation *gpuModule, llvm::StringRef name,
+                                          const GpuChip &chip, const AttentionSpec &spec);
+/// parameters: q [T, Hq, D], out [T, Hq, D], K and V stream of page 0, k_scale f32 [1] if kScale,
+/// decode plan, partials, counters
+mlir::FailureOr<GpuKernel> emitDecodeAttention(mlir::Operation *gpuModule, llvm::StringRef name,
+                                               const GpuChip &chip, const AttentionSpec &spec);
+/// parameters: prefill plan
+mlir::FailureOr<GpuKernel> emitPrefillPlan(mlir::Operation *gpuModule, llvm::StringRef name,
+                                           const GpuChip &chip, const AttentionSpec &spec);
+/// parameters: q, out, K and V stream of page 0, k_scale if kScale, prefill plan
+mlir::FailureOr<GpuKernel> emitPrefillAttention(mlir::Operation *gpuModule, llvm::StringRef name,
+                                                const GpuChip &chip, const AttentionSpec &spec);
+
+/// xfmr.qk_norm_rope_write, xfmr.kv_write and xfmr.rope.
+struct CacheWriteSpec {
+  PagedCache cache; ///< rope: headDim only
+  int64_t heads = 0;
+  DType x = DType::BF16;
+  bool norm = false;
+  bool kScale = false;
+  float eps = 1e-6f;
+  int64_t maxTokens = 1;
+};
+
+/// parameters: qkv [T, (Hq + 2H) D], table f32 [P, D], q [T, Hq, D], K and V stream of page 0,
+/// q_gamma and k_gamma f32 [D] if norm, k_scale f32 [1] if kScale
+mlir::FailureOr<GpuKernel> emitQkNormRopeWrite(mlir::Operation *gpuModule, llvm::StringRef name,
+                                               const GpuChip &chip, const CacheWriteSpec &spec);
+/// parameters: k, v [T, H, D], K and V stream of page 0, k_scale if kScale
+mlir::FailureOr<GpuKernel> emitKvWrite(mlir::Operation *gpuModule, llvm::StringRef name,
+                                       const GpuChip &chip, const CacheWriteSpec &spec);
+/// parameters: x [T, heads, D], table f32 [P, D], y [T, heads, D], which may be x
+mlir::FailureOr<GpuKernel> emitRope(mlir::Operation *gpuModule, llvm::StringRef name,
+                                    const GpuChip &chip, const CacheWriteSpec &spec);
+
+} // namespace sinter::gpu

@@ -1,0 +1,205 @@
+//===- Bodies.cu - the kernels as the compiler calls them --------------*- CUDA -*-===//
+//
+// Device functions that generated kernels consist of: `sinter_device_*`, called with the kernel's
+// pointers in their order, the SinterBatch last, and then the constants of the model. They fill the
+// argument structs of the contracts; once inlined nothing of the structs is left. Whatever differs
+// from step to step comes from the batch, which was written before the step's first kernel and may
+// therefore be read before the wait.
+//
+// Compiled to bitcode without optimisation: the compiler optimises them with their constants.
+// lib/Codegen/Gpu/Attention.cpp is the caller.
+//
+//===----------------------------------------------------------------------===//
+#include "DecodeAttention.cuh"
+#include "DecodePlan.cuh"
+#include "PrefillAttention.cuh"
+#include "QkNormRopeWrite.cuh"
+
+#include "sinter/Abi/sinter_abi.h"
+
+using namespace sinter::kernels;
+
+#define SINTER_BODY extern "C" __device__ __attribute__((always_inline)) void
+
+/// A pointer of the batch, known to point to global memory.
+template <class T> SINTER_DEVICE T *global(T *const &field) {
+  using Global = __attribute__((address_space(1))) T;
+  return (T *)*static_cast<Global *const *>(static_cast<const void *>(&field));
+}
+
+/// A work list in memory: the number of entries, and the entries kPlanHeader bytes further.
+template <class Work> SINTER_DEVICE Work *entriesOf(void *plan) {
+  return reinterpret_cast<Work *>(static_cast<u8 *>(plan) + kPlanHeader);
+}
+
+SINTER_BODY sinter_device_decode_plan(void *plan, const SinterBatch *batch, int max_entries,
+                                      int max_slots, int group, int rows, int max_q, int min_chunk,
+                                      int target_splits, int fixed_chunk) {
+  decodePlan({global(batch->cu_q), global(batch->ctx), static_cast<int *>(plan),
+              entriesOf<DecodeWork>(plan), int(batch->num_seqs), max_entries, max_slots, group,
+              rows, max_q, min_chunk, target_splits, fixed_chunk});
+}
+
+SINTER_BODY sinter_device_prefill_plan(void *plan, const SinterBatch *batch, int max_entries,
+                                       int group, int rows, int min_q) {
+  prefillPlan({global(batch->cu_q), global(batch->ctx), static_cast<int *>(plan),
+               entriesOf<PrefillWork>(plan), int(batch->num_seqs), max_entries, group, rows,
+               min_q});
+}
+
+#define SINTER_DECODE_BODY(name, query, cache, dim, rows, limit)                                   \
+  SINTER_BODY name(const void *q, void *out, const void *k, const void *v, const float *k_scale,   \
+                   void *plan, float *partial, unsigned *counters, const SinterBatch *batch,       \
+                   u64 page_bytes, float scale, int heads, int kv_heads, int page_log2,            \
+                   int k_packed, int max_entries, int max_slots, int early) {                      \
+    const DecodeArgs args{q,                                                                       \
+                          out,                                                                     \
+                          k,                                                                       \
+                          v,                                                                       \
+                          page_bytes,                                                              \
+                          global(batch->block_table),                                              \
+                          global(batch->positions),                                                \
+                          k_scale,                                                                 \
+                          nullptr,                                                                 \
+                          nullptr,                                                                 \
+                          static_cast<int *>(plan),                                                \
+                          entriesOf<DecodeWork>(plan),                                             \
+                          partial,                                                                 \
+                          partial + u64(u32(max_slots * kv_heads)) * ((rows) * (dim)),             \
+                          counters,                                                                \
+                          scale,                                                                   \
+                          heads,                                                                   \
+                          kv_heads,                                                                \
+                          int(batch->block_table_stride),                                          \
+                          page_log2,                                                               \
+                          k_packed,                                                                \
+                          max_entries,                                                             \
+                          early};                                                                  \
+    DecodeAttention<query, cache, dim, ((rows) + 7) / 8, CausalHooks, rows, limit>::run(args);     \
+  }
+
+#define SINTER_PREFILL_BODY(name, type, dim)                                                       \
+  SINTER_BODY name(const void *q, void *out, const void *k, const void *v, const float *k_scale,   \
+                   void *plan, const SinterBatch *batch, u64 page_bytes, float scale, int heads,   \
+                   int kv_heads, int page_log2, int k_packed) {                                    \
+    const PrefillArgs args{q,                                                                      \
+                           out,                                                                    \
+                           k,                                                                      \
+                           v,                                                                      \
+                           page_bytes,                                                             \
+                           global(batch->block_table),                                             \
+                           global(batch->positions),                                               \
+                           global(batch->ctx),                                                     \
+                           k_scale,                                                                \
+                           static_cast<int *>(plan),                                               \
+                           entriesOf<PrefillWork>(plan),                                           \
+                           scale,                                                                  \
+                           heads,                                                                  \
+                           kv_heads,                                                               \
+                           int(batch->block_table_stride),                                         \
+                           page_log2,                                                              \
+                           k_packed};                                                              \
+    PrefillAttention<type, dim, CausalHooks>::run(args);                                           \
+  }
+
+#define SINTER_QKV_BODY(name, type, cache, dim)                                                    \
+  SINTER_BODY sinter_device_qkv_##name##_d##dim(                                                   \
+      const void *qkv, const float *table, void *q, void *k, void *v, const float *q_gamma,        \
+      const float *k_gamma, const float *k_scale, const SinterBatch *batch, u64 page_bytes,        \
+      float eps, int heads, int kv_heads, int page_log2, int k_packed) {                           \
+    const QkvArgs args{qkv,                                                                        \
+                       q,                                                                          \
+                       k,                                                                          \
+                       v,                                                                          \
+                       page_bytes,                                                                 \
+                       table,                                                                      \
+                       global(batch->positions),                                                   \
+                       global(batch->slots),                                                       \
+                       q_gamma,                                                                    \
+                       k_gamma,                                                                    \
+                       k_scale,                                                                    \
+                       nullptr,                                                                    \
+                       nullptr,                                                                    \
+                       eps,                                                                        \
+                       int(batch->num_tokens),                                                     \
+                       heads,                                                                      \
+                       kv_heads,                                                                   \
+                       page_log2,                                                                  \
+                       k_packed};                                                                  \
+    QkNormRopeWrite<type, cache, dim>::run(args);                                                  \
+  }                                                                                                \
+  SINTER_BODY sinter_device_kv_write_##name##_d##dim(                                              \
+      const void *newK, const void *newV, void *k, void *v, const float *k_scale,                  \
+      const SinterBatch *batch, u64 page_bytes, int kv_heads, int page_log2, int k_packed) {       \
+    const QkvArgs args{nullptr,                                                                    \
+                       nullptr,                                                                    \
+                       k,                                                                          \
+                       v,                                                                          \
+                       page_bytes,                                                                 \
+                       nullptr,                                                                    \
+                       nullptr,                                                                    \
+                       global(batch->slots),                                                       \
+                       nullptr,                                                                    \
+                       nullptr,                                                                    \
+                       k_scale,                                                                    \
+                       nullptr,                                                                    \
+                       nullptr,                                                                    \
+                       0.0f,                                                                       \
+                       int(batch->num_tokens),                                                     \
+                       0,                                                                          \
+                       kv_heads,                                                                   \
+                       page_log2,                                                                  \
+                       k_packed};                                                                  \
+    QkNormRopeWrite<type, cache, dim>::runWrite(args, newK, newV);                                 \
+  }
+
+/// Rotation alone: query heads of a row without K and V.
+#define SINTER_ROPE_BODY(name, type, dim)                                                          \
+  SINTER_BODY sinter_device_rope_##name##_d##dim(const void *x, const float *table, void *y,       \
+                                                 const SinterBatch *batch, int heads) {            \
+    QkvArgs args{};                                                                                \
+    args.qkv = x;                                                                                  \
+    args.q = y;                                                                                    \
+    args.table = table;                                                                            \
+    args.positions = global(batch->positions);                                                     \
+    args.tokens = int(batch->num_tokens);                                                          \
+    args.heads = heads;                                                                            \
+    QkNormRopeWrite<type, type, dim>::run(args);                                                   \
+  }
+
+#define SINTER_SIZES(X, ...)                                                                       \
+  X(__VA_ARGS__, 64) X(__VA_ARGS__, 80) X(__VA_ARGS__, 96) X(__VA_ARGS__, 128) X(__VA_ARGS__, 256)
+
+#define SINTER_DECODE_R8(name, query, cache, dim)                                                  \
+  SINTER_DECODE_BODY(sinter_device_decode_##name##_d##dim##_r8, query, cache, dim, 8,              \
+                     kDecodeSharedLimit)
+#define SINTER_PREFILL_SIZE(name, type, dim)                                                       \
+  SINTER_PREFILL_BODY(sinter_device_prefill_##name##_d##dim, type, dim)
+
+#define SINTER_PAIR(name, type, cache)                                                             \
+  SINTER_SIZES(SINTER_DECODE_R8, name, type, cache)                                                \
+  SINTER_SIZES(SINTER_QKV_BODY, name, type, cache)
+
+SINTER_PAIR(bf16_bf16, BF16, BF16)
+SINTER_PAIR(bf16_f16, BF16, F16)
+SINTER_PAIR(bf16_f32, BF16, F32)
+SINTER_PAIR(f16_bf16, F16, BF16)
+SINTER_PAIR(f16_f16, F16, F16)
+SINTER_PAIR(f16_f32, F16, F32)
+SINTER_PAIR(f32_bf16, F32, BF16)
+SINTER_PAIR(f32_f16, F32, F16)
+SINTER_PAIR(f32_f32, F32, F32)
+
+SINTER_SIZES(SINTER_ROPE_BODY, bf16, BF16)
+SINTER_SIZES(SINTER_ROPE_BODY, f16, F16)
+SINTER_SIZES(SINTER_ROPE_BODY, f32, F32)
+
+SINTER_SIZES(SINTER_PREFILL_SIZE, bf16_bf16, BF16)
+SINTER_SIZES(SINTER_PREFILL_SIZE, f16_f16, F16)
+
+#if __CUDA_ARCH__ >= 900
+// Groups of up to four: fewer rows leave room for a third stage.
+SINTER_DECODE_BODY(sinter_device_decode_bf16_bf16_d128_r4, BF16, BF16, 128, 4,
+                   kDecodeSharedLimitSm90)
+SINTER_DECODE_BODY(sinter_device_decode_f16_f16_d128_r4, F16, F16, 128, 4, kDecodeSharedLimitSm90)
+#endif
