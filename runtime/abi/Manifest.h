@@ -14,8 +14,12 @@
 
 namespace sinter {
 
+/// Values of Manifest::target.
+constexpr const char *kCpuTarget = "cpu";
+constexpr const char *kCudaTarget = "cuda";
+
 enum class WeightKind { Linear, Vector, KScale, Rope };
-enum class WeightLayout { Plain, Tiled16 };
+enum class WeightLayout { Plain, Tiled16, RowMajor };
 enum class HeadKind : uint32_t { Logits = 0, Argmax = 1 };
 enum class KvLayout { KPacked, TokenMajor };
 
@@ -62,10 +66,38 @@ struct KvPlan {
   uint64_t tokenBytes() const { return 2 * layers * heads * headDim * dtypeBytes(dtype); }
 };
 
+/// Where a GPU module's code lies in `.sinter.ptx` and `.sinter.cubin`.
+struct ModulePlan {
+  uint64_t ptxOffset = 0;
+  uint64_t ptxBytes = 0; ///< the NUL at the end included
+  uint64_t cubinOffset = 0;
+  uint64_t cubinBytes = 0; ///< 0: there is none
+};
+
+/// A kernel parameter that is a CUtensorMap over a row-major matrix instead of its address.
+struct TensorMapPlan {
+  uint32_t arg = 0; ///< which of the launch's arguments points to the matrix
+  DType dtype = DType::BF16;
+  uint64_t rows = 0;
+  uint64_t columns = 0;
+  uint32_t boxRows = 0;
+  uint32_t boxColumns = 0;
+};
+
 struct KernelPlan {
-  std::string name;
+  std::string name; ///< on a GPU the symbol in the module
   std::string op;
-  std::vector<uint32_t> isas;
+  std::vector<uint32_t> isas; ///< CPU
+
+  // GPU
+  uint32_t module = 0;
+  uint32_t threads = 0;     ///< of a CTA
+  uint32_t sharedBytes = 0; ///< asked for at launch
+  uint32_t staticSharedBytes = 0;
+  uint32_t cluster = 1;
+  uint32_t registers = 0; ///< 0: not known, as no cubin was made
+  uint32_t spillBytes = 0;
+  std::vector<TensorMapPlan> tensorMaps;
 };
 
 /// One launch of an entry's schedule.
@@ -76,7 +108,9 @@ struct OpPlan {
   uint64_t weightBytes = 0;
   uint64_t flopsPerToken = 0;
   uint64_t actBytesPerToken = 0;
-  bool readsKv = false; ///< reads the cached K and V of one layer
+  bool readsKv = false;      ///< reads the cached K and V of one layer
+  uint32_t grid = 0;         ///< GPU: CTAs
+  bool programmatic = false; ///< GPU: may start before the launch before it has finished
 };
 
 struct BufferPlan {
@@ -91,6 +125,7 @@ struct EntryPlan {
   uint32_t minTokens = 0;
   uint32_t maxTokens = 0; ///< inclusive
   uint32_t maxRows = 0;
+  uint32_t maxQ = 0; ///< most tokens of one sequence; 0: any number
   std::vector<OpPlan> schedule;
   std::vector<BufferPlan> buffers;
 };
@@ -137,6 +172,7 @@ struct Manifest {
   KvPlan kv;
   uint64_t arenaBytes = 0;
   uint64_t scratchBytes = 0;
+  std::vector<ModulePlan> modules;
   std::vector<KernelPlan> kernels;
   std::vector<EntryPlan> entries;
 

@@ -2,11 +2,13 @@
 #pragma once
 
 #include "runtime/device/cpu/CpuDevice.h"
+#include "runtime/device/cuda/CudaDevice.h"
 #include "runtime/engine/Generator.h"
 #include "runtime/model/Artifact.h"
 #include "runtime/model/WeightLoader.h"
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -15,17 +17,21 @@ namespace sinter {
 
 struct SessionOptions {
   CpuOptions cpu;
+  CudaOptions cuda;
   WeightOptions weights;
   uint64_t kvBytes = 0;   ///< size of the page pool; 0: what `positions` need
   uint64_t positions = 0; ///< tokens the page pool must hold, over `sequences`
   uint64_t sequences = 1;
   bool poison = false;
+  std::function<void(const std::string &line)> say; ///< lines for the user; may be empty
 };
 
 /// The device, code, weights and page pool of one model. Members in the order they depend on each
 /// other.
 struct Session {
-  std::unique_ptr<CpuDevice> device;
+  std::unique_ptr<Device> device;
+  CpuDevice *cpu = nullptr;   ///< the device when it is this kind, else null
+  CudaDevice *cuda = nullptr; ///< likewise
   std::unique_ptr<Artifact> artifact;
   ResidentWeights weights;
   std::unique_ptr<Executor> executor;
@@ -36,7 +42,8 @@ struct Session {
 /// Pages of one sequence of `tokens`.
 uint64_t pagesFor(const KvPlan &kv, uint64_t tokens);
 
-/// Loads code, then weights, then allocates the page pool.
+/// Opens the device that the artefact is compiled for, loads code, then weights, then allocates the
+/// page pool. A pool whose size nobody has named becomes smaller where a GPU's memory is short.
 Result<Session> openSession(ArtifactFile file, const SessionOptions &options);
 
 } // namespace sinter

@@ -6,13 +6,16 @@
 //===----------------------------------------------------------------------===//
 #pragma once
 
+#include "runtime/abi/Manifest.h"
 #include "runtime/device/StepProfile.h"
 #include "sinter/Abi/sinter_abi.h"
 #include "sinter/Support/Status.h"
 
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 
 namespace sinter {
@@ -59,6 +62,21 @@ enum class MemoryUse {
   Cache,   ///< the page pool; pages not yet used should cost nothing
 };
 
+/// The most bytes that are produced for device memory at a time.
+constexpr uint64_t kMaxUploadPiece = uint64_t(2) << 20;
+
+/// A stretch of device memory of at most kMaxUploadPiece bytes, waiting for its contents.
+struct UploadPiece {
+  void *destination = nullptr;
+  uint64_t bytes = 0;
+};
+
+/// What the steps to come need at most.
+struct StepLimits {
+  uint64_t scratchBytes = 0; ///< per host thread
+  uint32_t maxPages = 0;     ///< of one sequence
+};
+
 class Device {
 public:
   virtual ~Device() = default;
@@ -69,6 +87,8 @@ public:
   virtual std::string target() const = 0;
   /// The highest instruction level it runs (SinterModel.isa); 0 where that means nothing.
   virtual uint32_t isa() const = 0;
+  /// Whether the host can read and write its memory.
+  virtual bool hasHostMemory() const = 0;
   /// Bytes that can still be allocated, as far as the system tells.
   virtual uint64_t freeMemory() const = 0;
 
@@ -76,14 +96,32 @@ public:
   /// Sets every 32-bit word of [data, data + bytes) to `word`.
   virtual Status fill(void *data, uint32_t word, uint64_t bytes) = 0;
 
-  /// Called once before the first step with what the artefact's kernels need.
-  virtual Status prepare(uint64_t scratchBytes) = 0;
+  /// Copies between host memory and device memory; both have finished on return.
+  virtual Status upload(void *to, const void *from, uint64_t bytes) = 0;
+  virtual Status download(void *to, const void *from, uint64_t bytes) = 0;
+  /// Fills every piece with what `produce(index, host)` writes to `host`, on several threads:
+  /// making pieces overlaps with copying others. `host` is the destination itself where the device
+  /// has host memory.
+  virtual Status produce(std::span<const UploadPiece> pieces,
+                         const std::function<Status(uint32_t index, void *host)> &produce) = 0;
+
+  /// Makes the kernels of an artefact ready; where they are host code there is nothing to do. The
+  /// manifest must outlive the device's use of them.
+  virtual Status loadKernels(const Manifest &manifest, std::string_view ptx,
+                             std::string_view cubin) = 0;
+  /// Called once before the first step.
+  virtual Status prepare(const StepLimits &limits) = 0;
   virtual Status step(SinterStepFn function, SinterModel &model, uint32_t entry,
                       const SinterBatch &batch) = 0;
 
   /// Runs `body(begin, end)` over ranges that cover [0, tasks), on the host, in parallel.
   virtual void hostParallel(uint32_t tasks,
                             const std::function<void(uint32_t, uint32_t)> &body) = 0;
+
+  /// Measures how fast it reads memory, in bytes per second, and its f32 multiply-adds, in
+  /// operations per second; 0: not measured on this kind of device. Takes less than a second.
+  virtual Result<double> measureReadBandwidth() = 0;
+  virtual Result<double> measureFmaPeak() = 0;
 
   /// Records the launches of later steps in `profile`, which must outlive them; null stops.
   virtual void setProfile(StepProfile *profile) = 0;

@@ -26,7 +26,10 @@ Result<std::unique_ptr<Executor>> Executor::create(ModelView model, Device &devi
   executor->device_ = &device;
   executor->poison_ = options.poison;
   executor->numPages_ = options.numPages;
-  SINTER_RETURN_IF_ERROR(device.prepare(manifest.scratchBytes));
+  const uint64_t pageSize = manifest.kv.pageSize;
+  const uint64_t maxPages = (executor->model_.positions + pageSize - 1) / pageSize;
+  SINTER_RETURN_IF_ERROR(device.prepare(
+      {manifest.scratchBytes, uint32_t(std::min<uint64_t>(maxPages, options.numPages))}));
   SINTER_ASSIGN_OR_RETURN(executor->arena_, device.allocate(manifest.arenaBytes, MemoryUse::Arena));
   SINTER_ASSIGN_OR_RETURN(
       executor->cache_,
@@ -65,7 +68,9 @@ bool Executor::hasHead(HeadKind head) const {
 uint32_t Executor::maxTokens(HeadKind head, bool allRows) const {
   uint32_t most = 0;
   for (const EntryPlan &entry : manifest().entries) {
-    const uint32_t tokens = allRows ? std::min(entry.maxTokens, entry.maxRows) : entry.maxTokens;
+    uint32_t tokens = allRows ? std::min(entry.maxTokens, entry.maxRows) : entry.maxTokens;
+    if (entry.maxQ > 0)
+      tokens = std::min(tokens, entry.maxQ);
     if (entry.head == head && tokens >= entry.minTokens)
       most = std::max(most, tokens);
   }
@@ -76,7 +81,8 @@ Result<uint32_t> Executor::chooseEntry(const SinterBatch &batch, HeadKind head) 
   const std::vector<EntryPlan> &entries = manifest().entries;
   for (size_t i = 0; i < entries.size(); ++i)
     if (entries[i].head == head && entries[i].minTokens <= batch.num_tokens &&
-        batch.num_tokens <= entries[i].maxTokens && batch.num_rows <= entries[i].maxRows)
+        batch.num_tokens <= entries[i].maxTokens && batch.num_rows <= entries[i].maxRows &&
+        (entries[i].maxQ == 0 || batch.max_q <= entries[i].maxQ))
       return uint32_t(i);
   return unsupported("the artefact has no entry point for " + std::to_string(batch.num_tokens) +
                      " tokens and " + std::to_string(batch.num_rows) + " rows of " +

@@ -55,7 +55,8 @@ public:
   /// rows asked for; on failure nothing counts as cached.
   Status step(std::span<const WorkItem> items, HeadKind head, StepOutput &output);
 
-  /// The most tokens a step with this head can take, each with its row or all without.
+  /// The most tokens of one sequence that a step with this head can take, each with its row or all
+  /// without.
   uint32_t maxTokens(HeadKind head, bool allRows) const;
   bool hasHead(HeadKind head) const;
 

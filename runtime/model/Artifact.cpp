@@ -53,6 +53,25 @@ int createMemoryFile() {
   return memfd_create("sinter-artifact", flags);
 }
 
+/// The modules of the metadata must lie in the sections that hold their code.
+Status checkModules(const Manifest &manifest, const ArtifactSections &sections) {
+  auto inside = [](uint64_t offset, uint64_t bytes, std::string_view section) {
+    return offset <= section.size() && bytes <= section.size() - offset;
+  };
+  for (size_t i = 0; i < manifest.modules.size(); ++i) {
+    const ModulePlan &module = manifest.modules[i];
+    const std::string where =
+        std::string(SINTER_SECTION_META) + ": modules[" + std::to_string(i) + "]: ";
+    if (!inside(module.cubinOffset, module.cubinBytes, sections.cubin))
+      return invalidInput(where + "\"cubin\": lies outside " SINTER_SECTION_CUBIN);
+    if (!inside(module.ptxOffset, module.ptxBytes, sections.ptx))
+      return invalidInput(where + "\"ptx\": lies outside " SINTER_SECTION_PTX);
+    if (module.ptxBytes == 0 || sections.ptx[module.ptxOffset + module.ptxBytes - 1] != 0)
+      return invalidInput(where + "\"ptx\": is not a text with a NUL at its end");
+  }
+  return Status::ok();
+}
+
 } // namespace
 
 Result<ArtifactSections> readArtifact(std::span<const uint8_t> file) {
@@ -81,6 +100,8 @@ Result<ArtifactSections> readArtifact(std::span<const uint8_t> file) {
   sections.schedule = text(SINTER_SECTION_SCHEDULE);
   sections.tokenizer = text(SINTER_SECTION_TOKENIZER);
   sections.chatTemplate = text(SINTER_SECTION_CHAT);
+  sections.ptx = text(SINTER_SECTION_PTX);
+  sections.cubin = text(SINTER_SECTION_CUBIN);
   sections.digest = toHex(stored);
   sections.codeBytes = text(".text").size();
   return sections;
@@ -137,7 +158,7 @@ Status ArtifactFile::copyFrom(int source) {
 Status ArtifactFile::verify() {
   SINTER_ASSIGN_OR_RETURN(sections_, readArtifact({data_, size_}));
   SINTER_ASSIGN_OR_RETURN(manifest_, parseManifest(sections_.meta));
-  return Status::ok();
+  return checkModules(manifest_, sections_);
 }
 
 Result<ArtifactFile> ArtifactFile::open(const std::string &path) {
@@ -167,7 +188,8 @@ Result<std::unique_ptr<Artifact>> Artifact::load(ArtifactFile file, const std::s
     return unsupported(name + ": compiled for target " + quoteForMessage(manifest.target) +
                        ", this runs target " + target);
   const std::vector<std::string> &isas = manifest.isas;
-  bool runnable = isas.empty();
+  bool runnable =
+      isas.empty() || manifest.target != kCpuTarget; // a GPU knows better what it can run
   for (uint32_t level = isa; level >= 3; --level)
     runnable |=
         std::find(isas.begin(), isas.end(), "x86-64-v" + std::to_string(level)) != isas.end();

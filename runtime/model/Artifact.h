@@ -24,6 +24,8 @@ struct ArtifactSections {
   std::string_view schedule;
   std::string_view tokenizer;    ///< empty when absent
   std::string_view chatTemplate; ///< empty when absent
+  std::string_view ptx;          ///< GPU targets
+  std::string_view cubin;        ///< GPU targets; empty when absent
   std::string digest;            ///< hexadecimal
   uint64_t codeBytes = 0;        ///< .text
 };

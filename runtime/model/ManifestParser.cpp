@@ -1,11 +1,11 @@
 //===- ManifestParser.cpp -------------------------------------------------===//
 //
-// Parsing is written with a Reader that keeps the first error: a field after an error is not looked
-// at, and the functions below read like the format they parse.
+// Written with a Reader that keeps the first error (JsonReader.h).
 //
 //===----------------------------------------------------------------------===//
 #include "runtime/model/ManifestParser.h"
 
+#include "runtime/model/JsonReader.h"
 #include "sinter/Abi/sinter_abi.h"
 #include "sinter/Support/Json.h"
 
@@ -26,109 +26,6 @@ constexpr uint64_t kMaxLayers = 4096;
 constexpr uint64_t kMaxHeadDim = 4096;
 constexpr uint64_t kMaxScratch = uint64_t(1) << 32;
 constexpr int64_t kTileRows = 16;
-
-class Reader {
-public:
-  Reader(const json &object, std::string where, Status &status)
-      : object_(object), where_(std::move(where)), status_(status) {
-    if (status_.isOk() && !object.is_object())
-      status_ = invalidInput(where_ + ": expected an object, got " + describeValue(object));
-  }
-
-  uint64_t integer(const char *key, IntRange range,
-                   std::optional<int64_t> fallback = std::nullopt) {
-    return ok() ? uint64_t(keep(getInt(object_, key, where_, fallback, range))) : 0;
-  }
-  double number(const char *key, std::optional<double> fallback = std::nullopt) {
-    return ok() ? keep(getDouble(object_, key, where_, fallback)) : 0;
-  }
-  bool boolean(const char *key, std::optional<bool> fallback = std::nullopt) {
-    return ok() && keep(getBool(object_, key, where_, fallback));
-  }
-  std::string string(const char *key, std::optional<std::string> fallback = std::nullopt) {
-    return ok() ? keep(getString(object_, key, where_, std::move(fallback))) : std::string();
-  }
-  DType dtype(const char *key) {
-    const std::string text = string(key);
-    const std::optional<DType> parsed = parseDType(text);
-    if (ok() && !parsed)
-      fail(key, "expected an element type, got " + quoteForMessage(text));
-    return parsed.value_or(DType::F32);
-  }
-  /// One of `names`: its index.
-  size_t choice(const char *key, std::initializer_list<const char *> names) {
-    const std::string text = string(key);
-    const auto found = std::find(names.begin(), names.end(), text);
-    if (ok() && found == names.end())
-      fail(key, "unknown value " + quoteForMessage(text));
-    return ok() ? size_t(found - names.begin()) : 0;
-  }
-  /// Calls each(element, where) for the elements of an array; a missing key is an error.
-  template <typename Each> void array(const char *key, Each each) {
-    if (!ok())
-      return;
-    const auto found = object_.find(key);
-    if (found == object_.end() || !found->is_array())
-      return fail(key, "expected an array");
-    for (size_t i = 0; i < found->size() && ok(); ++i)
-      each((*found)[i], where_ + ": " + key + "[" + std::to_string(i) + "]");
-  }
-  std::vector<uint64_t> integers(const char *key, IntRange range) {
-    std::vector<uint64_t> values;
-    array(key, [&](const json &element, const std::string &where) {
-      const bool valid = element.is_number_integer() && element.get<int64_t>() >= range.min &&
-                         element.get<int64_t>() <= range.max;
-      if (!valid)
-        status_ = unexpectedValue(where_, key, "integers in range", element);
-      else
-        values.push_back(uint64_t(element.get<int64_t>()));
-    });
-    return values;
-  }
-  std::vector<std::string> strings(const char *key) {
-    std::vector<std::string> values;
-    array(key, [&](const json &element, const std::string &where) {
-      if (!element.is_string())
-        status_ = unexpectedValue(where_, key, "strings", element);
-      else
-        values.push_back(element.get<std::string>());
-    });
-    return values;
-  }
-  const json &child(const char *key) {
-    static const json kEmpty = json::object();
-    const auto found = object_.find(key);
-    if (found != object_.end())
-      return *found;
-    if (ok())
-      fail(key, "missing");
-    return kEmpty;
-  }
-  bool has(const char *key) const { return ok() && hasValue(object_, key); }
-  void fail(const char *key, const std::string &why) {
-    if (ok())
-      status_ = invalidInput(where_ + ": \"" + key + "\": " + why);
-  }
-  void require(bool condition, const char *key, const char *why) {
-    if (!condition)
-      fail(key, why);
-  }
-  bool ok() const { return status_.isOk(); }
-  const std::string &where() const { return where_; }
-  Status &status() { return status_; }
-
-private:
-  template <typename T> T keep(Result<T> result) {
-    if (result.isOk())
-      return *std::move(result);
-    status_ = result.status();
-    return {};
-  }
-
-  const json &object_;
-  std::string where_;
-  Status &status_;
-};
 
 WeightSource parseSource(Reader r) {
   WeightSource source;
@@ -154,7 +51,7 @@ WeightSource parseSource(Reader r) {
 }
 
 void checkLinear(Reader &r, const WeightPlan &weight) {
-  r.require(weight.layout == WeightLayout::Tiled16, "layout", "a linear is tiled16");
+  r.require(weight.layout != WeightLayout::Plain, "layout", "a linear is tiled16 or row_major");
   r.require(weight.dtype != DType::I32, "dtype", "expected a float type");
   r.require(weight.shape.size() == 2, "shape", "expected [rows, columns]");
   r.require(!weight.sources.empty(), "sources", "expected at least one tensor");
@@ -169,8 +66,14 @@ void checkLinear(Reader &r, const WeightPlan &weight) {
     rows += source.rows();
   }
   r.require(rows == weight.shape[0], "shape", "rows are not the sum of the sources' rows");
-  r.require(!r.ok() || tiledBytes(weight) == weight.bytes, "bytes",
-            "does not match the tiled16 form of the shape");
+  if (!r.ok())
+    return;
+  if (weight.layout == WeightLayout::Tiled16)
+    r.require(tiledBytes(weight) == weight.bytes, "bytes",
+              "does not match the tiled16 form of the shape");
+  else
+    r.require(rows * weight.shape[1] * dtypeBytes(weight.dtype) == weight.bytes, "bytes",
+              "does not match the shape");
 }
 
 void checkVector(Reader &r, const WeightPlan &weight) {
@@ -215,7 +118,7 @@ WeightPlan parseWeight(Reader r) {
   weight.name = r.string("name");
   weight.kind = WeightKind(r.choice("kind", {"linear", "vector", "k_scale", "rope"}));
   weight.dtype = r.dtype("dtype");
-  weight.layout = WeightLayout(r.choice("layout", {"plain", "tiled16"}));
+  weight.layout = WeightLayout(r.choice("layout", {"plain", "tiled16", "row_major"}));
   weight.shape = r.integers("shape", kCount);
   weight.bytes = r.integer("bytes", kBytes);
   uint64_t elements = 1;
@@ -269,7 +172,61 @@ KvPlan parseKv(Reader r) {
   return kv;
 }
 
-OpPlan parseOp(Reader r, size_t numKernels) {
+TensorMapPlan parseTensorMap(Reader r) {
+  TensorMapPlan map;
+  map.arg = uint32_t(r.integer("arg", {0, SINTER_MAX_ARGS - 1}));
+  map.dtype = r.dtype("dtype");
+  map.rows = r.integer("rows", kCount);
+  map.columns = r.integer("columns", kCount);
+  map.boxRows = uint32_t(r.integer("box_rows", {1, 256}));
+  map.boxColumns = uint32_t(r.integer("box_columns", {1, 256}));
+  r.require(dtypeBytes(map.dtype) == 2, "dtype", "expected bf16 or f16");
+  r.require(map.boxColumns == 64, "box_columns", "the swizzle needs 128 bytes");
+  r.require(map.columns % 8 == 0, "columns", "rows must start at multiples of 16 bytes");
+  return map;
+}
+
+ModulePlan parseModule(Reader r) {
+  auto range = [&](const char *key, uint64_t &offset, uint64_t &bytes) {
+    const std::vector<uint64_t> pair = r.integers(key, kBytes);
+    r.require(pair.size() == 2, key, "expected [offset, bytes]");
+    if (r.ok()) {
+      offset = pair[0];
+      bytes = pair[1];
+    }
+  };
+  ModulePlan module;
+  range("ptx", module.ptxOffset, module.ptxBytes);
+  range("cubin", module.cubinOffset, module.cubinBytes);
+  return module;
+}
+
+KernelPlan parseKernel(Reader r, const Manifest &manifest) {
+  KernelPlan kernel;
+  kernel.name = r.string("name");
+  kernel.op = r.string("op");
+  if (manifest.target != kCudaTarget) {
+    for (uint64_t isa : r.integers("isas", {0, 100}))
+      kernel.isas.push_back(uint32_t(isa));
+    return kernel;
+  }
+  constexpr int64_t kMaxShared = 1 << 20;
+  kernel.module = uint32_t(r.integer("module", kNonNegative));
+  kernel.threads = uint32_t(r.integer("threads", {1, 1024}));
+  kernel.sharedBytes = uint32_t(r.integer("shared_bytes", {0, kMaxShared}, 0));
+  kernel.staticSharedBytes = uint32_t(r.integer("static_shared_bytes", {0, kMaxShared}, 0));
+  kernel.cluster = uint32_t(r.integer("cluster", {1, 16}, 1));
+  kernel.registers = uint32_t(r.integer("registers", {0, 255}, 0));
+  kernel.spillBytes = uint32_t(r.integer("spill_bytes", {0, kMaxShared}, 0));
+  r.require(kernel.module < manifest.modules.size(), "module", "is not the index of a module");
+  if (r.has("tensor_maps"))
+    r.array("tensor_maps", [&](const json &element, const std::string &where) {
+      kernel.tensorMaps.push_back(parseTensorMap(Reader(element, where, r.status())));
+    });
+  return kernel;
+}
+
+OpPlan parseOp(Reader r, const Manifest &manifest) {
   OpPlan op;
   op.name = r.string("name");
   op.op = r.string("op");
@@ -278,7 +235,11 @@ OpPlan parseOp(Reader r, size_t numKernels) {
   op.flopsPerToken = r.integer("flops_per_token", kBytes);
   op.actBytesPerToken = r.integer("act_bytes_per_token", kBytes);
   op.readsKv = r.boolean("kv");
-  r.require(op.kernel < numKernels, "kernel", "is not the index of a kernel");
+  r.require(op.kernel < manifest.kernels.size(), "kernel", "is not the index of a kernel");
+  if (manifest.target == kCudaTarget) {
+    op.grid = uint32_t(r.integer("grid", {1, kMaxCount - 1}));
+    op.programmatic = r.choice("edge", {"full", "programmatic"}) == 1;
+  }
   return op;
 }
 
@@ -294,8 +255,9 @@ EntryPlan parseEntry(Reader r, const Manifest &manifest) {
     entry.maxTokens = uint32_t(tokens[1]);
   }
   entry.maxRows = uint32_t(r.integer("max_rows", {0, kMaxCount}));
+  entry.maxQ = uint32_t(r.integer("max_q", {0, kMaxCount}, 0));
   r.array("schedule", [&](const json &element, const std::string &where) {
-    entry.schedule.push_back(parseOp(Reader(element, where, r.status()), manifest.kernels.size()));
+    entry.schedule.push_back(parseOp(Reader(element, where, r.status()), manifest));
   });
   r.array("buffers", [&](const json &element, const std::string &where) {
     Reader buffer(element, where, r.status());
@@ -392,12 +354,12 @@ Result<Manifest> parseManifest(std::string_view text) {
   m.kv = parseKv(Reader(r.child("kv"), what + ": kv", status));
   m.arenaBytes = r.integer("arena_bytes", kBytes);
   m.scratchBytes = r.integer("scratch_bytes", {0, int64_t(kMaxScratch)});
+  if (m.target == kCudaTarget)
+    r.array("modules", [&](const json &element, const std::string &where) {
+      m.modules.push_back(parseModule(Reader(element, where, status)));
+    });
   r.array("kernels", [&](const json &element, const std::string &where) {
-    Reader kernel(element, where, status);
-    KernelPlan plan = {kernel.string("name"), kernel.string("op"), {}};
-    for (uint64_t isa : kernel.integers("isas", {0, 100}))
-      plan.isas.push_back(uint32_t(isa));
-    m.kernels.push_back(std::move(plan));
+    m.kernels.push_back(parseKernel(Reader(element, where, status), m));
   });
   r.array("entries", [&](const json &element, const std::string &where) {
     m.entries.push_back(parseEntry(Reader(element, where, status), m));

@@ -13,7 +13,9 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <memory>
 #include <string_view>
+#include <vector>
 
 namespace sinter {
 namespace {
@@ -79,17 +81,41 @@ void fillTiles(const WeightPlan &weight, const Table<Element> &table, uint64_t k
   }
 }
 
-void fillLinear(const WeightPlan &weight, uint64_t key, Device &device, void *destination) {
+/// Elements row after row, as tiles without their padding.
+template <typename Element>
+void appendRows(const WeightPlan &weight, const Table<Element> &table, uint64_t key,
+                void *destination, UploadList &list) {
+  list.append(destination, weight.bytes, [&](uint64_t offset, uint64_t size) {
+    return [shared = std::make_shared<Table<Element>>(table), key, offset, size](void *host) {
+      fillElements(*shared, key, offset / sizeof(Element), size / sizeof(Element),
+                   static_cast<Element *>(host));
+      return Status::ok();
+    };
+  });
+}
+
+template <typename Element>
+Status fillLinear(const WeightPlan &weight, const Table<Element> &table, uint64_t key,
+                  Device &device, void *destination, UploadList &list) {
+  if (weight.layout == WeightLayout::RowMajor) {
+    appendRows(weight, table, key, destination, list);
+    return Status::ok();
+  }
+  if (!device.hasHostMemory())
+    return unsupported("weight " + weight.name + ": tiles are for the host's memory");
+  fillTiles(weight, table, key, device, static_cast<Element *>(destination));
+  return Status::ok();
+}
+
+Status fillLinear(const WeightPlan &weight, uint64_t key, Device &device, void *destination,
+                  UploadList &list) {
   const float spread = kLinearDeviation * std::sqrt(3.f);
-  if (weight.dtype == DType::BF16)
-    fillTiles(weight, makeTable<uint16_t>(0, spread, f32ToBf16), key, device,
-              static_cast<uint16_t *>(destination));
-  else if (weight.dtype == DType::F16)
-    fillTiles(weight, makeTable<uint16_t>(0, spread, f32ToF16), key, device,
-              static_cast<uint16_t *>(destination));
-  else
-    fillTiles(weight, makeTable<float>(0, spread, [](float x) { return x; }), key, device,
-              static_cast<float *>(destination));
+  if (weight.dtype == DType::F32)
+    return fillLinear(weight, makeTable<float>(0, spread, [](float x) { return x; }), key, device,
+                      destination, list);
+  const auto convert = weight.dtype == DType::BF16 ? f32ToBf16 : f32ToF16;
+  return fillLinear(weight, makeTable<uint16_t>(0, spread, convert), key, device, destination,
+                    list);
 }
 
 bool isBias(const WeightSource &source) {
@@ -98,25 +124,28 @@ bool isBias(const WeightSource &source) {
 
 } // namespace
 
-void fillRandom(const WeightPlan &weight, uint64_t seed, uint64_t index, Device &device,
-                void *destination) {
+Status fillRandom(const WeightPlan &weight, uint64_t seed, uint64_t index, Device &device,
+                  void *destination, UploadList &list) {
   const uint64_t key = hash(seed * 0x9e3779b97f4a7c15u + index + 1);
   switch (weight.kind) {
   case WeightKind::Linear:
-    return fillLinear(weight, key, device, destination);
+    return fillLinear(weight, key, device, destination, list);
   case WeightKind::Vector: {
     const bool bias = isBias(weight.sources[0]);
     const float spread = bias ? kLinearDeviation * std::sqrt(3.f) : kNormSpread;
     const auto table = makeTable<float>(bias ? 0 : 1, spread, [](float x) { return x; });
-    return fillElements(table, key, 0, weight.bytes / sizeof(float),
-                        static_cast<float *>(destination));
+    std::vector<float> values(weight.bytes / sizeof(float));
+    fillElements(table, key, 0, values.size(), values.data());
+    return device.upload(destination, values.data(), weight.bytes);
   }
-  case WeightKind::KScale:
-    *static_cast<float *>(destination) = kScaleFor(1 + kNormSpread, weight.headDim);
-    return;
+  case WeightKind::KScale: {
+    const float scale = kScaleFor(1 + kNormSpread, weight.headDim);
+    return device.upload(destination, &scale, sizeof scale);
+  }
   case WeightKind::Rope:
-    return; // computed, not drawn
+    break; // computed, not drawn
   }
+  return Status::ok();
 }
 
 } // namespace sinter

@@ -3,6 +3,7 @@
 
 #include "runtime/model/RandomWeights.h"
 #include "runtime/model/RopeTable.h"
+#include "runtime/model/UploadList.h"
 #include "runtime/model/WeightPacker.h"
 #include "sinter/Support/Half.h"
 #include "sinter/Support/Json.h"
@@ -121,6 +122,41 @@ Status appendPackTasks(const WeightPlan &weight, const Checkpoint &checkpoint, u
   return Status::ok();
 }
 
+/// Row-major linears: bytes of the checkpoint as they are.
+Status appendRows(const WeightPlan &weight, const Checkpoint &checkpoint, uint8_t *destination,
+                  UploadList &list) {
+  const uint64_t rowBytes = weight.shape[1] * dtypeBytes(weight.dtype);
+  for (const WeightSource &source : weight.sources) {
+    SINTER_ASSIGN_OR_RETURN(const Checkpoint::Tensor tensor, checkpoint.find(source));
+    const uint64_t first = source.rowBegin * rowBytes, bytes = source.rows() * rowBytes;
+    list.append(destination, bytes, [&](uint64_t offset, uint64_t size) {
+      return [tensor, at = first + offset, size](void *host) {
+        return tensor.file->read(*tensor.entry, at, size, host);
+      };
+    });
+    destination += bytes;
+  }
+  return Status::ok();
+}
+
+Status runList(const UploadList &list, Device &device, const WeightOptions &options) {
+  uint64_t total = 0;
+  for (const UploadPiece &piece : list.pieces)
+    total += piece.bytes;
+  std::atomic<uint64_t> done{0};
+  const auto loadingThread = std::this_thread::get_id();
+  SINTER_RETURN_IF_ERROR(device.produce(list.pieces, [&](uint32_t index, void *host) {
+    Status status = list.makers[index](host);
+    const uint64_t sum = done += list.pieces[index].bytes;
+    if (options.progress && std::this_thread::get_id() == loadingThread)
+      options.progress(sum, total);
+    return status;
+  }));
+  if (options.progress && total > 0)
+    options.progress(total, total);
+  return Status::ok();
+}
+
 Status runPackTask(const PackTask &task, std::vector<uint8_t> &staging) {
   const uint64_t rowBytes = task.columns * dtypeBytes(task.dtype);
   const uint64_t bytes = (task.rowEnd - task.rowBegin) * rowBytes;
@@ -185,15 +221,18 @@ Result<std::vector<float>> readVector(const WeightSource &source, const Checkpoi
   return values;
 }
 
-Status loadVector(const WeightPlan &weight, const Checkpoint &checkpoint, float *destination) {
+Status loadVector(const WeightPlan &weight, const Checkpoint &checkpoint, Device &device,
+                  void *destination) {
+  std::vector<float> all;
   for (const WeightSource &source : weight.sources) {
     SINTER_ASSIGN_OR_RETURN(const std::vector<float> values, readVector(source, checkpoint));
-    destination = std::copy(values.begin(), values.end(), destination);
+    all.insert(all.end(), values.begin(), values.end());
   }
-  return Status::ok();
+  return device.upload(destination, all.data(), all.size() * sizeof(float));
 }
 
-Status loadKScale(const WeightPlan &weight, const Checkpoint &checkpoint, float *destination) {
+Status loadKScale(const WeightPlan &weight, const Checkpoint &checkpoint, Device &device,
+                  void *destination) {
   SINTER_ASSIGN_OR_RETURN(const std::vector<float> values,
                           readVector(weight.sources[0], checkpoint));
   float maxAbs = 0;
@@ -203,14 +242,14 @@ Status loadKScale(const WeightPlan &weight, const Checkpoint &checkpoint, float 
                           " holds a value that is not finite");
     maxAbs = std::max(maxAbs, std::fabs(value));
   }
-  *destination = kScaleFor(maxAbs, weight.headDim);
-  return Status::ok();
+  const float scale = kScaleFor(maxAbs, weight.headDim);
+  return device.upload(destination, &scale, sizeof scale);
 }
 
 /// Places all weights in one block; pages of large ones are not shared with neighbours.
 Result<ResidentWeights> allocateWeights(const Manifest &manifest, Device &device,
                                         const WeightOptions &options) {
-  constexpr uint64_t kLine = 64, kPage = 4096;
+  constexpr uint64_t kLine = 256, kPage = 4096;
   ResidentWeights resident;
   resident.positions = manifest.model.maxPosition;
   std::vector<uint64_t> offsets;
@@ -242,19 +281,36 @@ Status loadFromCheckpoint(const Manifest &manifest, Device &device, const Weight
     return invalidArgument("compiled without a checkpoint: give --weights DIR or random:SEED");
   SINTER_ASSIGN_OR_RETURN(const Checkpoint checkpoint, Checkpoint::open(manifest, directory));
   std::vector<PackTask> tasks;
+  UploadList list;
   for (size_t i = 0; i < manifest.weights.size(); ++i) {
     const WeightPlan &weight = manifest.weights[i];
-    void *destination = resident.pointers[i];
+    auto *destination = static_cast<uint8_t *>(resident.pointers[i]);
     Status status;
-    if (weight.kind == WeightKind::Linear)
-      status = appendPackTasks(weight, checkpoint, static_cast<uint8_t *>(destination), tasks);
-    else if (weight.kind == WeightKind::Vector)
-      status = loadVector(weight, checkpoint, static_cast<float *>(destination));
+    if (weight.kind == WeightKind::Vector)
+      status = loadVector(weight, checkpoint, device, destination);
     else if (weight.kind == WeightKind::KScale)
-      status = loadKScale(weight, checkpoint, static_cast<float *>(destination));
+      status = loadKScale(weight, checkpoint, device, destination);
+    else if (weight.kind == WeightKind::Linear && weight.layout == WeightLayout::RowMajor)
+      status = appendRows(weight, checkpoint, destination, list);
+    else if (weight.kind == WeightKind::Linear && device.hasHostMemory())
+      status = appendPackTasks(weight, checkpoint, destination, tasks);
+    else if (weight.kind == WeightKind::Linear)
+      status = unsupported("weight " + weight.name + ": tiles are for the host's memory");
     SINTER_RETURN_IF_ERROR(status);
   }
+  SINTER_RETURN_IF_ERROR(runList(list, device, options));
   return runPackTasks(tasks, device, options);
+}
+
+/// Computed on the host; `positions` rows of it.
+Status loadRope(const WeightPlan &weight, uint64_t positions, Device &device, void *destination) {
+  if (device.hasHostMemory()) {
+    fillRopeTable(weight, positions, device, static_cast<float *>(destination));
+    return Status::ok();
+  }
+  std::vector<float> table(positions * weight.shape[1]);
+  fillRopeTable(weight, positions, device, table.data());
+  return device.upload(destination, table.data(), table.size() * sizeof(float));
 }
 
 } // namespace
@@ -283,15 +339,19 @@ Result<WeightOptions> parseWeightOptions(const std::string &text) {
 Result<ResidentWeights> loadWeights(const Manifest &manifest, Device &device,
                                     const WeightOptions &options) {
   SINTER_ASSIGN_OR_RETURN(ResidentWeights resident, allocateWeights(manifest, device, options));
+  UploadList random;
   for (size_t i = 0; i < manifest.weights.size(); ++i) {
     const WeightPlan &weight = manifest.weights[i];
     if (weight.kind == WeightKind::Rope)
-      fillRopeTable(weight, std::min(resident.positions, weight.shape[0]), device,
-                    static_cast<float *>(resident.pointers[i]));
+      SINTER_RETURN_IF_ERROR(loadRope(weight, std::min(resident.positions, weight.shape[0]), device,
+                                      resident.pointers[i]));
     else if (options.randomSeed)
-      fillRandom(weight, *options.randomSeed, i, device, resident.pointers[i]);
+      SINTER_RETURN_IF_ERROR(
+          fillRandom(weight, *options.randomSeed, i, device, resident.pointers[i], random));
   }
-  if (!options.randomSeed)
+  if (options.randomSeed)
+    SINTER_RETURN_IF_ERROR(runList(random, device, options));
+  else
     SINTER_RETURN_IF_ERROR(loadFromCheckpoint(manifest, device, options, resident));
   return resident;
 }

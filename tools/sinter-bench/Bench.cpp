@@ -27,7 +27,7 @@ struct Ceilings {
 
 /// Keeps the best of what it saw before: other load on the machine only ever lowers a ceiling.
 Status measure(Session &session, Ceilings &ceilings) {
-  ThreadPool &pool = session.device->pool();
+  ThreadPool &pool = session.cpu->pool();
   SINTER_ASSIGN_OR_RETURN(const double bandwidth, measureReadBandwidth(pool));
   ceilings.bandwidth = std::max(ceilings.bandwidth, bandwidth);
   ceilings.flops = std::max(ceilings.flops, measureFmaPeak(pool, session.device->isa()));

@@ -47,6 +47,18 @@ const char *kindName(WeightKind kind) {
   return "?";
 }
 
+const char *layoutName(WeightLayout layout) {
+  switch (layout) {
+  case WeightLayout::Plain:
+    return "plain";
+  case WeightLayout::Tiled16:
+    return "tiled16";
+  case WeightLayout::RowMajor:
+    return "row_major";
+  }
+  return "?";
+}
+
 const char *headName(HeadKind head) { return head == HeadKind::Argmax ? "argmax" : "logits"; }
 
 std::string joined(const std::vector<std::string> &parts) {
@@ -67,6 +79,9 @@ void printSummary(const ArtifactFile &file) {
               m.compilerBuild.c_str(), m.llvmVersion.c_str(), m.abi);
   std::printf("  target      %s%s%s\n", m.target.c_str(), m.isas.empty() ? "" : ": ",
               joined(m.isas).c_str());
+  if (!sections.ptx.empty())
+    std::printf("  gpu code    PTX %s, machine code %s\n", bytesOf(sections.ptx.size()).c_str(),
+                sections.cubin.empty() ? "none" : bytesOf(sections.cubin.size()).c_str());
   std::printf("  options     %s\n", m.options.c_str());
   std::printf(
       "  model       %llu layers, hidden %llu, intermediate %llu, %llu heads, %llu kv heads "
@@ -82,30 +97,31 @@ void printSummary(const ArtifactFile &file) {
   std::printf("  kv cache    %s, %llu tokens per page, %s per page, %s per token\n",
               std::string(dtypeName(m.kv.dtype)).c_str(), ull(m.kv.pageSize),
               bytesOf(m.kv.pageBytes).c_str(), bytesOf(m.kv.tokenBytes()).c_str());
-  std::printf("  memory      arena %s, scratch %s per thread\n", bytesOf(m.arenaBytes).c_str(),
+  std::printf("  memory      arena %s", bytesOf(m.arenaBytes).c_str());
+  std::printf(m.target == kCudaTarget ? "\n" : ", scratch %s per thread\n",
               bytesOf(m.scratchBytes).c_str());
   std::printf("  kernels     %zu\n", m.kernels.size());
-  std::printf("  entries     %-28s %-7s %-14s %9s %9s\n", "name", "head", "tokens", "max rows",
+  std::printf("  entries     %-28s %-7s %-18s %9s %9s\n", "name", "head", "tokens", "max rows",
               "launches");
   for (const EntryPlan &entry : m.entries) {
-    const std::string tokens =
-        std::to_string(entry.minTokens) + " .. " + std::to_string(entry.maxTokens);
-    std::printf("              %-28s %-7s %-14s %9u %9zu\n", entry.name.c_str(),
+    std::string tokens = std::to_string(entry.minTokens) + " .. " + std::to_string(entry.maxTokens);
+    if (entry.maxQ > 0)
+      tokens += ", " + std::to_string(entry.maxQ) + " each";
+    std::printf("              %-28s %-7s %-18s %9u %9zu\n", entry.name.c_str(),
                 headName(entry.head), tokens.c_str(), entry.maxRows, entry.schedule.size());
   }
 }
 
 void printWeights(const Manifest &m) {
-  std::printf("%-32s %-8s %-5s %-8s %-18s %10s  %s\n", "name", "kind", "dtype", "layout", "shape",
+  std::printf("%-32s %-8s %-5s %-9s %-18s %10s  %s\n", "name", "kind", "dtype", "layout", "shape",
               "bytes", "sources");
   for (const WeightPlan &weight : m.weights) {
     std::vector<std::string> sources;
     for (const WeightSource &source : weight.sources)
       sources.push_back(source.tensor + "[" + std::to_string(source.rowBegin) + ":" +
                         std::to_string(source.rowEnd) + "]");
-    std::printf("%-32s %-8s %-5s %-8s %-18s %10s  %s\n", weight.name.c_str(), kindName(weight.kind),
-                std::string(dtypeName(weight.dtype)).c_str(),
-                weight.layout == WeightLayout::Tiled16 ? "tiled16" : "plain",
+    std::printf("%-32s %-8s %-5s %-9s %-18s %10s  %s\n", weight.name.c_str(), kindName(weight.kind),
+                std::string(dtypeName(weight.dtype)).c_str(), layoutName(weight.layout),
                 shapeOf(weight.shape).c_str(), bytesOf(weight.bytes).c_str(),
                 joined(sources).c_str());
   }
@@ -127,11 +143,39 @@ void printBuffers(const Manifest &m) {
   std::printf("arena %llu bytes\n", ull(m.arenaBytes));
 }
 
+/// "98304+1024": the bytes that a launch asks for and those that the kernel has of its own.
+std::string sharedOf(const KernelPlan &kernel) {
+  std::string text = std::to_string(kernel.sharedBytes);
+  if (kernel.staticSharedBytes > 0)
+    text += "+" + std::to_string(kernel.staticSharedBytes);
+  return text;
+}
+
+void printGpuKernels(const Manifest &m, const std::vector<uint64_t> &launches) {
+  std::printf("%-56s %-24s %7s %9s %12s %6s %7s %8s\n", "kernel", "op", "threads", "registers",
+              "shared", "spills", "cluster", "launches");
+  for (size_t i = 0; i < m.kernels.size(); ++i) {
+    const KernelPlan &kernel = m.kernels[i];
+    // What only an assembler can count is unknown where there was none.
+    const bool assembled = kernel.registers > 0;
+    std::printf("%-56s %-24s %7u %9s %12s %6s %7u %8llu\n", kernel.name.c_str(), kernel.op.c_str(),
+                kernel.threads, assembled ? std::to_string(kernel.registers).c_str() : "?",
+                sharedOf(kernel).c_str(),
+                assembled ? std::to_string(kernel.spillBytes).c_str() : "?", kernel.cluster,
+                ull(launches[i]));
+  }
+}
+
 void printKernels(const Manifest &m) {
   std::vector<uint64_t> launches(m.kernels.size());
   for (const EntryPlan &entry : m.entries)
     for (const OpPlan &op : entry.schedule)
       ++launches[op.kernel];
+  if (m.target == kCudaTarget) {
+    printGpuKernels(m, launches);
+    std::printf("%zu kernels\n", m.kernels.size());
+    return;
+  }
   std::printf("%-56s %-24s %-6s %8s\n", "kernel", "op", "isas", "launches");
   for (size_t i = 0; i < m.kernels.size(); ++i) {
     std::vector<std::string> isas;
@@ -151,9 +195,13 @@ void printSchedule(const ArtifactFile &file) {
   }
   for (const EntryPlan &entry : file.manifest().entries) {
     std::printf("%s\n", entry.name.c_str());
-    for (const OpPlan &op : entry.schedule)
-      std::printf("  %-32s %-24s %10s weights\n", op.name.c_str(), op.op.c_str(),
+    for (const OpPlan &op : entry.schedule) {
+      std::printf("  %-32s %-24s %10s weights", op.name.c_str(), op.op.c_str(),
                   bytesOf(op.weightBytes).c_str());
+      if (op.grid > 0)
+        std::printf(" %6u CTAs, edge %s", op.grid, op.programmatic ? "programmatic" : "full");
+      std::printf("\n");
+    }
   }
 }
 

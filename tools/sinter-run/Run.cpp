@@ -6,7 +6,7 @@
 
 #include "runtime/cli/CompileCache.h"
 #include "runtime/cli/Quantity.h"
-#include "runtime/device/cpu/MachineSpeed.h"
+#include "runtime/cli/TargetChoice.h"
 #include "runtime/text/StreamDecoder.h"
 #include "sinter/Support/Npy.h"
 
@@ -97,6 +97,7 @@ private:
 
 struct DebugOptions {
   bool poison = false;
+  bool sync = false;
   bool sharePages = false;
   std::optional<uint64_t> shuffleSeed;
 };
@@ -108,6 +109,8 @@ Result<DebugOptions> parseDebug(const std::string &text) {
     constexpr std::string_view kShuffle = "shuffle-pages=";
     if (part == "poison") {
       debug.poison = true;
+    } else if (part == "sync") {
+      debug.sync = true;
     } else if (part == "share-pages") {
       debug.sharePages = true;
     } else if (part.compare(0, kShuffle.size(), kShuffle) == 0) {
@@ -119,7 +122,7 @@ Result<DebugOptions> parseDebug(const std::string &text) {
       debug.shuffleSeed = seed;
     } else {
       return invalidArgument("--debug " + part +
-                             ": expected poison, share-pages or shuffle-pages=SEED");
+                             ": expected poison, sync, share-pages or shuffle-pages=SEED");
     }
   }
   return debug;
@@ -130,9 +133,10 @@ Result<ArtifactFile> openModel(const RunOptions &options) {
   if (std::filesystem::is_directory(options.model, ignored)) {
     CompileOptions compile;
     compile.dtype = options.dtype;
-    compile.target = options.target;
     compile.useCache = !options.noCache;
     compile.say = options.quiet ? [](const std::string &) {} : say;
+    compile.target = options.isa.empty() ? chooseTarget(options.target, options.device, compile.say)
+                                         : options.target;
     return compileDirectory(options.model, compile);
   }
   if (options.noCache)
@@ -142,7 +146,7 @@ Result<ArtifactFile> openModel(const RunOptions &options) {
   if (!options.dtype.empty() && options.dtype != dtypeName(manifest.dtype))
     return invalidArgument("--dtype " + options.dtype + ": " + options.model + " is compiled for " +
                            std::string(dtypeName(manifest.dtype)));
-  if (!options.target.empty() && options.target != manifest.target)
+  if (!options.target.empty() && !isCompiledFor(manifest, options.target))
     return invalidArgument("--target " + options.target + ": " + options.model +
                            " is compiled for " + manifest.target);
   return file;
@@ -241,6 +245,12 @@ Result<SessionOptions> makeSessionOptions(const RunOptions &options, const Debug
   session.cpu.threads = options.threads;
   if (!options.isa.empty())
     session.cpu.isa = options.isa == "v3" ? 3 : 4;
+  session.cuda.device = options.device;
+  session.cuda.graphs = !options.noGraph;
+  session.cuda.programmaticLaunch = !options.noPdl;
+  session.cuda.syncLaunches = debug.sync;
+  if (!options.quiet)
+    session.say = say;
   session.poison = debug.poison;
   if (!options.kvMemory.empty()) {
     SINTER_ASSIGN_OR_RETURN(session.kvBytes, parseBytes(options.kvMemory, "--kv-memory"));
@@ -312,9 +322,10 @@ Status generate(const RunOptions &options, const DebugOptions &debug, Session &s
 Status measureMachine(const RunOptions &options, Session &session, Measured &measured) {
   if (options.quiet && !options.profile)
     return Status::ok();
-  SINTER_ASSIGN_OR_RETURN(measured.readBandwidth, measureReadBandwidth(session.device->pool()));
-  if (options.profile)
-    measured.fmaPeak = measureFmaPeak(session.device->pool(), session.device->isa());
+  SINTER_ASSIGN_OR_RETURN(measured.readBandwidth, session.device->measureReadBandwidth());
+  if (options.profile) {
+    SINTER_ASSIGN_OR_RETURN(measured.fmaPeak, session.device->measureFmaPeak());
+  }
   return Status::ok();
 }
 
@@ -340,6 +351,8 @@ Result<int> runModel(const RunOptions &options) {
   sessionOptions.positions = lengths.positions;
   SINTER_ASSIGN_OR_RETURN(Session session, openSession(std::move(file), sessionOptions));
   result.measured.loadSeconds = secondsSinceStart();
+  if (session.cuda && !options.quiet)
+    say("running on " + session.device->name());
 
   Profile profile;
   if (options.profile)

@@ -31,6 +31,9 @@ struct RunOptions {
 
   uint32_t threads = 0;
   std::string isa;
+  int device = 0; ///< number of the GPU
+  bool noGraph = false;
+  bool noPdl = false;
   std::string kvMemory;
   std::optional<uint64_t> maxContext;
   uint32_t prefillChunk = 512;
@@ -40,7 +43,7 @@ struct RunOptions {
   std::string target;
   bool noCache = false;
 
-  std::string debug; ///< comma-separated: poison, share-pages, shuffle-pages=SEED
+  std::string debug; ///< comma-separated: poison, sync, share-pages, shuffle-pages=SEED
 };
 
 } // namespace sinter

@@ -62,6 +62,12 @@ void addMachineFlags(CLI::App &app, RunOptions &o) {
   app.add_option("--isa", o.isa, "Use at most x86-64-v3 or -v4: v3, v4")
       ->check(CLI::IsMember({"v3", "v4"}))
       ->group(group);
+  app.add_option("--device", o.device, "Number of the GPU (0)")
+      ->check(CLI::Range(0, 1023))
+      ->group(group);
+  app.add_flag("--no-graph", o.noGraph, "On a GPU: start every kernel on its own")->group(group);
+  app.add_flag("--no-pdl", o.noPdl, "On a GPU: no kernel starts before the one before has ended")
+      ->group(group);
   auto *memory =
       app.add_option("--kv-memory", o.kvMemory, "Size of the KV cache: 512MB, 2GiB")->group(group);
   app.add_option("--max-context", o.maxContext,
@@ -73,7 +79,7 @@ void addMachineFlags(CLI::App &app, RunOptions &o) {
       ->group(group);
   app.add_option("--weights", o.weights, "Directory of the weights, or random:SEED")->group(group);
   app.add_option("--debug", o.debug,
-                 "Tests: poison, share-pages, shuffle-pages=SEED, separated by commas")
+                 "Tests: poison, sync, share-pages, shuffle-pages=SEED, separated by commas")
       ->group(group);
 }
 
@@ -82,7 +88,10 @@ void addCompileFlags(CLI::App &app, RunOptions &o) {
   app.add_option("--dtype", o.dtype, "Activations and cache: bf16, f32 or f16")
       ->check(CLI::IsMember({"bf16", "f32", "f16"}))
       ->group(group);
-  app.add_option("--target", o.target, "What to compile for: cpu")->group(group);
+  app.add_option(
+         "--target", o.target,
+         "What to compile for: cpu, cuda, cuda:sm_90a (default: the GPU, where there is one)")
+      ->group(group);
   app.add_flag("--no-cache", o.noCache, "Compile again and keep nothing")->group(group);
 }
 

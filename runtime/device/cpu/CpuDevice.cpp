@@ -2,12 +2,15 @@
 #include "runtime/device/cpu/CpuDevice.h"
 
 #include "runtime/device/cpu/Cpuid.h"
+#include "runtime/device/cpu/MachineSpeed.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
 #include <fstream>
+#include <mutex>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -86,6 +89,36 @@ Status CpuDevice::fill(void *data, uint32_t word, uint64_t bytes) {
   std::fill_n(static_cast<uint32_t *>(data), bytes / 4, word);
   return Status::ok();
 }
+
+Status CpuDevice::upload(void *to, const void *from, uint64_t bytes) {
+  std::memcpy(to, from, bytes);
+  return Status::ok();
+}
+
+Status CpuDevice::download(void *to, const void *from, uint64_t bytes) {
+  std::memcpy(to, from, bytes);
+  return Status::ok();
+}
+
+Status CpuDevice::produce(std::span<const UploadPiece> pieces,
+                          const std::function<Status(uint32_t, void *)> &produce) {
+  std::atomic<bool> failed{false};
+  std::mutex mutex;
+  Status error;
+  hostParallel(uint32_t(pieces.size()), [&](uint32_t begin, uint32_t end) {
+    for (uint32_t i = begin; i < end && !failed; ++i)
+      if (Status status = produce(i, pieces[i].destination); !status) {
+        const std::lock_guard lock(mutex);
+        if (!failed.exchange(true))
+          error = std::move(status);
+      }
+  });
+  return error;
+}
+
+Result<double> CpuDevice::measureReadBandwidth() { return sinter::measureReadBandwidth(*pool_); }
+
+Result<double> CpuDevice::measureFmaPeak() { return sinter::measureFmaPeak(*pool_, isa_); }
 
 void CpuDevice::hostParallel(uint32_t tasks, const std::function<void(uint32_t, uint32_t)> &body) {
   constexpr uint32_t kSplit = 16;

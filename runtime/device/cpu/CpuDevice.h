@@ -21,13 +21,25 @@ public:
   std::string name() const override;
   std::string target() const override { return "cpu"; }
   uint32_t isa() const override { return isa_; }
+  bool hasHostMemory() const override { return true; }
   uint64_t freeMemory() const override;
   Result<DeviceMemory> allocate(uint64_t bytes, MemoryUse use) override;
   Status fill(void *data, uint32_t word, uint64_t bytes) override;
-  Status prepare(uint64_t scratchBytes) override { return pool_->reserveScratch(scratchBytes); }
+  Status upload(void *to, const void *from, uint64_t bytes) override;
+  Status download(void *to, const void *from, uint64_t bytes) override;
+  Status produce(std::span<const UploadPiece> pieces,
+                 const std::function<Status(uint32_t, void *)> &produce) override;
+  Status loadKernels(const Manifest &, std::string_view, std::string_view) override {
+    return Status::ok();
+  }
+  Status prepare(const StepLimits &limits) override {
+    return pool_->reserveScratch(limits.scratchBytes);
+  }
   Status step(SinterStepFn function, SinterModel &model, uint32_t entry,
               const SinterBatch &batch) override;
   void hostParallel(uint32_t tasks, const std::function<void(uint32_t, uint32_t)> &body) override;
+  Result<double> measureReadBandwidth() override;
+  Result<double> measureFmaPeak() override;
   void setProfile(StepProfile *profile) override { profile_ = profile; }
 
   ThreadPool &pool() { return *pool_; }

@@ -1,0 +1,35 @@
+//===- TargetChoice.cpp ---------------------------------------------------===//
+#include "runtime/cli/TargetChoice.h"
+
+#include "runtime/device/cuda/Gpu.h"
+
+#include <algorithm>
+
+namespace sinter {
+namespace {
+
+const std::string kCudaPrefix = std::string(kCudaTarget) + ":";
+
+} // namespace
+
+std::string chooseTarget(const std::string &asked, int device,
+                         const std::function<void(const std::string &)> &say) {
+  if (!asked.empty() && asked != kCudaTarget)
+    return asked;
+  const Result<std::string> chip = cuda::detectChip(device);
+  if (!chip)
+    return asked;
+  if (asked.empty())
+    say("using the NVIDIA GPU (" + *chip + "); --target cpu for the processor");
+  return kCudaPrefix + *chip;
+}
+
+bool isCompiledFor(const Manifest &manifest, const std::string &asked) {
+  if (asked.compare(0, kCudaPrefix.size(), kCudaPrefix) != 0)
+    return asked == manifest.target;
+  return manifest.target == kCudaTarget &&
+         std::find(manifest.isas.begin(), manifest.isas.end(), asked.substr(kCudaPrefix.size())) !=
+             manifest.isas.end();
+}
+
+} // namespace sinter

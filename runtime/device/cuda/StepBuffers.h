@@ -1,0 +1,78 @@
+//===- StepBuffers.h - a step's inputs and outputs on the GPU ---*- C++ -*-===//
+//
+// Inputs: one block of pinned host memory and one of device memory of the same layout, the
+// SinterBatch first and its arrays packed behind it, so that a step costs one copy of just the
+// bytes it uses. The SinterBatch always lies at the same device address: it is all that kernels in
+// a captured graph know.
+//
+// Outputs: results lie at a fixed address per entry point and are copied back through pinned
+// memory.
+//
+//===----------------------------------------------------------------------===//
+#pragma once
+
+#include "runtime/abi/Manifest.h"
+#include "runtime/device/cuda/Handles.h"
+#include "sinter/Abi/sinter_abi.h"
+
+#include <cstdint>
+#include <vector>
+
+namespace sinter::cuda {
+
+class StepInputs {
+public:
+  /// Room for steps of `maxTokens` tokens in up to as many sequences of `maxPages` pages.
+  static Result<StepInputs> create(uint32_t maxTokens, uint32_t maxPages);
+
+  /// Copies a batch of host arrays to pinned memory; the step before must have finished. The result
+  /// is the same batch with device pointers, its outputs null.
+  Result<SinterBatch> stage(const SinterBatch &host, float *logits, float *argmaxValue,
+                            int32_t *argmaxIndex);
+  /// Starts the copy of what was staged.
+  Status upload(Stream stream) const;
+
+  DevicePointer batchAddress() const { return device_.get(); }
+
+private:
+  const int32_t *place(const int32_t *array, uint64_t count);
+
+  PinnedBlock host_;
+  DeviceBlock device_;
+  uint64_t capacity_ = 0;
+  uint64_t used_ = 0;
+};
+
+/// Where one entry point's kernels write their results.
+struct EntryOutputs {
+  float *logits = nullptr;
+  float *argmaxValue = nullptr;
+  int32_t *argmaxIndex = nullptr; ///< behind the values of all rows
+};
+
+class StepOutputs {
+public:
+  /// The device memory for the results of `entry`, allocated on first use.
+  Result<EntryOutputs> of(const EntryPlan &entry, uint64_t vocab);
+
+  /// Starts the copy of a step's results, as far as they fit one piece of pinned memory.
+  Status startDownload(const EntryPlan &entry, const EntryOutputs &outputs, uint32_t rows,
+                       uint64_t vocab, Stream stream);
+  /// After the stream has finished: results to where `batch` wants them.
+  Status finishDownload(const EntryPlan &entry, const EntryOutputs &outputs,
+                        const SinterBatch &batch, uint64_t vocab, Stream stream);
+
+private:
+  struct Block {
+    DeviceBlock memory;
+    uint64_t bytes = 0;
+  };
+
+  Status reservePinned(uint64_t bytes);
+
+  std::vector<Block> blocks_;
+  PinnedBlock pinned_;
+  uint64_t pinnedBytes_ = 0;
+};
+
+} // namespace sinter::cuda
