@@ -28,9 +28,9 @@ sinter::PipelineOptions sinter::cudaPipelineOptions(int64_t maxTokens) {
     const char *suffix;
   };
   constexpr int64_t kAll = std::numeric_limits<int64_t>::max();
-  constexpr Range kRanges[] = {{1, 1, ""},       {2, 2, ""},      {3, 4, ""},      {5, 8, ""},
-                               {9, 16, "@8"},    {17, 32, "@8"},  {33, 64, "@8"},  {65, 128, "@8"},
-                               {129, 256, "@8"}, {9, 64, ""},     {65, 128, ""},   {129, 512, ""},
+  constexpr Range kRanges[] = {{1, 1, ""},       {2, 2, ""},      {3, 4, ""},     {5, 8, ""},
+                               {9, 16, "@8"},    {17, 32, "@8"},  {33, 64, "@8"}, {65, 128, "@8"},
+                               {129, 256, "@8"}, {9, 64, ""},     {65, 128, ""},  {129, 512, ""},
                                {513, 2048, ""},  {2049, kAll, ""}};
   for (const Range &range : kRanges) {
     if (range.lo > maxTokens)
@@ -105,8 +105,7 @@ struct XfmrPipelineOptions : PassPipelineOptions<XfmrPipelineOptions> {
                                   llvm::cl::init("")};
   Option<std::string> heads{*this, "heads", llvm::cl::desc("as of xfmr-specialise"),
                             llvm::cl::init("logits,argmax")};
-  Option<std::string> target{*this, "target", llvm::cl::desc("cpu or cuda"),
-                             llvm::cl::init("cpu")};
+  Option<std::string> target{*this, "target", llvm::cl::desc("cpu or cuda"), llvm::cl::init("cpu")};
   Option<int64_t> coverCFrom{*this, "cover-c-from", llvm::cl::desc("as of xfmr-specialise"),
                              llvm::cl::init(0)};
 

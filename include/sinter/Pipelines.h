@@ -14,8 +14,8 @@ struct PipelineOptions {
   int64_t ranks = 1;
   std::string tokenRanges; ///< empty: the default list of xfmr-specialise
   std::string heads = "logits,argmax";
-  int64_t coverCFrom = 0;   ///< token ranges from here on get cover c; 0: none
-  bool reuseBuffers = true; ///< false: every activation a place of its own
+  int64_t coverCFrom = 0;     ///< token ranges from here on get cover c; 0: none
+  bool reuseBuffers = true;   ///< false: every activation a place of its own
   std::string target = "cpu"; ///< "cpu" or "cuda": decides layouts
 };
 

@@ -3,6 +3,7 @@
 
 #include "StepLowering.h"
 
+#include "lib/Codegen/Gpu/Attention.h"
 #include "lib/Codegen/Gpu/Templates.h"
 
 namespace sinter {
@@ -14,6 +15,7 @@ public:
   CudaLowering(mlir::ModuleOp planned, llvm::StringRef chip, mlir::ModuleOp lowered);
 
 private:
+  mlir::LogicalResult prepare() override;
   mlir::LogicalResult beginEntry(mlir::FunctionOpInterface func) override;
   mlir::LogicalResult lowerKernelOp(mlir::Operation *op) override;
   int64_t weightBytes(mlir::Value w) const override;
@@ -52,11 +54,22 @@ private:
                                 const gpu::RowSpec &spec, std::vector<SinterArg> args,
                                 llvm::ArrayRef<mlir::Value> tensors);
   // CudaOpsCache.cpp
-  mlir::LogicalResult qkNormRopeWrite(xfmr::QkNormRopeWriteOp op);
+  mlir::FailureOr<gpu::PagedCache> pagedCache(mlir::Operation *op, mlir::Value kv,
+                                              int64_t layers) const;
+  mlir::FailureOr<gpu::AttentionSpec> attentionSpec(xfmr::AttentionOp op, int64_t maxTokens,
+                                                    int64_t maxQ) const;
+  mlir::FailureOr<gpu::CacheWriteSpec> cacheWrite(mlir::Operation *op, mlir::Value kv,
+                                                  mlir::Value x, int64_t heads) const;
+  mlir::LogicalResult planAttention(xfmr::AttentionOp op);
   mlir::LogicalResult attention(xfmr::AttentionOp op);
+  mlir::LogicalResult qkNormRopeWrite(xfmr::QkNormRopeWriteOp op);
+  mlir::LogicalResult kvWrite(xfmr::KvWriteOp op);
+  mlir::LogicalResult rope(xfmr::RopeOp op);
 
   gpu::GpuChip chip;
   llvm::StringMap<gpu::GpuKernel> launches; ///< by key
+  int64_t plansAt = 0;                      ///< arena offset of the attention plans
+  bool fullEdgeNext = false;                ///< the next launch waits for everything before it
 };
 
 } // namespace sinter

@@ -49,10 +49,9 @@ LogicalResult CudaLowering::linear(Operation *op, const LinearParts &p) {
   spec.norm = static_cast<bool>(p.gamma), spec.bias = static_cast<bool>(p.bias);
   spec.residual = static_cast<bool>(p.residual), spec.eps = p.eps;
   StringRef mnemonic = op->getName().stripDialect();
-  auto k = kernel(mnemonic, linearName(mnemonic, spec), linearKey(mnemonic, spec),
-                  [&](Operation *module, StringRef symbol) {
-                    return emitLinear(module, symbol, chip, spec);
-                  });
+  auto k = kernel(
+      mnemonic, linearName(mnemonic, spec), linearKey(mnemonic, spec),
+      [&](Operation *module, StringRef symbol) { return emitLinear(module, symbol, chip, spec); });
   if (failed(k))
     return failure();
   const int64_t flops = 2 * spec.n * spec.k;
@@ -68,8 +67,8 @@ LogicalResult CudaLowering::linear(Operation *op, const LinearParts &p) {
   args.insert(args.end(), {room(each), room(each, each)});
   start(op, "", *k, args, {p.x}, {p.w, p.gamma, p.bias}, flops);
   entry->ops.back().actBytesPerToken += 8 * k->made.partials;
-  RowSpec merge{RowSpec::ArgmaxMerge, k->made.partials, DType::F32, DType::F32, spec.maxTokens,
-                spec.rows};
+  RowSpec merge{RowSpec::ArgmaxMerge, k->made.partials, DType::F32,
+                DType::F32,           spec.maxTokens,   spec.rows};
   if (failed(startRows(op, ".merge", merge,
                        {room(each), room(each, each), place(p.value), place(p.index)},
                        {p.value, p.index})))
@@ -110,10 +109,9 @@ LogicalResult CudaLowering::startRows(Operation *op, StringRef suffix, const Row
                      (spec.y == spec.x ? "" : "_" + typeName(spec.y)) + "_" +
                      std::to_string(spec.k) + (spec.rows ? "_rows_m" : "_m") +
                      std::to_string(spec.maxTokens);
-  auto k = kernel(op->getName().stripDialect(), name, name + " " + bits(spec.eps),
-                  [&](Operation *module, StringRef symbol) {
-                    return emitRows(module, symbol, chip, spec);
-                  });
+  auto k = kernel(
+      op->getName().stripDialect(), name, name + " " + bits(spec.eps),
+      [&](Operation *module, StringRef symbol) { return emitRows(module, symbol, chip, spec); });
   if (failed(k))
     return failure();
   start(op, suffix, *k, std::move(args), tensors, {}, 4 * spec.k);
@@ -127,8 +125,9 @@ LogicalResult CudaLowering::rows(Operation *op, RowSpec::Kind kind, ArrayRef<Val
   if (failed(x) || failed(y))
     return failure();
   // Heads are rows of their own to a norm.
-  auto shape = cast<RankedTensorType>((kind == RowSpec::Argmax ? operands : results).front().getType())
-                   .getShape();
+  auto shape =
+      cast<RankedTensorType>((kind == RowSpec::Argmax ? operands : results).front().getType())
+          .getShape();
   RowSpec spec{kind, shape.back(), *x, *y, mostOf(results.front()), countsRows(results.front())};
   spec.eps = eps;
   if (shape.size() == 3)
@@ -182,6 +181,8 @@ LogicalResult CudaLowering::lowerKernelOp(Operation *op) {
       })
       .Case([&](xfmr::QkNormRopeWriteOp o) { return qkNormRopeWrite(o); })
       .Case([&](xfmr::AttentionOp o) { return attention(o); })
+      .Case([&](xfmr::KvWriteOp o) { return kvWrite(o); })
+      .Case([&](xfmr::RopeOp o) { return rope(o); })
       .Case([&](xfmr::LinearOp o) {
         return linear(o, {o.getX(), o.getW(), {}, o.getBias(), {}, o.getResult()});
       })

@@ -1,14 +1,274 @@
 //===- CudaOpsCache.cpp - ops on the cache to their GPU kernels -----------===//
 #include "CudaLowering.h"
 
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+
 using namespace mlir;
 using namespace sinter;
 using namespace sinter::gpu;
 
-LogicalResult CudaLowering::qkNormRopeWrite(xfmr::QkNormRopeWriteOp op) {
-  return op.emitOpError("is not executed on the cuda target");
+static std::string bits(float v) {
+  return std::to_string(llvm::APFloat(v).bitcastToAPInt().getZExtValue());
 }
 
+//===----------------------------------------------------------------------===//
+// Specs
+//===----------------------------------------------------------------------===//
+
+FailureOr<PagedCache> CudaLowering::pagedCache(Operation *op, Value kv, int64_t layers) const {
+  auto type = cast<xfmr::KvType>(kv.getType());
+  Type element = type.getElementType();
+  PagedCache cache;
+  cache.heads = type.getHeads(), cache.headDim = type.getHeadDim(), cache.page = type.getPage();
+  cache.kPacked = type.getLayout() == xfmr::KvLayout::KPacked;
+  if (element.isBF16() || element.isF16())
+    cache.type = element.isBF16() ? DType::BF16 : DType::F16;
+  else if (element.isF32())
+    cache.type = DType::F32;
+  else
+    return op->emitOpError() << "on " << type << ": caches of " << element << " have no GPU kernel";
+  cache.pageBytes =
+      layers * 2 * cache.heads * cache.page * cache.headDim * int64_t(dtypeBytes(cache.type));
+  return cache;
+}
+
+static int64_t countLayers(Operation *op) {
+  auto func = op->getParentOfType<FunctionOpInterface>();
+  return llvm::count_if(func.getArguments(),
+                        [](BlockArgument arg) { return isa<xfmr::KvType>(arg.getType()); });
+}
+
+FailureOr<AttentionSpec> CudaLowering::attentionSpec(xfmr::AttentionOp op, int64_t maxTokens,
+                                                     int64_t maxQ) const {
+  auto cache = pagedCache(op, op.getKv(), countLayers(op));
+  auto type = elementType(op, op.getQ());
+  if (failed(cache) || failed(type))
+    return failure();
+  AttentionSpec spec;
+  spec.cache = *cache;
+  spec.heads = op.getQ().getType().getDimSize(1);
+  spec.x = *type;
+  spec.kScale = static_cast<bool>(op.getKScale());
+  spec.scale = op.getScale().convertToFloat();
+  spec.maxTokens = maxTokens;
+  spec.maxQ = maxQ;
+  spec.early = chip.dependentLaunch();
+  return spec;
+}
+
+static std::string kernelName(StringRef op, const AttentionSpec &s) {
+  return op.str() + "_" + std::string(dtypeName(s.x)) + "_" + std::to_string(s.heads) + "_" +
+         std::to_string(s.cache.heads) + "x" + std::to_string(s.cache.headDim) + "_page" +
+         std::to_string(s.cache.page) + "_" + std::string(dtypeName(s.cache.type)) +
+         (s.kScale ? "_scaled_m" : "_m") + std::to_string(s.maxTokens) +
+         (s.maxQ ? "_q" + std::to_string(s.maxQ) : "");
+}
+
+static std::string kernelKey(StringRef op, const AttentionSpec &s) {
+  return kernelName(op, s) + " " + bits(s.scale) + (s.cache.kPacked ? " packed" : "") + " " +
+         std::to_string(s.cache.pageBytes);
+}
+
+//===----------------------------------------------------------------------===//
+// Memory and plans
+//===----------------------------------------------------------------------===//
+
+/// The attention of an entry whose plan serves all others: they differ in their layer only.
+static xfmr::AttentionOp firstAttention(FunctionOpInterface func) {
+  xfmr::AttentionOp first;
+  func->walk([&](xfmr::AttentionOp op) {
+    first = op;
+    return WalkResult::interrupt();
+  });
+  return first;
+}
+
+LogicalResult CudaLowering::prepare() {
+  int64_t plans = 0;
+  for (auto func : planned.getOps<func::FuncOp>()) {
+    xfmr::AttentionOp attention = firstAttention(func);
+    auto tokens = func->getAttrOfType<DenseI64ArrayAttr>(xfmr::kTokensAttr);
+    if (!func->hasAttr(xfmr::kEntryAttr) || !attention || !tokens || tokens.size() != 2)
+      continue;
+    auto maxQ = func->getAttrOfType<IntegerAttr>(xfmr::kMaxQAttr);
+    auto spec = attentionSpec(attention, tokens[1], maxQ ? maxQ.getInt() : 0);
+    if (failed(spec))
+      return failure();
+    const AttentionMemory memory = attentionMemory(chip, *spec);
+    plans = std::max(plans, alignUp(memory.decodePlan, 256) + alignUp(memory.prefillPlan, 256));
+    program.persistentBytes = std::max(program.persistentBytes, alignUp(memory.counters, 256));
+  }
+  // Plans live as long as the step, so nobody else may use their room.
+  plansAt = alignUp(plannedArena, 256);
+  plannedArena = plansAt + plans;
+  return success();
+}
+
+LogicalResult CudaLowering::planAttention(xfmr::AttentionOp op) {
+  auto spec = attentionSpec(op, entry->maxTokens, entry->maxQ);
+  if (failed(spec))
+    return failure();
+  const auto plan = [&](StringRef name, auto emit, int64_t at) -> LogicalResult {
+    auto k = kernel(
+        name, kernelName(name, *spec), kernelKey(name, *spec),
+        [&](Operation *module, StringRef symbol) { return emit(module, symbol, chip, *spec); });
+    if (failed(k))
+      return failure();
+    start(op, "", *k, {arena(at)}, {});
+    entry->ops.back().name = name.str();
+    entry->ops.back().op = name.str();
+    return success();
+  };
+  const AttentionMemory memory = attentionMemory(chip, *spec);
+  if (failed(plan("decode_plan", emitDecodePlan, plansAt)))
+    return failure();
+  if (usesPrefill(*spec) &&
+      failed(plan("prefill_plan", emitPrefillPlan, plansAt + alignUp(memory.decodePlan, 256))))
+    return failure();
+  // Attention reads the plan before it waits for its predecessor.
+  fullEdgeNext = true;
+  return success();
+}
+
+LogicalResult CudaLowering::beginEntry(FunctionOpInterface func) {
+  // Prompts ask for the logits of one row; a matrix of them for every token would not fit.
+  constexpr int64_t kPromptRows = 64;
+  if (!entry->maxQ)
+    entry->maxRows = std::min(entry->maxRows, kPromptRows);
+  xfmr::AttentionOp attention = firstAttention(func);
+  return attention ? planAttention(attention) : success();
+}
+
+//===----------------------------------------------------------------------===//
+// Ops
+//===----------------------------------------------------------------------===//
+
 LogicalResult CudaLowering::attention(xfmr::AttentionOp op) {
-  return op.emitOpError("is not executed on the cuda target");
+  if (!knowsCache(op.getKv()))
+    return op.emitOpError("reads a cache handle that does not come from the entry's arguments");
+  auto spec = attentionSpec(op, entry->maxTokens, entry->maxQ);
+  if (failed(spec))
+    return failure();
+  const AttentionMemory memory = attentionMemory(chip, *spec);
+  const std::vector<SinterArg> common = {place(op.getQ()), place(op.getResult()),
+                                         cacheStream(op.getKv(), false),
+                                         cacheStream(op.getKv(), true), place(op.getKScale())};
+  const auto part = [&](StringRef name, StringRef suffix, auto emit,
+                        std::vector<SinterArg> more) -> LogicalResult {
+    auto k = kernel(
+        "attention", kernelName(name, *spec), kernelKey(name, *spec),
+        [&](Operation *module, StringRef symbol) { return emit(module, symbol, chip, *spec); });
+    if (failed(k))
+      return failure();
+    std::vector<SinterArg> args = common;
+    args.insert(args.end(), more.begin(), more.end());
+    const bool first = suffix.empty();
+    start(op, suffix, *k, std::move(args),
+          first ? ArrayRef<Value>{op.getQ(), op.getResult()} : ArrayRef<Value>{}, {}, 0, first);
+    return success();
+  };
+  if (usesPrefill(*spec) && failed(part("attention_prefill", ".prefill", emitPrefillAttention,
+                                        {arena(plansAt + alignUp(memory.decodePlan, 256))})))
+    return failure();
+  return part("attention_decode", "", emitDecodeAttention,
+              {arena(plansAt), room(memory.partials), persistent(0)});
+}
+
+FailureOr<CacheWriteSpec> CudaLowering::cacheWrite(Operation *op, Value kv, Value x,
+                                                   int64_t heads) const {
+  auto cache = pagedCache(op, kv, countLayers(op));
+  auto type = elementType(op, x);
+  if (failed(cache) || failed(type))
+    return failure();
+  if (!knowsCache(kv))
+    return op->emitOpError("reads a cache handle that does not come from the entry's arguments");
+  CacheWriteSpec spec;
+  spec.cache = *cache;
+  spec.heads = heads;
+  spec.x = *type;
+  spec.maxTokens = entry->maxTokens;
+  return spec;
+}
+
+static std::string kernelName(StringRef op, const CacheWriteSpec &s) {
+  return op.str() + "_" + std::string(dtypeName(s.x)) + "_" + std::to_string(s.heads) + "_" +
+         std::to_string(s.cache.heads) + "x" + std::to_string(s.cache.headDim) + "_page" +
+         std::to_string(s.cache.page) + "_" + std::string(dtypeName(s.cache.type)) +
+         (s.norm ? "" : "_plain") + (s.kScale ? "_scaled_m" : "_m") + std::to_string(s.maxTokens);
+}
+
+static std::string kernelKey(StringRef op, const CacheWriteSpec &s) {
+  return kernelName(op, s) + " " + bits(s.eps) + (s.cache.kPacked ? " packed " : " ") +
+         std::to_string(s.cache.pageBytes);
+}
+
+/// K and V of one token, all heads.
+static int64_t tokenBytes(const PagedCache &c) {
+  return 2 * c.heads * c.headDim * int64_t(dtypeBytes(c.type));
+}
+
+LogicalResult CudaLowering::qkNormRopeWrite(xfmr::QkNormRopeWriteOp op) {
+  const int64_t queries = op.getQ().getType().getDimSize(1);
+  auto spec = cacheWrite(op, op.getKv(), op.getQkv(), queries);
+  if (failed(spec) || failed(checkVector(op, op.getQGamma())) ||
+      failed(checkVector(op, op.getKGamma())))
+    return failure();
+  spec->norm = static_cast<bool>(op.getQGamma());
+  spec->kScale = static_cast<bool>(op.getKScale());
+  spec->eps = op.getEps().convertToFloat();
+  auto k = kernel("qk_norm_rope_write", kernelName("qk_norm_rope_write", *spec),
+                  kernelKey("qk_norm_rope_write", *spec), [&](Operation *module, StringRef symbol) {
+                    return emitQkNormRopeWrite(module, symbol, chip, *spec);
+                  });
+  if (failed(k))
+    return failure();
+  start(op, "", *k,
+        {place(op.getQkv()), place(op.getTable()), place(op.getQ()), cacheStream(op.getKv(), false),
+         cacheStream(op.getKv(), true), place(op.getQGamma()), place(op.getKGamma()),
+         place(op.getKScale())},
+        {op.getQkv(), op.getQ()}, {op.getQGamma(), op.getKGamma()},
+        7 * (queries + spec->cache.heads) * spec->cache.headDim);
+  entry->ops.back().actBytesPerToken += tokenBytes(spec->cache);
+  return success();
+}
+
+LogicalResult CudaLowering::kvWrite(xfmr::KvWriteOp op) {
+  auto spec = cacheWrite(op, op.getKv(), op.getK(), 0);
+  if (failed(spec))
+    return failure();
+  spec->kScale = static_cast<bool>(op.getKScale());
+  auto k = kernel("kv_write", kernelName("kv_write", *spec), kernelKey("kv_write", *spec),
+                  [&](Operation *module, StringRef symbol) {
+                    return emitKvWrite(module, symbol, chip, *spec);
+                  });
+  if (failed(k))
+    return failure();
+  start(op, "", *k,
+        {place(op.getK()), place(op.getV()), cacheStream(op.getKv(), false),
+         cacheStream(op.getKv(), true), place(op.getKScale())},
+        {op.getK(), op.getV()});
+  entry->ops.back().actBytesPerToken += tokenBytes(spec->cache);
+  return success();
+}
+
+LogicalResult CudaLowering::rope(xfmr::RopeOp op) {
+  auto type = elementType(op, op.getX());
+  if (failed(type))
+    return failure();
+  auto shape = op.getType().getShape();
+  CacheWriteSpec spec;
+  spec.heads = shape[1], spec.cache.headDim = shape[2];
+  spec.x = *type;
+  spec.maxTokens = entry->maxTokens;
+  const std::string name = "rope_" + std::string(dtypeName(*type)) + "_" +
+                           std::to_string(shape[1]) + "x" + std::to_string(shape[2]) + "_m" +
+                           std::to_string(spec.maxTokens);
+  auto k = kernel("rope", name, name, [&](Operation *module, StringRef symbol) {
+    return emitRope(module, symbol, chip, spec);
+  });
+  if (failed(k))
+    return failure();
+  start(op, "", *k, {place(op.getX()), place(op.getTable()), place(op.getResult())},
+        {op.getX(), op.getResult()}, {}, 3 * shape[1] * shape[2]);
+  return success();
 }

@@ -27,6 +27,13 @@ SinterArg StepLowering::arena(int64_t offset) const {
   return {SINTER_ARG_ARENA, 0, static_cast<uint64_t>(offset)};
 }
 
+/// Where the persistent part begins is known at the end: until then such places carry this index.
+static constexpr uint32_t kPersistent = 1;
+
+SinterArg StepLowering::persistent(int64_t offset) const {
+  return {SINTER_ARG_ARENA, kPersistent, static_cast<uint64_t>(offset)};
+}
+
 SinterArg StepLowering::place(Value v) const {
   return v ? places.lookup(v) : SinterArg{SINTER_ARG_NULL, 0, 0};
 }
@@ -151,17 +158,17 @@ int64_t StepLowering::rowBytes(Value v) const {
 //===----------------------------------------------------------------------===//
 
 void StepLowering::launch(Operation *op, StringRef suffix, unsigned kernel, SinterGrid grid,
-                         std::vector<SinterArg> args, ArrayRef<Value> tensors,
-                         ArrayRef<Value> weightOperands, int64_t flops, bool readsKv) {
+                          std::vector<SinterArg> args, ArrayRef<Value> tensors,
+                          ArrayRef<Value> weightOperands, int64_t flops, bool readsKv) {
   StepOp made{nameOf(op) + suffix.str(),
-             op->getName().stripDialect().str(),
-             kernel,
-             grid,
-             std::move(args),
-             0,
-             flops,
-             0,
-             readsKv};
+              op->getName().stripDialect().str(),
+              kernel,
+              grid,
+              std::move(args),
+              0,
+              flops,
+              0,
+              readsKv};
   for (Value v : tensors)
     made.actBytesPerToken += v ? rowBytes(v) : 0;
   for (Value w : weightOperands)
@@ -243,11 +250,18 @@ LogicalResult StepLowering::run() {
   if (auto bytes = planned->getAttrOfType<IntegerAttr>(kArenaAttr))
     plannedArena = bytes.getInt();
   plannedArena = alignUp(plannedArena, 64);
+  if (failed(prepare()))
+    return failure();
   for (auto func : planned.getOps<func::FuncOp>())
     if (func->hasAttr(xfmr::kEntryAttr) && failed(lowerEntry(func)))
       return failure();
-  program.arenaBytes = alignUp(plannedArena + partialBytes, 64) + program.persistentBytes;
+  const int64_t persistentAt = alignUp(plannedArena + partialBytes, 256);
+  program.arenaBytes = persistentAt + program.persistentBytes;
+  for (StepEntry &each : program.entries)
+    for (StepOp &op : each.ops)
+      for (SinterArg &arg : op.args)
+        if (arg.kind == SINTER_ARG_ARENA && std::exchange(arg.index, 0) == kPersistent)
+          arg.offset += persistentAt;
   program.scratchBytes = alignUp(program.scratchBytes, 64);
   return success();
 }
-

@@ -24,6 +24,8 @@ protected:
   using Tensor = mlir::TypedValue<mlir::RankedTensorType>;
 
   //--- what a target adds ---
+  /// Before the first entry, when the planned arena's size is known.
+  virtual mlir::LogicalResult prepare() { return mlir::success(); }
   /// Before the ops of an entry: its limits, launches that come once a step.
   virtual mlir::LogicalResult beginEntry(mlir::FunctionOpInterface) { return mlir::success(); }
   virtual mlir::LogicalResult lowerKernelOp(mlir::Operation *op) = 0;
@@ -32,6 +34,8 @@ protected:
   //--- places ---
   SinterArg place(mlir::Value v) const;
   SinterArg arena(int64_t offset) const;
+  /// In the part of the arena that is zero at first and belongs to the kernels.
+  SinterArg persistent(int64_t offset) const;
   /// Activations of `v` at the entry's most tokens, bytes.
   int64_t sizeOf(mlir::Value v) const;
   /// The layer's K or V stream in page 0.

@@ -3,8 +3,8 @@
 // Which kernels exist. What each op asks of its template is in CpuOps*.cpp.
 //
 //===----------------------------------------------------------------------===//
-#include "CpuLowering.h"
 #include "sinter/Conversion/XfmrToCpu.h"
+#include "CpuLowering.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
@@ -35,7 +35,7 @@ unsigned CpuLowering::kernel(StringRef op, const std::string &name, const std::s
 }
 
 FailureOr<StepProgram> sinter::convertXfmrToCpu(ModuleOp planned, ArrayRef<CpuIsa> isas,
-                                               OwningOpRef<ModuleOp> &lowered) {
+                                                OwningOpRef<ModuleOp> &lowered) {
   MLIRContext *context = planned.getContext();
   context->loadDialect<arith::ArithDialect, LLVM::LLVMDialect, scf::SCFDialect,
                        vector::VectorDialect>();

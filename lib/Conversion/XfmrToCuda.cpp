@@ -23,14 +23,6 @@ CudaLowering::CudaLowering(ModuleOp planned, StringRef chip, ModuleOp lowered)
   program.chip = chip.str();
 }
 
-LogicalResult CudaLowering::beginEntry(FunctionOpInterface) {
-  // Prompts ask for the logits of one row; a matrix of them for every token would not fit.
-  constexpr int64_t kPromptRows = 64;
-  if (!entry->maxQ)
-    entry->maxRows = std::min(entry->maxRows, kPromptRows);
-  return success();
-}
-
 /// What a symbol of PTX may be called.
 static std::string symbolOf(StringRef name) {
   std::string symbol = name.str();
@@ -68,9 +60,9 @@ void CudaLowering::start(Operation *op, StringRef suffix, const Kernel &k,
   const SinterGrid grid{static_cast<uint32_t>(k.made.grid), {}, {1, 1, 1}, 1};
   launch(op, suffix, k.index, grid, std::move(args), tensors, weights, flops, readsKv);
   // Before the first launch lies the copy of the step's inputs.
-  const bool first = entry->ops.size() == 1;
+  const bool full = entry->ops.size() == 1 || std::exchange(fullEdgeNext, false);
   entry->ops.back().edge =
-      first || !chip.dependentLaunch() ? SINTER_EDGE_FULL : SINTER_EDGE_PROGRAMMATIC;
+      full || !chip.dependentLaunch() ? SINTER_EDGE_FULL : SINTER_EDGE_PROGRAMMATIC;
 }
 
 SinterArg CudaLowering::room(int64_t bytes, int64_t offset) {

@@ -132,8 +132,8 @@ FailureOr<DeviceImage> sinter::compileDeviceImage(ModuleOp lowered, StepProgram 
     module->print(stream, OpPrintingFlags().printGenericOpForm());
   }
   if (jobs.size() != program.kernels.size())
-    return lowered.emitError("has ") << jobs.size() << " gpu.modules for "
-                                     << program.kernels.size() << " kernels";
+    return lowered.emitError("has ")
+           << jobs.size() << " gpu.modules for " << program.kernels.size() << " kernels";
   const ImageCompiler compiler(program.chip, options);
   runAll(compiler, jobs,
          options.threads ? options.threads : std::max(1u, std::thread::hardware_concurrency()));

@@ -65,10 +65,10 @@ std::optional<CachedKernel> KernelCache::find(const std::string &key) const {
       sizeof header + header.ptx + header.cubin != body)
     return std::nullopt;
   const llvm::StringRef content = bytes.substr(sizeof header);
-  return CachedKernel{content.substr(0, header.ptx).str(),
-                      content.substr(header.ptx, header.cubin).str(),
-                      {{}, int64_t(header.registers), int64_t(header.sharedBytes),
-                       int64_t(header.spillBytes)}};
+  return CachedKernel{
+      content.substr(0, header.ptx).str(),
+      content.substr(header.ptx, header.cubin).str(),
+      {{}, int64_t(header.registers), int64_t(header.sharedBytes), int64_t(header.spillBytes)}};
 }
 
 void KernelCache::store(const std::string &key, const CachedKernel &kernel) const {

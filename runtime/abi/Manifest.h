@@ -171,6 +171,7 @@ struct Manifest {
   std::vector<WeightPlan> weights;
   KvPlan kv;
   uint64_t arenaBytes = 0;
+  uint64_t persistentBytes = 0; ///< at the arena's end: zero at first, then the kernels' own
   uint64_t scratchBytes = 0;
   std::vector<ModulePlan> modules;
   std::vector<KernelPlan> kernels;

@@ -57,7 +57,8 @@ Status Executor::poisonPage(PageId page) {
 }
 
 Status Executor::poisonArena() {
-  return device_->fill(arena_.data(), kPoison, manifest().arenaBytes);
+  return device_->fill(arena_.data(), kPoison,
+                       manifest().arenaBytes - manifest().persistentBytes);
 }
 
 bool Executor::hasHead(HeadKind head) const {

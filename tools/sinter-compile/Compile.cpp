@@ -6,9 +6,9 @@
 #include "PassSwitch.h"
 
 #include "models/ImportXfmr.h"
+#include "sinter/Conversion/LowerToLLVM.h"
 #include "sinter/Conversion/XfmrToCpu.h"
 #include "sinter/Conversion/XfmrToCuda.h"
-#include "sinter/Conversion/LowerToLLVM.h"
 #include "sinter/Dialect/Xfmr.h"
 #include "sinter/Pipelines.h"
 #include "sinter/Registration.h"
@@ -98,7 +98,7 @@ private:
   bool isSpecialised();
   LogicalResult runPasses(ModuleOp on, llvm::function_ref<void(OpPassManager &)> build);
   ArtifactInfo describe() const;
-  PipelineOptions pipeline() const;
+  PipelineOptions pipeline();
   FailureOr<std::string> emitForDevice();
 
   const CompileRequest &request;
@@ -153,9 +153,12 @@ LogicalResult Compiler::runPasses(ModuleOp on, llvm::function_ref<void(OpPassMan
   return passes.run(on);
 }
 
-PipelineOptions Compiler::pipeline() const {
-  PipelineOptions options =
-      target.cuda() ? cudaPipelineOptions(request.maxTokensPerStep) : cpuPipelineOptions();
+PipelineOptions Compiler::pipeline() {
+  int64_t maxTokens = 1;
+  for (auto func : module->getOps<func::FuncOp>())
+    if (auto tokens = func->getAttrOfType<DenseI64ArrayAttr>(xfmr::kTokensAttr))
+      maxTokens = std::max(maxTokens, tokens[1]);
+  PipelineOptions options = target.cuda() ? cudaPipelineOptions(maxTokens) : cpuPipelineOptions();
   options.reuseBuffers = request.reuseBuffers;
   return options;
 }

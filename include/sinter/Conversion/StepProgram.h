@@ -35,8 +35,8 @@ struct DeviceKernel {
 };
 
 struct StepKernel {
-  std::string name; ///< unique: op kind, element types, sizes, tile; on a GPU also its symbol
-  std::string op;   ///< mnemonic of the xfmr op it came from
+  std::string name;      ///< unique: op kind, element types, sizes, tile; on a GPU also its symbol
+  std::string op;        ///< mnemonic of the xfmr op it came from
   std::string symbol[2]; ///< CPU: function in the lowered module per CpuIsa; empty: not generated
   DeviceKernel device;   ///< GPU
 };

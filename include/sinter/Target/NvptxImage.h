@@ -39,8 +39,8 @@ bool isNvptxChip(llvm::StringRef chip);
 
 /// Takes a gpu.module of kernels in upstream dialects (llvm.func with nvvm.kernel; arith, scf, cf,
 /// vector, nvvm and llvm ops inside) down to LLVM IR, optimised for the chip, with the hand-written
-/// device functions it calls inlined. The gpu.module is left in the LLVM dialect. Errors are emitted
-/// on it.
+/// device functions it calls inlined. The gpu.module is left in the LLVM dialect. Errors are
+/// emitted on it.
 mlir::FailureOr<std::unique_ptr<llvm::Module>>
 translateGpuModule(mlir::Operation *gpuModule, llvm::StringRef chip, llvm::LLVMContext &context);
 

@@ -14,8 +14,8 @@
 namespace sinter::xfmr {
 
 struct TokenRange {
-  int64_t lo = 0; ///< least number of tokens
-  int64_t hi = 0; ///< greatest, inclusive
+  int64_t lo = 0;   ///< least number of tokens
+  int64_t hi = 0;   ///< greatest, inclusive
   int64_t maxQ = 0; ///< most tokens of one sequence; 0: any number
 
   bool isStatic() const { return lo == hi; }
