@@ -478,8 +478,7 @@ Code cuLaunchKernelEx(const LaunchConfig *config, Function function, void **para
     return kLaunchOutOfResources;
   ++d.counters.launches;
   for (unsigned i = 0; i < config->numAttributes; ++i)
-    d.counters.programmatic +=
-        config->attributes[i].id == LaunchAttribute::ProgrammaticStreamSerialization;
+    d.counters.programmatic += config->attributes[i].id == kProgrammaticSerialization;
   return push(config->stream, [function, values = readParameters(*function->kernel, parameters)] {
     return runKernel(*function, values);
   });
