@@ -32,8 +32,8 @@
 using namespace mlir;
 using namespace sinter;
 
-/// The first PTX version that knows the chip and what the hand-written kernels use (movmatrix: 7.8),
-/// for the oldest drivers.
+/// The first PTX version that knows the chip and what the hand-written kernels use
+/// (movmatrix: 7.8), for the oldest drivers.
 static StringRef ptxFeature(StringRef chip) {
   return llvm::StringSwitch<StringRef>(chip)
       .Cases({"sm_80", "sm_86", "sm_89", "sm_90"}, "+ptx78")
