@@ -4,11 +4,12 @@
 #include "runtime/device/cuda/Gpu.h"
 
 #include <algorithm>
+#include <string_view>
 
 namespace sinter {
 namespace {
 
-const std::string kCudaPrefix = std::string(kCudaTarget) + ":";
+constexpr std::string_view kCudaPrefix = "cuda:";
 
 } // namespace
 
@@ -21,7 +22,7 @@ std::string chooseTarget(const std::string &asked, int device,
     return asked;
   if (asked.empty())
     say("using the NVIDIA GPU (" + *chip + "); --target cpu for the processor");
-  return kCudaPrefix + *chip;
+  return std::string(kCudaPrefix) + *chip;
 }
 
 bool isCompiledFor(const Manifest &manifest, const std::string &asked) {

@@ -51,8 +51,8 @@ public:
     waitForPredecessors();
     PrefillAttention self(args);
     const int items = *args.count * args.kv_heads;
-    for (int item = blockIndex(); item < items; item += gridSize())
-      self.item(item);
+    for (self.item = blockIndex(); self.item < items; self.item += gridSize())
+      self.attend();
   }
 
 private:
@@ -65,15 +65,14 @@ private:
   SINTER_DEVICE static int thread() { return threadIndex(); }
   SINTER_DEVICE static int lane() { return threadIndex() & 31; }
   SINTER_DEVICE static int warp() { return threadIndex() >> 5; }
+  SINTER_DEVICE int head() const { return item % a.kv_heads; }
   SINTER_DEVICE int group() const { return a.heads / a.kv_heads; }
   SINTER_DEVICE u32 keys() const { return queries + kLayout.rows * kRowBytes; }
   SINTER_DEVICE u32 values() const { return keys() + kKeys * kRowBytes; }
 
-  SINTER_DEVICE void item(int item) {
-    entry = item / a.kv_heads;
-    head = item - entry * a.kv_heads;
+  SINTER_DEVICE void attend() {
     readWork();
-    seq = work.seq;
+    table = a.block_table + u64(u32(work.seq)) * u32(a.block_table_stride);
     const int last = a.positions[work.first_token + (work.row0 + rows - 1) / group()];
     end = a.ctx[work.seq];
     const int walk = Hooks::kCausal ? minOf(end, last + 1) : end;
@@ -104,7 +103,7 @@ private:
   /// The entry is read again where it is needed, after copies and arithmetic that need its
   /// registers.
   SINTER_DEVICE void readWork() {
-    work = a.work[entry];
+    work = a.work[item / a.kv_heads];
     rows = minOf(kLayout.rows, work.q_len * group() - work.row0);
   }
 
@@ -117,7 +116,7 @@ private:
   }
   SINTER_DEVICE int headOf(int row) const {
     const int r = work.row0 + minOf(row, rows - 1);
-    return head * group() + r - r / group() * group();
+    return head() * group() + r - r / group() * group();
   }
   SINTER_DEVICE u64 offsetOf(int row) const {
     return (u64(u32(tokenOf(row))) * u32(a.heads) + u32(headOf(row))) * kDim;
@@ -156,13 +155,13 @@ private:
     const int index = (key >> a.page_log2) + lane();
     pages = -1;
     if (lane() <= kKeys >> a.page_log2 && (index << a.page_log2) < end)
-      pages = a.block_table[u64(u32(seq)) * u32(a.block_table_stride) + u32(index)];
+      pages = table[index];
   }
 
   SINTER_DEVICE void loadTile(u32 to, const void *stream, int key, bool packed) {
     const int page = 1 << a.page_log2, first = key >> a.page_log2;
-    const u8 *base = static_cast<const u8 *>(stream) + u64(u32(head)) * u32(kBytes << a.page_log2);
-#pragma unroll 2 // more at once would need registers that the accumulators hold
+    const u8 *base = static_cast<const u8 *>(stream) + u64(u32(head())) * u32(kBytes << a.page_log2);
+#pragma unroll 1 // more at once would need registers that the accumulators hold
     for (int j = 0; j < (kKeys * kChunks + kPrefillThreads - 1) / kPrefillThreads; ++j) {
       const int i = j * kPrefillThreads + thread();
       const int row = packed ? i % kKeys : i / kChunks, chunk = packed ? i / kKeys : i % kChunks;
@@ -224,8 +223,8 @@ private:
           for (int j = 2 * half; j < 2 * half + 2; ++j) {
             const int kvPos = key + 8 * n + 2 * (lane() & 3) + (j & 1);
             if constexpr (!Hooks::kCausal)
-              s[m][n][j] = Hooks::score(s[m][n][j] * scale, seq, h, qPos, kvPos) / scale;
-            const bool seen = bool(Hooks::mask(seq, h, qPos, kvPos) & (kvPos < end));
+              s[m][n][j] = Hooks::score(s[m][n][j] * scale, work.seq, h, qPos, kvPos) / scale;
+            const bool seen = bool(Hooks::mask(work.seq, h, qPos, kvPos) & (kvPos < end));
             s[m][n][j] = seen ? s[m][n][j] : minusInfinity();
           }
       }
@@ -254,6 +253,9 @@ private:
             s[m][n][j] = exp2Approx(s[m][n][j] * factor - base);
             total += s[m][n][j];
           }
+#pragma unroll
+        for (int n = 0; n < kKeyTiles; ++n)
+          p[m][n / 2][n % 2 * 2 + half] = Type::pack(s[m][n][2 * half], s[m][n][2 * half + 1]);
         sum[m][half] = sum[m][half] * alpha + total;
 #pragma unroll
         for (int n = 0; n < kOutTiles; ++n)
@@ -268,21 +270,14 @@ private:
         values() + u32(((lane() >> 3 & 1) * 8 + (lane() & 7)) * kRowBytes + (lane() >> 4) * 16);
 #pragma unroll
     for (int k = 0; k < kKeys / 16; ++k) {
-      u32 p[kRowTiles][4];
-#pragma unroll
-      for (int m = 0; m < kRowTiles; ++m)
-#pragma unroll
-        for (int j = 0; j < 4; ++j)
-          p[m][j] = Type::pack(s[m][2 * k + (j >> 1)][2 * (j & 1)],
-                               s[m][2 * k + (j >> 1)][2 * (j & 1) + 1]);
 #pragma unroll
       for (int n = 0; n < kOutTiles; n += 2) {
         u32 v[4];
         ldmatrixTransposed(v, from + u32(k * 16 * kRowBytes + n * 16));
 #pragma unroll
         for (int m = 0; m < kRowTiles; ++m) {
-          mma16816<Type>(out[m][n], p[m], v[0], v[1]);
-          mma16816<Type>(out[m][n + 1], p[m], v[2], v[3]);
+          mma16816<Type>(out[m][n], p[m][k], v[0], v[1]);
+          mma16816<Type>(out[m][n + 1], p[m][k], v[2], v[3]);
         }
       }
     }
@@ -313,11 +308,13 @@ private:
   float scale;
 
   PrefillWork work;
-  int entry, seq, head, rows, end;
+  const int *table; // the sequence's pages
+  int item, rows, end;
   int plain; // below this position every row sees everything
   int pages; // of the tile whose K or V is copied next
   float maximum[kRowTiles][2], sum[kRowTiles][2];
   float s[kRowTiles][kKeyTiles][4];
+  u32 p[kRowTiles][kKeys / 16][4]; // the probabilities of two of them, as an operand
   float out[kRowTiles][kOutTiles][4];
 };
 

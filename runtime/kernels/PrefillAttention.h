@@ -43,7 +43,7 @@ struct PrefillLayout {
 constexpr PrefillLayout prefillLayout(int dim) {
   PrefillLayout l{};
   l.rows = dim <= 128 ? 128 : 64;
-  l.keys = dim <= 128 ? 64 : 32;
+  l.keys = dim < 128 ? 64 : dim == 128 ? 48 : 32; // what the registers hold
   l.row_bytes = (dim / 8 | 1) * 16;
   l.shared_bytes = (l.rows + 2 * l.keys) * l.row_bytes;
   return l;

@@ -73,19 +73,14 @@ constexpr unsigned kEventRecordExternal = 1; ///< in a capture: becomes a node o
 constexpr unsigned kHostAllocPortable = 1;
 constexpr int kCaptureThreadLocal = 1;
 
-/// CUlaunchAttribute
+/// CUlaunchAttribute; the driver's union of values is `value`, whose first words are used.
 struct LaunchAttribute {
-  enum Id : int { ClusterDimension = 4, ProgrammaticStreamSerialization = 6 };
-  Id id;
+  int id;
   int padding;
-  union {
-    struct {
-      unsigned x, y, z;
-    } clusterDim;
-    int programmaticStreamSerializationAllowed;
-    char bytes[64];
-  };
+  unsigned value[16]; ///< the cluster's x, y, z; or whether serialization is programmatic
 };
+constexpr int kClusterDimension = 4;
+constexpr int kProgrammaticSerialization = 6;
 static_assert(sizeof(LaunchAttribute) == 72);
 
 /// CUlaunchConfig

@@ -3,6 +3,7 @@
 
 #include "runtime/device/cuda/CudaDriver.h"
 
+#include <string>
 #include <utility>
 
 namespace sinter::cuda {
@@ -51,11 +52,18 @@ inline Result<OwnedEvent> makeEvent(unsigned flags) {
   return OwnedEvent(event);
 }
 
+/// "1280 MiB", small sizes in bytes.
+inline std::string memoryText(uint64_t bytes) {
+  constexpr int kMebibyte = 20;
+  return bytes >> kMebibyte ? std::to_string(bytes >> kMebibyte) + " MiB"
+                            : std::to_string(bytes) + " bytes";
+}
+
 inline Result<PinnedBlock> makePinned(uint64_t bytes) {
   void *data = nullptr;
   SINTER_CUDA_RETURN_IF_ERROR(driver().memHostAlloc(&data, bytes, kHostAllocPortable),
-                              "cannot allocate " + std::to_string(bytes) +
-                                  " bytes of host memory for copies");
+                              "cannot allocate " + memoryText(bytes) +
+                                  " of host memory for copies");
   return PinnedBlock(data);
 }
 
@@ -65,9 +73,8 @@ inline Result<DeviceBlock> makeDeviceBlock(uint64_t bytes) {
   if (code == kOutOfMemory) {
     size_t free = 0, total = 0;
     driver().memGetInfo(&free, &total);
-    return resourceExhausted("out of GPU memory: " + std::to_string(bytes >> 20) +
-                             " MiB asked for, " + std::to_string(free >> 20) + " of " +
-                             std::to_string(total >> 20) + " MiB are free");
+    return resourceExhausted("out of GPU memory: " + memoryText(bytes) + " asked for, " +
+                             memoryText(free) + " of " + memoryText(total) + " are free");
   }
   SINTER_CUDA_RETURN_IF_ERROR(code, "cannot allocate GPU memory");
   return DeviceBlock(data);

@@ -142,7 +142,7 @@ Status KernelTable::launch(uint32_t kernel, const SinterLaunch &launch, uint32_t
   std::array<void *, SINTER_MAX_ARGS + 1> parameters;
   void *const *args = launch.args;
   for (uint32_t i = 0; i < launch.num_args; ++i)
-    parameters[i] = const_cast<void **>(args + i);
+    parameters[i] = static_cast<void *>(const_cast<void **>(args + i));
   parameters[launch.num_args] = &batch;
   for (const TensorMapPlan &map : plan.tensorMaps) {
     if (map.arg >= launch.num_args)
@@ -160,13 +160,14 @@ Status KernelTable::launch(uint32_t kernel, const SinterLaunch &launch, uint32_t
   config.attributes = attributes;
   if (plan.cluster > 1) {
     LaunchAttribute &attribute = attributes[config.numAttributes++];
-    attribute.id = LaunchAttribute::ClusterDimension;
-    attribute.clusterDim = {plan.cluster, 1, 1};
+    attribute.id = kClusterDimension;
+    attribute.value[0] = plan.cluster;
+    attribute.value[1] = attribute.value[2] = 1;
   }
   if (programmatic) {
     LaunchAttribute &attribute = attributes[config.numAttributes++];
-    attribute.id = LaunchAttribute::ProgrammaticStreamSerialization;
-    attribute.programmaticStreamSerializationAllowed = 1;
+    attribute.id = kProgrammaticSerialization;
+    attribute.value[0] = 1;
   }
   SINTER_CUDA_RETURN_IF_ERROR(
       driver().launchKernel(&config, functions_[kernel], parameters.data(), nullptr),

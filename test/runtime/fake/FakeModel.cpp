@@ -183,6 +183,47 @@ json makeMeta(const std::string &directory, const std::string &headerHash) {
   return meta;
 }
 
+json makeCudaMeta(const std::string &directory, const std::string &headerHash) {
+  json meta = makeMeta(directory, headerHash);
+  meta["target"] = "cuda";
+  meta["isas"] = {"sm_90a"};
+  meta["scratch_bytes"] = 0;
+  meta["weights"][0]["layout"] = "row_major";
+  meta["weights"][0]["bytes"] = kVocab * kHidden * 4;
+  const std::vector<uint8_t> code = readBytes(SINTER_FAKE_CUDA_MODEL);
+  const auto elf = readElf(code);
+  if (!elf)
+    throw std::runtime_error(elf.status().message());
+  meta["modules"] = json::array({{{"ptx", {0, sectionOf(*elf, ".sinter.ptx").size}},
+                                  {"cubin", {0, sectionOf(*elf, ".sinter.cubin").size}}}});
+  // The weights are f32, a tensor map is of 16-bit elements: twice as many columns.
+  const json embed = {{"arg", 1},       {"dtype", "bf16"},
+                      {"rows", kVocab}, {"columns", 2 * kHidden},
+                      {"box_rows", 8},  {"box_columns", 64}};
+  for (json &kernel : meta["kernels"]) {
+    kernel.erase("isas");
+    kernel.update({{"module", 0},
+                   {"threads", 128},
+                   {"shared_bytes", 0},
+                   {"static_shared_bytes", 64},
+                   {"cluster", 1},
+                   {"registers", 40},
+                   {"spill_bytes", 0}});
+    if (kernel["name"] == "logits" || kernel["name"] == "argmax")
+      kernel["tensor_maps"] = json::array({embed});
+  }
+  meta["entries"] = json::array(
+      {entry("decode_logits", "logits", 1, 4, 4, 3), entry("decode_argmax", "argmax", 1, 4, 4, 4),
+       entry("step_logits", "logits", 1, kMaxStepTokens, kMaxStepTokens, 3),
+       entry("step_argmax", "argmax", 1, kMaxStepTokens, kMaxStepTokens, 4)});
+  for (json &entry : meta["entries"])
+    for (json &op : entry["schedule"])
+      op.update({{"grid", 2}, {"edge", op["op"] == "attention" ? "programmatic" : "full"}});
+  for (int decode : {0, 1})
+    meta["entries"][size_t(decode)]["max_q"] = 1;
+  return meta;
+}
+
 void sealArtifact(std::vector<uint8_t> &artifact) {
   const auto elf = readElf(artifact);
   if (!elf)
@@ -194,8 +235,8 @@ void sealArtifact(std::vector<uint8_t> &artifact) {
   std::memcpy(digest, computed.data(), computed.size());
 }
 
-std::vector<uint8_t> makeArtifact(const std::string &meta) {
-  std::vector<uint8_t> bytes = readBytes(SINTER_FAKE_MODEL);
+static std::vector<uint8_t> makeArtifactOf(const std::string &code, const std::string &meta) {
+  std::vector<uint8_t> bytes = readBytes(code);
   const auto elf = readElf(bytes);
   if (!elf)
     throw std::runtime_error(elf.status().message());
@@ -206,6 +247,14 @@ std::vector<uint8_t> makeArtifact(const std::string &meta) {
   std::memcpy(bytes.data() + section.offset, meta.data(), meta.size());
   sealArtifact(bytes);
   return bytes;
+}
+
+std::vector<uint8_t> makeArtifact(const std::string &meta) {
+  return makeArtifactOf(SINTER_FAKE_MODEL, meta);
+}
+
+std::vector<uint8_t> makeCudaArtifact(const std::string &meta) {
+  return makeArtifactOf(SINTER_FAKE_CUDA_MODEL, meta);
 }
 
 void writeBytes(const std::string &path, const std::vector<uint8_t> &bytes) {
@@ -235,14 +284,18 @@ std::vector<float> referenceLogits(const Weights &weights, const std::vector<int
   return logits;
 }
 
-Installed install(int variant) {
+static Installed installed(int variant, decltype(makeMeta) meta, decltype(makeArtifact) artifact) {
   Installed installed;
   installed.weights = makeWeights(variant);
   const std::string &folder = installed.folder.path();
   const std::string hash = writeCheckpoint(folder, installed.weights);
   installed.artifact = installed.folder.file("fake.sinter");
-  writeBytes(installed.artifact, makeArtifact(makeMeta(folder, hash).dump()));
+  writeBytes(installed.artifact, artifact(meta(folder, hash).dump()));
   return installed;
 }
+
+Installed install(int variant) { return installed(variant, makeMeta, makeArtifact); }
+
+Installed installCuda(int variant) { return installed(variant, makeCudaMeta, makeCudaArtifact); }
 
 } // namespace sinter::fake

@@ -47,9 +47,12 @@ std::string writeCheckpoint(const std::string &directory, const Weights &weights
 
 /// Metadata that matches fake_model.c and the checkpoint.
 nlohmann::json makeMeta(const std::string &directory, const std::string &headerHash);
+/// The same for GPUs: matches cuda/fake_program.c.
+nlohmann::json makeCudaMeta(const std::string &directory, const std::string &headerHash);
 
 /// The bytes of an artefact with this metadata text and a right digest.
 std::vector<uint8_t> makeArtifact(const std::string &meta);
+std::vector<uint8_t> makeCudaArtifact(const std::string &meta);
 /// Puts the right digest into a changed artefact.
 void sealArtifact(std::vector<uint8_t> &artifact);
 
@@ -65,5 +68,6 @@ struct Installed {
   std::string artifact;
 };
 Installed install(int variant = 0);
+Installed installCuda(int variant = 0);
 
 } // namespace sinter::fake

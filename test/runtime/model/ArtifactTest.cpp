@@ -96,6 +96,28 @@ TEST(Artifact, OtherAbiTargetAndInstructionLevel) {
             "a.sinter: has no code for x86-64-v3 or below");
 }
 
+TEST(Artifact, GpuCodeLiesInItsSections) {
+  auto errorAfter = [](const char *place, const nlohmann::json &value) {
+    nlohmann::json meta = fake::makeCudaMeta("/nowhere", std::string(64, '0'));
+    if (*place)
+      meta[nlohmann::json::json_pointer(place)] = value;
+    fake::TemporaryFolder folder;
+    fake::writeBytes(folder.file("a.sinter"), fake::makeCudaArtifact(meta.dump()));
+    return errorOf(folder.file("a.sinter"), "cuda", 0);
+  };
+  const std::string module = "a.sinter: .sinter.meta: modules[0]: ";
+  EXPECT_EQ(errorAfter("", {}), "");
+  EXPECT_EQ(errorAfter("/modules/0/ptx", {0, 10000}), module + "\"ptx\": lies outside .sinter.ptx");
+  EXPECT_EQ(errorAfter("/modules/0/ptx", {281474976710655, 2}),
+            module + "\"ptx\": lies outside .sinter.ptx");
+  EXPECT_EQ(errorAfter("/modules/0/ptx", {0, 5}),
+            module + "\"ptx\": is not a text with a NUL at its end");
+  EXPECT_EQ(errorAfter("/modules/0/ptx", {0, 0}),
+            module + "\"ptx\": is not a text with a NUL at its end");
+  EXPECT_EQ(errorAfter("/modules/0/cubin", {10000, 0}),
+            module + "\"cubin\": lies outside .sinter.cubin");
+}
+
 TEST(Artifact, LaterChangesOfTheFileDoNotMatter) {
   fake::TemporaryFolder folder;
   const std::string path = folder.file("a.sinter");

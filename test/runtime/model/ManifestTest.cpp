@@ -11,9 +11,9 @@ namespace {
 using nlohmann::json;
 
 json makeMeta() { return fake::makeMeta("/models/x", std::string(64, 'a')); }
+json makeCudaMeta() { return fake::makeCudaMeta("/models/x", std::string(64, 'a')); }
 
-std::string errorAfter(const std::function<void(json &)> &change) {
-  json meta = makeMeta();
+std::string errorAfter(const std::function<void(json &)> &change, json meta = makeMeta()) {
   change(meta);
   const auto manifest = parseManifest(meta.dump());
   return manifest ? "" : manifest.status().message();
@@ -60,6 +60,53 @@ TEST(Manifest, RefusesWhatWouldReachOutside) {
             ".sinter.meta: source: files[0]: \"name\": expected a file name without a folder");
 }
 
+TEST(Manifest, ReadsWhatGpusNeed) {
+  const auto m = parseManifest(makeCudaMeta().dump());
+  ASSERT_TRUE(m.isOk()) << m.status().message();
+  EXPECT_EQ(m->weights[0].layout, WeightLayout::RowMajor);
+  ASSERT_EQ(m->modules.size(), 1u);
+  EXPECT_GT(m->modules[0].ptxBytes, 0u);
+  ASSERT_EQ(m->kernels.size(), 5u);
+  EXPECT_EQ(m->kernels[3].threads, 128u);
+  EXPECT_EQ(m->kernels[3].registers, 40u);
+  EXPECT_EQ(m->kernels[3].staticSharedBytes, 64u);
+  ASSERT_EQ(m->kernels[3].tensorMaps.size(), 1u);
+  EXPECT_EQ(m->kernels[3].tensorMaps[0].columns, 16u);
+  EXPECT_EQ(m->entries[1].maxQ, 1u);
+  EXPECT_EQ(m->entries[3].maxQ, 0u);
+  EXPECT_EQ(m->entries[1].schedule[2].grid, 2u);
+  EXPECT_TRUE(m->entries[1].schedule[2].programmatic);
+  EXPECT_FALSE(m->entries[1].schedule[3].programmatic);
+}
+
+TEST(Manifest, RefusesWhatAGpuCannotDo) {
+  auto errorOf = [](const char *place, const json &value) {
+    return errorAfter([&](json &m) { m[json::json_pointer(place)] = value; }, makeCudaMeta());
+  };
+  const std::string meta = ".sinter.meta: ";
+  EXPECT_EQ(errorOf("/kernels/1/module", 1),
+            meta + "kernels[1]: \"module\": is not the index of a module");
+  EXPECT_NE(errorOf("/kernels/1/threads", 2048), "");
+  EXPECT_NE(errorOf("/kernels/1/cluster", 0), "");
+  EXPECT_EQ(errorOf("/kernels/3/tensor_maps/0/box_columns", 32),
+            meta + "kernels[3]: tensor_maps[0]: \"box_columns\": the swizzle needs 128 bytes");
+  EXPECT_EQ(errorOf("/kernels/3/tensor_maps/0/columns", 12),
+            meta + "kernels[3]: tensor_maps[0]: \"columns\": rows must start at multiples of 16 "
+                   "bytes");
+  EXPECT_EQ(errorOf("/kernels/3/tensor_maps/0/dtype", "f32"),
+            meta + "kernels[3]: tensor_maps[0]: \"dtype\": expected bf16 or f16");
+  EXPECT_NE(errorOf("/kernels/3/tensor_maps/0/arg", 16), "");
+  EXPECT_EQ(errorOf("/modules/0/cubin", {1}),
+            meta + "modules[0]: \"cubin\": expected [offset, bytes]");
+  EXPECT_NE(errorOf("/entries/0/schedule/0/grid", 0), "");
+  EXPECT_EQ(errorOf("/entries/0/schedule/0/edge", "early"),
+            meta + "entries[0]: schedule[0]: \"edge\": unknown value \"early\"");
+  EXPECT_EQ(errorOf("/weights/0/bytes", 1281),
+            meta + "weights[0]: \"bytes\": does not match the shape");
+  EXPECT_EQ(errorOf("/weights/0/layout", "plain"),
+            meta + "weights[0]: \"layout\": a linear is tiled16 or row_major");
+}
+
 /// Every value of the tree, by pointer.
 void collect(const json &value, const json::json_pointer &at,
              std::vector<json::json_pointer> &out) {
@@ -74,8 +121,7 @@ void collect(const json &value, const json::json_pointer &at,
 }
 
 // Whatever single value is replaced or missing, parsing ends with a manifest or one line.
-TEST(Manifest, SurvivesEverySingleChange) {
-  const json original = makeMeta();
+void checkEverySingleChange(const json &original) {
   std::vector<json::json_pointer> places;
   collect(original, json::json_pointer(), places);
   const json replacements[] = {nullptr,
@@ -102,6 +148,11 @@ TEST(Manifest, SurvivesEverySingleChange) {
       }
     }
   EXPECT_GT(refused, places.size() * 4);
+}
+
+TEST(Manifest, SurvivesEverySingleChange) {
+  checkEverySingleChange(makeMeta());
+  checkEverySingleChange(makeCudaMeta());
 }
 
 } // namespace

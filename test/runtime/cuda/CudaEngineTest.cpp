@@ -1,0 +1,261 @@
+//===- CudaEngineTest.cpp - whole generations on the fake GPU -------------===//
+//
+// Compared bitwise with a reference that knows neither devices nor pages.
+//
+//===----------------------------------------------------------------------===//
+#include "FakeGpu.h"
+
+namespace sinter {
+namespace {
+
+/// The ways to run a step.
+std::vector<CudaOptions> everyWay() {
+  std::vector<CudaOptions> ways(4);
+  ways[1].programmaticLaunch = false;
+  ways[2].graphs = false;
+  ways[3].syncLaunches = true;
+  return ways;
+}
+
+TEST(CudaEngine, LogitsMatchForEveryChunkingAndWayToRun) {
+  FakeGpu gpu;
+  for (const CudaOptions &way : everyWay()) {
+    CudaEngine engine;
+    CudaEngineOptions options;
+    options.cuda = way;
+    const Status opened = engine.open(options);
+    ASSERT_TRUE(opened.isOk()) << opened.message();
+    for (uint32_t length : {1u, 5u, 32u, 63u}) {
+      const std::vector<int32_t> prompt = promptOf(length);
+      const std::vector<float> expected = fake::referenceLogits(engine.installed.weights, prompt);
+      for (uint32_t chunk : {1u, 3u, 32u}) {
+        PageAllocator allocator(40, chunk);
+        Generator generator(*engine.executor, allocator, {chunk});
+        std::vector<float> logits;
+        const GenerationRequest request = greedy(prompt, 0);
+        const auto result = generator.run({&request, 1}, {}, [&](const float *rows, size_t count) {
+          logits.insert(logits.end(), rows, rows + count * fake::kVocab);
+          return Status::ok();
+        });
+        ASSERT_TRUE(result.isOk()) << result.status().message();
+        ASSERT_EQ(logits, expected) << length << " tokens in chunks of " << chunk;
+      }
+    }
+  }
+}
+
+// Every graph is captured once and replayed with other inputs; a step is one copy each way.
+TEST(CudaEngine, ReplaysOneGraphPerEntry) {
+  FakeGpu gpu;
+  CudaEngine engine;
+  CudaEngineOptions options;
+  options.poison = false;
+  ASSERT_TRUE(engine.open(options).isOk());
+  gpu.configure("");
+  PageAllocator allocator(40, 7);
+  Generator generator(*engine.executor, allocator, {6});
+  std::vector<GenerationRequest> requests;
+  for (int i = 0; i < 6; ++i)
+    requests.push_back(greedy(promptOf(size_t(2 + i * 3), i), uint32_t(3 + 4 * i)));
+  const auto results = generator.run(requests, {});
+  ASSERT_TRUE(results.isOk()) << results.status().message();
+  for (size_t i = 0; i < requests.size(); ++i)
+    EXPECT_EQ((*results)[i].tokens,
+              expectedTokens(engine.installed.weights, requests[i].prompt, requests[i].maxTokens));
+  const fake::CudaCounters counters = gpu.counters();
+  const uint64_t steps = generator.steps().size();
+  EXPECT_EQ(counters.graphs, 2u) << "the decode entry's and the general one's";
+  EXPECT_EQ(counters.graphLaunches, steps);
+  EXPECT_EQ(counters.launches, 2u * 4) << "in captures only";
+  EXPECT_EQ(counters.kernels, steps * 4);
+  EXPECT_EQ(counters.copiesToDevice, steps);
+  EXPECT_LE(counters.copiesToHost, steps) << "none where no row was asked for";
+}
+
+TEST(CudaEngine, ChoosesTheEntryByTokensPerSequence) {
+  FakeGpu gpu;
+  CudaEngine engine;
+  ASSERT_TRUE(engine.open({}).isOk());
+  Profile profile;
+  engine.executor->setProfile(&profile);
+  PageAllocator allocator(40);
+  Generator generator(*engine.executor, allocator, {});
+  const std::vector<GenerationRequest> requests = {greedy(promptOf(3), 4), greedy(promptOf(2), 4)};
+  ASSERT_TRUE(generator.run(requests, {}).isOk());
+  const auto &entries = profile.timings.entries();
+  ASSERT_EQ(entries.size(), 4u);
+  ASSERT_EQ(entries[1].size(), 4u);
+  EXPECT_EQ(entries[1][0].calls, 3u) << "two sequences of one token: decode_argmax";
+  ASSERT_EQ(entries[3].size(), 4u);
+  EXPECT_EQ(entries[3][0].calls, 2u) << "prompts of three and two tokens: step_argmax";
+}
+
+TEST(CudaEngine, ProfilesEveryLaunchWithAndWithoutGraphs) {
+  FakeGpu gpu;
+  for (const bool graphs : {true, false}) {
+    CudaEngine engine;
+    CudaEngineOptions options;
+    options.cuda.graphs = graphs;
+    ASSERT_TRUE(engine.open(options).isOk());
+    PageAllocator allocator(40);
+    Generator generator(*engine.executor, allocator, {});
+    const GenerationRequest request = greedy(promptOf(3), 5);
+    Profile profile;
+    for (int run = 0; run < 3; ++run) { // graphs without events before and after
+      engine.executor->setProfile(run == 1 ? &profile : nullptr);
+      const auto results = generator.run({&request, 1}, {});
+      ASSERT_TRUE(results.isOk()) << results.status().message();
+      EXPECT_EQ((*results)[0].tokens, expectedTokens(engine.installed.weights, request.prompt, 5));
+    }
+    ASSERT_EQ(profile.timings.entries().size(), 4u);
+    for (const LaunchTiming &timing : profile.timings.entries()[1]) {
+      EXPECT_EQ(timing.calls, 4u);
+      EXPECT_NEAR(double(timing.nanoseconds), 4 * 10000, 10) << "10 us each on the fake GPU";
+    }
+  }
+}
+
+TEST(CudaEngine, ProgrammaticEdgesWhereTheGpuHasThem) {
+  auto programmatic = [](const std::string &config, const CudaOptions &cuda) {
+    FakeGpu gpu(config);
+    CudaEngine engine;
+    CudaEngineOptions options;
+    options.cuda = cuda;
+    options.change = [](nlohmann::json &meta) { meta["isas"] = {"sm_80"}; };
+    const Status opened = engine.open(options);
+    EXPECT_TRUE(opened.isOk()) << opened.message();
+    PageAllocator allocator(40);
+    Generator generator(*engine.executor, allocator, {});
+    const GenerationRequest request = greedy({1}, 1);
+    EXPECT_TRUE(generator.run({&request, 1}, {}).isOk());
+    return gpu.counters().programmatic;
+  };
+  CudaOptions off, eager;
+  off.programmaticLaunch = false;
+  eager.graphs = false;
+  EXPECT_EQ(programmatic("capability=90", {}), 2u);
+  EXPECT_EQ(programmatic("capability=90", eager), 2u);
+  EXPECT_EQ(programmatic("capability=90", off), 0u);
+  EXPECT_EQ(programmatic("capability=89", {}), 0u);
+}
+
+TEST(CudaEngine, ReplaysTheLastStep) {
+  FakeGpu gpu;
+  CudaEngine engine;
+  ASSERT_TRUE(engine.open({}).isOk());
+  EXPECT_EQ(engine.device->measureReplay(3).status().message(), "there is no graph to replay");
+  PageAllocator allocator(40);
+  Generator generator(*engine.executor, allocator, {});
+  const GenerationRequest request = greedy({1, 2}, 4);
+  ASSERT_TRUE(generator.run({&request, 1}, {}).isOk());
+  const auto seconds = engine.device->measureReplay(5);
+  ASSERT_TRUE(seconds.isOk()) << seconds.status().message();
+  EXPECT_NEAR(*seconds, 4 * 10e-6, 1e-7);
+  const auto bandwidth = engine.device->measureReadBandwidth();
+  ASSERT_TRUE(bandwidth.isOk()) << bandwidth.status().message();
+  EXPECT_GT(*bandwidth, 1e9);
+}
+
+TEST(CudaEngine, GivesEverythingBack) {
+  FakeGpu gpu;
+  const uint64_t before = gpu.counters().blocks;
+  {
+    CudaEngine engine;
+    ASSERT_TRUE(engine.open({}).isOk());
+    PageAllocator allocator(40);
+    Generator generator(*engine.executor, allocator, {});
+    const GenerationRequest request = greedy({1, 2}, 4);
+    ASSERT_TRUE(generator.run({&request, 1}, {}).isOk());
+    EXPECT_GT(gpu.counters().blocks, before);
+  }
+  EXPECT_EQ(gpu.counters().blocks, before);
+}
+
+/// The error of opening an engine or of a short generation on it.
+std::string errorOf(const std::string &config, const CudaEngineOptions &options = {}) {
+  FakeGpu gpu(config);
+  CudaEngine engine;
+  if (const Status status = engine.open(options); !status)
+    return status.message();
+  PageAllocator allocator(40);
+  Generator generator(*engine.executor, allocator, {});
+  const GenerationRequest request = greedy({1, 2}, 4);
+  const auto results = generator.run({&request, 1}, {});
+  const std::string message = results ? "" : results.status().message();
+  // Asking again must end, too; only an allocation may fail once.
+  const bool again = generator.run({&request, 1}, {}).isOk();
+  EXPECT_TRUE(again == results.isOk() || results.status().code() == StatusCode::ResourceExhausted)
+      << message;
+  return message;
+}
+
+TEST(CudaErrors, NameTheKernelOrTheEntry) {
+  CudaEngineOptions eager, sync;
+  eager.cuda.graphs = false;
+  sync.cuda.syncLaunches = true;
+  const std::string refused = "kernel attend for layers.0.attn in step_argmax: cannot be started: "
+                              "too many resources requested for launch "
+                              "(CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES)";
+  EXPECT_EQ(errorOf("fail-launch=attend"), refused);
+  EXPECT_EQ(errorOf("fail-launch=attend", eager), refused);
+  const std::string fault = "step_argmax failed on the GPU (--debug sync names the kernel): an "
+                            "illegal memory access was encountered (CUDA_ERROR_ILLEGAL_ADDRESS)";
+  EXPECT_EQ(errorOf("fault=write"), fault);
+  EXPECT_EQ(errorOf("fault=write", eager), fault);
+  EXPECT_EQ(errorOf("fault=write", sync),
+            "kernel write for layers.0.attn.write in step_argmax: failed on the GPU: an illegal "
+            "memory access was encountered (CUDA_ERROR_ILLEGAL_ADDRESS)");
+}
+
+TEST(CudaErrors, CodeThatDoesNotFit) {
+  EXPECT_EQ(errorOf("capability=80"), "compiled for sm_90a, which Fake GPU (sm_80) does not run: "
+                                      "compile again with --target=cuda:sm_80");
+  EXPECT_EQ(errorOf("capability=100"), "compiled for sm_90a, which Fake GPU (sm_100) does not run: "
+                                       "compile again with --target=cuda:sm_90");
+  EXPECT_EQ(errorOf("capability=75"), "compiled for sm_90a, which Fake GPU (sm_75) does not run");
+  EXPECT_EQ(errorOf("foreign-cubin=1,old-ptx=1"),
+            "the NVIDIA driver (CUDA 12.4) is too old for the kernels' PTX: update it, or compile "
+            "where ptxas is, so that the model holds machine code");
+  EXPECT_EQ(errorOf("foreign-cubin=1,bad-ptx=1"),
+            "the NVIDIA driver cannot compile the kernels: error 218: ptxas line 3: no such thing");
+  CudaEngineOptions options;
+  options.change = [](nlohmann::json &meta) { meta["kernels"][2]["name"] = "attention"; };
+  EXPECT_EQ(errorOf("", options), "kernel attention: not in its module: named symbol not found "
+                                  "(CUDA_ERROR_NOT_FOUND)");
+  options.change = [](nlohmann::json &meta) { meta["kernels"][2]["shared_bytes"] = 300000; };
+  EXPECT_EQ(errorOf("", options),
+            "kernel attend: needs 300000 bytes of shared memory, this GPU has 232448");
+  options.change = [](nlohmann::json &meta) {
+    meta["isas"] = {"sm_80"};
+    meta["kernels"][2]["cluster"] = 2;
+  };
+  EXPECT_EQ(errorOf("capability=89", options),
+            "kernel attend: needs clusters, which this GPU does not have");
+}
+
+TEST(CudaErrors, CompilesWithTheDriverAndSaysSo) {
+  FakeGpu gpu("foreign-cubin=1");
+  std::string said;
+  CudaEngineOptions options;
+  options.cuda.say = [&](const std::string &line) { said += line + "\n"; };
+  CudaEngine engine;
+  ASSERT_TRUE(engine.open(options).isOk());
+  EXPECT_EQ(said, "compiling kernels for sm_90 with the driver (cached by the driver)\n");
+}
+
+TEST(CudaErrors, EveryAllocationMayFail) {
+  const std::string none = errorOf("fail-alloc=1000");
+  EXPECT_EQ(none, "");
+  int failed = 0;
+  for (int nth = 1; nth <= 8; ++nth) {
+    const std::string error = errorOf("fail-alloc=" + std::to_string(nth));
+    if (error.empty())
+      break;
+    EXPECT_EQ(error.rfind("out of GPU memory: ", 0), 0u) << error;
+    ++failed;
+  }
+  EXPECT_GE(failed, 5) << "weights, inputs, activations, cache, results";
+}
+
+} // namespace
+} // namespace sinter
