@@ -3,6 +3,7 @@
 #include "ModelSource.h"
 
 #include "models/NamedConfigs.h"
+#include "runtime/cli/CacheFolder.h"
 #include "runtime/cli/ToolMain.h"
 #include "sinter/Support/GraphText.h"
 #include "sinter/Support/OutputFile.h"
@@ -26,6 +27,7 @@ constexpr const char *kExamples = R"(examples:
   sinter-compile ~/Qwen3-0.6B                        writes Qwen3-0.6B.sinter here
   sinter-compile ~/Qwen3-0.6B --dtype f32 -o a.sinter
   sinter-compile qwen3-0.6b                          a published shape, for random weights
+  sinter-compile ~/Qwen3-0.6B --target=cuda          for an H100 or H200; no GPU needed here
   sinter-compile models/shakespeare --emit=fused     prints the graph after fusion
   sinter-compile graph.mlir --emit=asm               a graph as text
 
@@ -44,6 +46,7 @@ struct Arguments {
   bool noReuse = false;
   bool timing = false;
   bool config = false;
+  bool noCache = false;
   CompileRequest request;
   std::vector<std::string> modelOnly; ///< options given that a graph has decided itself
 };
@@ -120,6 +123,8 @@ Status checkArguments(Arguments &arguments) {
   if (request.maxTokensPerStep < 1 || request.maxTokensPerStep > kMaxTokensPerStep)
     return invalidArgument("--max-tokens-per-step: " + std::to_string(request.maxTokensPerStep) +
                            " is not between 1 and " + std::to_string(kMaxTokensPerStep));
+  if (arguments.batchInvariant && request.target.compare(0, 4, "cuda") == 0)
+    return unsupported("--batch-invariant is not supported on the cuda target");
   SINTER_RETURN_IF_ERROR(checkXfmrStage(arguments));
   request.kScale = !arguments.noKScale;
   request.fusion = !arguments.noFusion;
@@ -171,8 +176,16 @@ Status writeResult(const Arguments &arguments, const CompileResult &result, cons
   }
   const std::string path = arguments.output.empty() ? name + ".sinter" : arguments.output;
   SINTER_RETURN_IF_ERROR(writeWholeFile(path, result.output));
-  fmt::print("wrote {} ({}, {} entry points, {} kernels)   {:.1f} s\n", path,
-             formatBytes(result.output.size()), result.entries, result.kernels, seconds);
+  std::string device;
+  if (result.cachedKernels)
+    device += fmt::format(", {} cached", result.cachedKernels);
+  if (result.hasCubins)
+    device += fmt::format(", {} spilled bytes", result.spillBytes);
+  fmt::print("wrote {} ({}, {} entry points, {} kernels{})   {:.1f} s\n", path,
+             formatBytes(result.output.size()), result.entries, result.kernels, device, seconds);
+  if (arguments.request.target.compare(0, 4, "cuda") == 0 && !result.hasCubins)
+    fmt::print(stderr, "sinter-compile: no ptxas found (in $PATH, $CUDA_HOME or /usr/local/cuda): "
+                       "PTX only, the driver compiles it where it runs\n");
   return Status::ok();
 }
 
@@ -187,6 +200,9 @@ Status run(Arguments &arguments) {
     return Status::ok();
   }
   arguments.request.model = model ? &*model : nullptr;
+  // Without a usable folder every kernel is compiled anew; nothing else changes.
+  if (const Result<std::string> folder = cacheFolder(); folder && !arguments.noCache)
+    arguments.request.kernelCache = *folder + "/kernels";
   SINTER_ASSIGN_OR_RETURN(const CompileResult result, compile(arguments.request));
   if (arguments.timing)
     for (const StageTime &stage : result.times)
@@ -205,7 +221,9 @@ void declareOptions(CLI::App &app, Arguments &arguments) {
                  "Print a stage instead of writing a file: xfmr (the imported graph), fused (after "
                  "fusion, layout and plan), lowered (kernels), llvm, asm")
       ->option_text("STAGE");
-  app.add_option("--target", request.target, "cpu (both instruction sets), cpu:x86-64-v3 or -v4")
+  app.add_option("--target", request.target,
+                 "cpu (both instruction sets), cpu:x86-64-v3 or -v4; cuda (sm_90a) or cuda:CHIP "
+                 "with sm_80, sm_86, sm_89, sm_90 or sm_90a")
       ->capture_default_str()
       ->option_text("TARGET");
   app.add_option("--dtype", arguments.dtype,
@@ -217,6 +235,7 @@ void declareOptions(CLI::App &app, Arguments &arguments) {
       ->capture_default_str();
   app.add_flag("--batch-invariant", arguments.batchInvariant,
                "Same bits for a token whatever stands beside it; always so on the cpu target");
+  app.add_flag("--no-cache", arguments.noCache, "Compile every GPU kernel anew and keep none");
   app.add_flag("--no-k-scale", arguments.noKScale,
                "Store K unscaled (f16 caches can overflow with large k_norm weights)");
   app.add_flag("--no-fusion", arguments.noFusion, "Leave out every merge and fusion");

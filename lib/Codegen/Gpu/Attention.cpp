@@ -161,7 +161,8 @@ TilePlan headLaunch(const GpuChip &chip, int64_t heads) {
 } // namespace
 
 bool sinter::gpu::usesPrefill(const AttentionSpec &s) {
-  return (s.maxQ == 0 || s.maxQ > kernels::kDecodeMaxQuery) && s.x == s.cache.type && isHalf(s.x);
+  const int64_t longest = s.maxQ ? std::min(s.maxQ, s.maxTokens) : s.maxTokens;
+  return longest > kernels::kDecodeMaxQuery && s.x == s.cache.type && isHalf(s.x);
 }
 
 AttentionMemory sinter::gpu::attentionMemory(const GpuChip &chip, const AttentionSpec &s) {

@@ -1,0 +1,184 @@
+#!/usr/bin/env python3
+"""Whole models on a GPU against transformers' logits and greedy continuations.
+
+  gpu_test.py build DIR [--bin BIN]   compile the test models into DIR (needs the compiler, no GPU)
+  gpu_test.py run DIR [--bin BIN]     run them on this machine's GPU (needs NumPy, no compiler)
+
+The goldens are those of the CPU tests (test/models/golden, models/shakespeare/golden). Bounds: f32
+relative L2 <= 1e-4 (1e-3 with extreme k_norm weights), bf16 and f16 at most 1.1 times the error of
+transformers in that type.
+"""
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+GOLDEN = os.path.join(ROOT, "test/models/golden")
+SHAKESPEARE = os.path.join(ROOT, "models/shakespeare")
+# Model, types, tokens in the largest step. Small steps keep the number of kernels small.
+CASES = [
+    ("gqa1_d64_f32", ["f32", "bf16"], 32),
+    ("gqa2_d64_f16", ["f16"], 32),
+    ("gqa3_d64_sharded", ["bf16"], 32),
+    ("gqa3_d96_bias_untied", ["f32", "bf16", "f16"], 32),
+    ("gqa5_d80_linear", ["bf16"], 64),
+    ("gqa8_d128_yarn", ["bf16", "f32"], 64),
+    ("gqa8_d64_three_layers", ["f16"], 32),
+    ("knorm96", ["f16", "bf16", "f32"], 32),
+    ("knorm6e4", ["f16"], 32),
+    ("no_qk_norm", ["bf16"], 32),
+    ("shakespeare", ["bf16", "f32"], 1024),
+]
+# Every way must stay inside the bounds; those marked must also give the first way's bits.
+WAYS = [
+    ("at once", ["--debug", "poison"], False),
+    ("again", ["--debug", "poison"], True),
+    ("no graph", ["--no-graph"], True),
+    ("no pdl", ["--no-pdl"], True),
+    ("no graph, no pdl", ["--no-graph", "--no-pdl"], True),
+    ("pages permuted", ["--debug", "poison,shuffle-pages=3"], True),
+    ("pages shared", ["--debug", "poison,shuffle-pages=4,share-pages", "--prefill-chunk", "16"], False),
+    ("chunks of 7", ["--prefill-chunk", "7"], False),
+    ("chunks of 12", ["--prefill-chunk", "12"], False),
+    ("token by token", ["--prefill-chunk", "1", "--debug", "poison"], False),
+    ("token by token again", ["--prefill-chunk", "1", "--no-graph"], False),
+]
+
+
+def model_directory(name):
+    return SHAKESPEARE if name == "shakespeare" else os.path.join(GOLDEN, name)
+
+
+def artefact(folder, name, dtype):
+    return os.path.join(folder, f"{name}.{dtype}.sinter")
+
+
+def build(arguments):
+    os.makedirs(arguments.folder, exist_ok=True)
+    for name, dtypes, tokens in CASES:
+        for dtype in dtypes:
+            subprocess.run(
+                [os.path.join(arguments.bin, "sinter-compile"), model_directory(name),
+                 f"--target=cuda:{arguments.chip}", "--dtype", dtype,
+                 "--max-tokens-per-step", str(tokens), "-o", artefact(arguments.folder, name, dtype)],
+                check=True)
+
+
+class Runner:
+    def __init__(self, arguments):
+        import numpy
+        self.numpy = numpy
+        self.arguments = arguments
+        self.failures = 0
+        self.checks = 0
+        self.worst = {}
+
+    def expect(self, condition, what):
+        self.checks += 1
+        if not condition:
+            self.failures += 1
+            print("FAIL", what, flush=True)
+
+    def sinter_run(self, path, *options):
+        directory = model_directory(os.path.basename(path).split(".")[0])
+        return subprocess.run(
+            [os.path.join(self.arguments.bin, "sinter-run"), path, "--weights", directory, "-q",
+             *options], capture_output=True, text=True, timeout=120)
+
+    def logits(self, path, ids, options):
+        with tempfile.TemporaryDirectory() as folder:
+            out = os.path.join(folder, "logits.npy")
+            done = self.sinter_run(path, "--token-ids", ",".join(map(str, ids)), "--logits", out,
+                                   *options)
+            if done.returncode != 0:
+                return None, done.stderr.strip().splitlines()[-1:]
+            return self.numpy.load(out), None
+
+    def error(self, a, b):
+        a, b = a.astype("f8"), b.astype("f8")
+        return float(self.numpy.linalg.norm(a - b) / self.numpy.linalg.norm(b))
+
+    def golden_logits(self, name, dtype):
+        if name == "shakespeare":
+            folder = os.path.join(SHAKESPEARE, "golden")
+            for prompt in ("short", "long"):
+                with open(os.path.join(folder, f"logits_{prompt}.json")) as f:
+                    golden = json.load(f)
+                yield prompt, golden["ids"], golden.get("positions"), *(self.numpy.load(
+                    os.path.join(folder, f"logits_{prompt}_{d}.npy")) for d in ("f32", dtype))
+            return
+        folder = model_directory(name)
+        with open(os.path.join(folder, "golden.json")) as f:
+            golden = json.load(f)
+        exact = self.numpy.load(os.path.join(folder, "logits_f32.npy"))
+        same = os.path.join(folder, f"logits_{dtype}.npy")
+        yield "", golden["ids"], golden.get("positions"), exact, self.numpy.load(same) if os.path.exists(same) else None
+
+    def check_logits(self, name, dtype):
+        path = artefact(self.arguments.folder, name, dtype)
+        for prompt, ids, positions, exact, theirs in self.golden_logits(name, dtype):
+            bound = 1e-4 if dtype == "f32" else None
+            if dtype == "f32" and name.startswith("knorm"):
+                bound = 1e-3
+            if bound is None and theirs is not None:
+                bound = 1.1 * self.error(theirs, exact)
+            first = None
+            for way, options, same in WAYS:
+                ours, problem = self.logits(path, ids, options)
+                label = f"{name} {dtype} {prompt} {way}"
+                if ours is None:
+                    self.expect(False, f"{label}: {problem}")
+                    continue
+                self.expect(bool(self.numpy.isfinite(ours).all()), f"{label}: not finite")
+                if bound is not None:
+                    error = self.error(ours[positions] if positions else ours, exact)
+                    self.worst[(name, dtype)] = max(self.worst.get((name, dtype), 0), error / bound)
+                    self.expect(error <= bound, f"{label}: error {error:.3g}, bound {bound:.3g}")
+                if first is None:
+                    first = ours
+                elif same:
+                    self.expect(bool((ours == first).all()), f"{label}: other bits")
+
+    def check_greedy(self):
+        with open(os.path.join(SHAKESPEARE, "golden/greedy_f32.json")) as f:
+            prompts = json.load(f)
+        path = artefact(self.arguments.folder, "shakespeare", "f32")
+        for prompt in prompts:
+            done = self.sinter_run(path, "--token-ids", ",".join(map(str, prompt["ids"])), "--greedy",
+                                   "--ignore-eos", "--max-tokens", str(len(prompt["greedy"])), "--json")
+            tokens = json.loads(done.stdout).get("ids") if done.returncode == 0 else done.stderr
+            self.expect(tokens == prompt["greedy"], f"greedy {prompt['prompt']!r}: {tokens}")
+
+    def run(self):
+        # Most of a run is the start of a process: several share the GPU.
+        cases = [(name, dtype) for name, dtypes, _ in CASES for dtype in dtypes]
+        with ThreadPoolExecutor(max_workers=6) as pool:
+            jobs = [pool.submit(self.check_greedy)]
+            jobs += [pool.submit(self.check_logits, *case) for case in cases]
+            for job in jobs:
+                job.result()
+        for (name, dtype), ratio in sorted(self.worst.items()):
+            print(f"{name:<24}{dtype:<6}worst error / bound {ratio:.3f}")
+        print(f"{self.checks - self.failures} passed, {self.failures} failed")
+        return 1 if self.failures else 0
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("command", choices=["build", "run"])
+    parser.add_argument("folder")
+    parser.add_argument("--bin", default=os.path.join(ROOT, "build/bin"))
+    parser.add_argument("--chip", default="sm_90a")
+    arguments = parser.parse_args()
+    if arguments.command == "build":
+        build(arguments)
+        return 0
+    return Runner(arguments).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
