@@ -148,6 +148,11 @@ uint64_t pagesFor(const KvPlan &kv, uint64_t tokens) {
   return (std::max<uint64_t>(tokens, 1) + kv.pageSize - 1) / kv.pageSize;
 }
 
+uint32_t defaultPrefillChunk(const Session &session) {
+  constexpr uint32_t kOnCpus = 512;
+  return session.cuda ? UINT32_MAX : kOnCpus;
+}
+
 Result<Session> openSession(ArtifactFile file, const SessionOptions &options) {
   Session session;
   SINTER_RETURN_IF_ERROR(openDevice(file, options, session));

@@ -42,6 +42,9 @@ struct Session {
 /// Pages of one sequence of `tokens`.
 uint64_t pagesFor(const KvPlan &kv, uint64_t tokens);
 
+/// Prompt tokens of a step that nobody has named: 512, on a GPU as many as a step can take.
+uint32_t defaultPrefillChunk(const Session &session);
+
 /// Opens the device that the artefact is compiled for, loads code, then weights, then allocates the
 /// page pool. A pool whose size nobody has named becomes smaller where a GPU's memory is short.
 Result<Session> openSession(ArtifactFile file, const SessionOptions &options);

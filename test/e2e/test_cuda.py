@@ -147,6 +147,31 @@ class ErrorTest(CudaTest):
                        "illegal memory", "fault=attend", "--debug", "sync")
 
 
+class BenchTest(CudaTest):
+    def test_decode_and_prefill(self):
+        model, out = self.make_cuda(), self.path("records.json")
+        flags = ["--json", out, "--batch", "1,3", "--context", 8, "--tokens", 20]
+        decode = self.succeed("sinter-bench", "decode", model, *flags, env=self.gpu()).stdout
+        self.assertIn("fake: f32, Fake GPU, sm_90\n", decode)
+        self.assertRegex(decode, r"\ndecode/fake/b3/c8( +\d+\.\d{4}){2} +0\.0400 +\S+ % ")
+        self.succeed("sinter-bench", "prefill", model, "--length", 30, "--json", out, env=self.gpu())
+        with open(out, encoding="utf-8") as file:
+            records = {record["name"]: record for record in json.load(file)}
+        self.assertEqual(
+            sorted(records),
+            sorted(
+                f"decode/fake/b{batch}/c8{part}"
+                for batch in (1, 3)
+                for part in ("", "/graph", "/p99")
+            )
+            + ["machine/read-bandwidth", "prefill/fake/t30", "prefill/fake/t30/p99"],
+        )
+        self.assertIsNotNone(records["decode/fake/b1/c8"]["floor"])
+        self.assertIsNone(records["prefill/fake/t30"]["floor"])
+        flags = ["--no-graph", "--context", 8, "--tokens", 5]
+        self.succeed("sinter-bench", "decode", model, *flags, env=self.gpu())
+
+
 class InspectTest(CudaTest):
     def test_shows_gpu_kernels(self):
         model = self.make_cuda()

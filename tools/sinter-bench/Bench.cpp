@@ -1,9 +1,12 @@
 //===- Bench.cpp ----------------------------------------------------------===//
 #include "Bench.h"
 
+#include "GpuBench.h"
+
 #include "runtime/cli/CompileCache.h"
 #include "runtime/cli/Quantity.h"
 #include "runtime/cli/Session.h"
+#include "runtime/cli/TargetChoice.h"
 #include "runtime/device/cpu/MachineSpeed.h"
 
 #include <algorithm>
@@ -40,17 +43,23 @@ Result<ArtifactFile> openModel(const BenchOptions &options) {
   compile.dtype = options.dtype;
   compile.useCache = !options.noCache;
   compile.say = say;
-  if (std::filesystem::is_directory(options.model, ignored))
-    return compileDirectory(options.model, compile);
-  if (!std::filesystem::exists(options.model, ignored) &&
-      options.model.find('/') == std::string::npos &&
-      options.model.find(".sinter") == std::string::npos)
-    return compileNamedShape(options.model, compile);
-  if (!options.dtype.empty() || options.noCache)
-    return invalidArgument("--dtype and --no-cache are for compiling, " + options.model +
+  const bool directory = std::filesystem::is_directory(options.model, ignored);
+  const bool shape = !std::filesystem::exists(options.model, ignored) &&
+                     options.model.find('/') == std::string::npos &&
+                     options.model.find(".sinter") == std::string::npos;
+  if (directory || shape) {
+    compile.target =
+        options.isa.empty() ? chooseTarget(options.target, options.device, say) : options.target;
+    return directory ? compileDirectory(options.model, compile)
+                     : compileNamedShape(options.model, compile);
+  }
+  if (!options.dtype.empty() || options.noCache || !options.target.empty())
+    return invalidArgument("--dtype, --target and --no-cache are for compiling, " + options.model +
                            " is compiled already");
   return ArtifactFile::open(options.model);
 }
+
+} // namespace
 
 Result<Session> openBench(const BenchOptions &options, uint64_t positions, uint64_t sequences) {
   if (!options.json.empty())
@@ -64,6 +73,10 @@ Result<Session> openBench(const BenchOptions &options, uint64_t positions, uint6
   session.cpu.threads = options.threads;
   if (!options.isa.empty())
     session.cpu.isa = options.isa == "v3" ? 3 : 4;
+  session.cuda.device = options.device;
+  session.cuda.graphs = !options.noGraph;
+  session.cuda.programmaticLaunch = !options.noPdl;
+  session.say = say;
   session.positions = positions;
   session.sequences = sequences;
   if (positions > file.manifest().model.maxPosition)
@@ -72,15 +85,18 @@ Result<Session> openBench(const BenchOptions &options, uint64_t positions, uint6
   return openSession(std::move(file), session);
 }
 
-/// "0.6b" of "qwen3-0.6b": what names in records say.
+uint32_t prefillChunk(const BenchOptions &options, const Session &session) {
+  return options.chunk ? options.chunk : defaultPrefillChunk(session);
+}
+
 std::string shortName(const Manifest &manifest) {
   const std::string &name = manifest.model.name;
   constexpr std::string_view kFamily = "qwen3-";
   return name.compare(0, kFamily.size(), kFamily) == 0 ? name.substr(kFamily.size()) : name;
 }
 
-GenerationRequest makeRequest(const Manifest &manifest, uint32_t length, uint32_t tokens,
-                              uint32_t start) {
+GenerationRequest makeBenchRequest(const Manifest &manifest, uint32_t length, uint32_t tokens,
+                                   uint32_t start) {
   GenerationRequest request;
   for (uint32_t i = 0; i < length; ++i)
     request.prompt.push_back(
@@ -90,6 +106,14 @@ GenerationRequest makeRequest(const Manifest &manifest, uint32_t length, uint32_
   request.ignoreEos = true;
   return request;
 }
+
+Status firstFailure(const std::vector<Generation> &generations) {
+  for (const Generation &generation : generations)
+    SINTER_RETURN_IF_ERROR(generation.status);
+  return Status::ok();
+}
+
+namespace {
 
 double quantile(std::vector<double> values, double q) {
   std::sort(values.begin(), values.end());
@@ -139,21 +163,15 @@ Status keepRecords(const BenchOptions &options, const std::vector<Line> &lines,
   return mergeRecords(options.json, records);
 }
 
-/// The error of the first request that failed.
-Status firstFailure(const std::vector<Generation> &generations) {
-  for (const Generation &generation : generations)
-    SINTER_RETURN_IF_ERROR(generation.status);
-  return Status::ok();
-}
-
 Result<Line> decodeOnce(const BenchOptions &options, Session &session, uint32_t batch,
                         uint32_t context) {
   constexpr uint32_t kWarmUp = 2;
   std::vector<GenerationRequest> requests;
   for (uint32_t i = 0; i < batch; ++i)
-    requests.push_back(makeRequest(session.manifest(), context, options.tokens + kWarmUp + 1, i));
+    requests.push_back(
+        makeBenchRequest(session.manifest(), context, options.tokens + kWarmUp + 1, i));
   PageAllocator allocator(session.executor->numPages());
-  Generator generator(*session.executor, allocator, {options.chunk});
+  Generator generator(*session.executor, allocator, {prefillChunk(options, session)});
   SINTER_ASSIGN_OR_RETURN(const auto generations, generator.run(requests, {}));
   SINTER_RETURN_IF_ERROR(firstFailure(generations));
   std::vector<double> seconds;
@@ -179,9 +197,9 @@ Result<Line> prefillOnce(const BenchOptions &options, Session &session, uint32_t
   std::vector<double> seconds;
   Line line;
   for (uint32_t i = 0; i < options.repeats + 1; ++i) {
-    const GenerationRequest request = makeRequest(session.manifest(), length, 1, i);
+    const GenerationRequest request = makeBenchRequest(session.manifest(), length, 1, i);
     PageAllocator allocator(session.executor->numPages());
-    Generator generator(*session.executor, allocator, {options.chunk});
+    Generator generator(*session.executor, allocator, {prefillChunk(options, session)});
     SINTER_ASSIGN_OR_RETURN(const auto generations, generator.run({&request, 1}, {}));
     SINTER_RETURN_IF_ERROR(firstFailure(generations));
     double sum = 0;
@@ -207,7 +225,11 @@ Result<Line> prefillOnce(const BenchOptions &options, Session &session, uint32_t
 Result<int> benchDecode(const BenchOptions &options) {
   const uint64_t batch = *std::max_element(options.batches.begin(), options.batches.end());
   const uint64_t context = *std::max_element(options.contexts.begin(), options.contexts.end());
-  SINTER_ASSIGN_OR_RETURN(Session session, openBench(options, context + options.tokens + 3, batch));
+  SINTER_ASSIGN_OR_RETURN(Session session, openBench(options, context + options.tokens + 5, batch));
+  if (session.cuda) {
+    SINTER_RETURN_IF_ERROR(benchDecodeOnGpu(options, session));
+    return 0;
+  }
   Ceilings ceilings;
   SINTER_RETURN_IF_ERROR(measure(session, ceilings));
   std::vector<Line> lines;
@@ -225,6 +247,10 @@ Result<int> benchDecode(const BenchOptions &options) {
 Result<int> benchPrefill(const BenchOptions &options) {
   const uint64_t length = *std::max_element(options.lengths.begin(), options.lengths.end());
   SINTER_ASSIGN_OR_RETURN(Session session, openBench(options, length, 1));
+  if (session.cuda) {
+    SINTER_RETURN_IF_ERROR(benchPrefillOnGpu(options, session));
+    return 0;
+  }
   Ceilings ceilings;
   SINTER_RETURN_IF_ERROR(measure(session, ceilings));
   std::vector<Line> lines;

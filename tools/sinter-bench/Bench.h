@@ -3,6 +3,7 @@
 
 #include "Records.h"
 
+#include "runtime/cli/Session.h"
 #include "sinter/Support/Status.h"
 
 #include <cstdint>
@@ -15,8 +16,12 @@ struct BenchOptions {
   std::string model; ///< artefact, model directory or named shape
   std::string weights;
   std::string dtype;
+  std::string target;
   std::string isa;
   uint32_t threads = 0;
+  int device = 0; ///< number of the GPU
+  bool noGraph = false;
+  bool noPdl = false;
   bool noCache = false;
   std::string json;
 
@@ -25,11 +30,22 @@ struct BenchOptions {
   uint32_t tokens = 64; ///< decode: steps measured
 
   std::vector<uint32_t> lengths = {512};
-  uint32_t chunk = 512;
+  uint32_t chunk = 0; ///< 0: the device's default
   uint32_t repeats = 3;
 };
 
 Result<int> benchDecode(const BenchOptions &options);
 Result<int> benchPrefill(const BenchOptions &options);
+
+// What every device's benchmark is made of.
+Result<Session> openBench(const BenchOptions &options, uint64_t positions, uint64_t sequences);
+uint32_t prefillChunk(const BenchOptions &options, const Session &session);
+/// "0.6b" of "qwen3-0.6b": what names in records say.
+std::string shortName(const Manifest &manifest);
+/// A greedy request of made-up tokens that differ with `start`.
+GenerationRequest makeBenchRequest(const Manifest &manifest, uint32_t length, uint32_t tokens,
+                                   uint32_t start);
+/// The error of the first request that failed.
+Status firstFailure(const std::vector<Generation> &generations);
 
 } // namespace sinter

@@ -13,7 +13,8 @@ constexpr const char *kExamples = R"(examples:
   sinter-bench decode model.sinter --weights ~/Qwen3-0.6B
 
 The roofline is the larger of bytes / read bandwidth and operations / FMA peak, both measured on the
-same threads in the same run. Named shapes are compiled on first use and run with random weights.)";
+same threads in the same run; on a GPU only read bandwidth is measured, and a step's graph alone
+stands beside the step. Named shapes are compiled on first use and run with random weights.)";
 
 void addCommonFlags(CLI::App &command, BenchOptions &o) {
   command
@@ -26,7 +27,12 @@ void addCommonFlags(CLI::App &command, BenchOptions &o) {
       ->check(CLI::Range(1, 1024));
   command.add_option("--isa", o.isa, "Use at most x86-64-v3 or -v4: v3, v4")
       ->check(CLI::IsMember({"v3", "v4"}));
-  command.add_option("--prefill-chunk", o.chunk, "Prompt tokens per step (512)")
+  command.add_option("--target", o.target,
+                     "What to compile for: cpu, cuda, cuda:sm_90a (default: the GPU, if any)");
+  command.add_option("--device", o.device, "Number of the GPU (0)")->check(CLI::Range(0, 1023));
+  command.add_flag("--no-graph", o.noGraph, "On a GPU: start every kernel on its own");
+  command.add_flag("--no-pdl", o.noPdl, "On a GPU: no kernel starts before the last has ended");
+  command.add_option("--prefill-chunk", o.chunk, "Prompt tokens per step (512; on a GPU the most)")
       ->check(CLI::Range(1u, 1u << 20));
   command.add_flag("--no-cache", o.noCache, "Compile again and keep nothing");
   command.add_option("--json", o.json, "Merge the results into this file by name");

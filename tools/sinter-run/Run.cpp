@@ -290,7 +290,8 @@ Status generate(const RunOptions &options, const DebugOptions &debug, Session &s
   PageAllocator allocator = debug.shuffleSeed
                                 ? PageAllocator(executor.numPages(), *debug.shuffleSeed)
                                 : PageAllocator(executor.numPages());
-  Generator generator(executor, allocator, {options.prefillChunk, &interrupted, debug.sharePages});
+  const uint32_t chunk = options.prefillChunk ? options.prefillChunk : defaultPrefillChunk(session);
+  Generator generator(executor, allocator, {chunk, &interrupted, debug.sharePages});
   std::optional<NpyWriter> npy;
   Generator::OnLogits onLogits;
   if (!options.logits.empty()) {

@@ -36,7 +36,7 @@ struct RunOptions {
   bool noPdl = false;
   std::string kvMemory;
   std::optional<uint64_t> maxContext;
-  uint32_t prefillChunk = 512;
+  uint32_t prefillChunk = 0; ///< 0: the device's default
   std::string weights;
 
   std::string dtype;

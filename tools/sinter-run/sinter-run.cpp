@@ -74,7 +74,8 @@ void addMachineFlags(CLI::App &app, RunOptions &o) {
                  "Tokens the KV cache holds (default: prompt and --max-tokens)")
       ->excludes(memory)
       ->group(group);
-  app.add_option("--prefill-chunk", o.prefillChunk, "Prompt tokens per step (512)")
+  app.add_option("--prefill-chunk", o.prefillChunk,
+                 "Prompt tokens per step (512; on a GPU the most)")
       ->check(CLI::Range(1u, 1u << 20))
       ->group(group);
   app.add_option("--weights", o.weights, "Directory of the weights, or random:SEED")->group(group);

@@ -9,7 +9,7 @@ namespace sinter::cuda {
 namespace {
 
 constexpr uint32_t kThreads = 256;
-constexpr uint32_t kCtasPerSm = 4;
+constexpr uint32_t kCtasPerSm = 8;
 constexpr uint32_t kLoads = 8; ///< 16-byte loads of a thread in flight; the PTX has as many
 
 /// sinter_read(data, rounds, sink): the grid reads kLoads times 16 bytes per thread in each round,
