@@ -105,7 +105,7 @@ void GemvTemplate::loadConstants(GpuBuilder &b, Stage &stage, Value iteration, i
   for (int64_t s = firstSlot; s < firstSlot + count; ++s)
     for (Value row : rowPointers)
       stage.w.push_back(loadAt(b, row, spec.w, iteration, s, Access::Constant));
-  if (spec.norm)
+  if (gammaHere())
     for (int64_t s = firstSlot; s < firstSlot + count; ++s)
       stage.gamma.push_back(
           loadAt(b, operands().gamma, DType::F32, iteration, s, Access::Constant));
@@ -134,7 +134,7 @@ void GemvTemplate::consume(GpuBuilder &b, const Stage &stage, int64_t firstSlot,
     Value inside;
     if (partial(firstSlot + s))
       inside = b.less(b.add(firstChunk, (firstSlot + s) * warpsK * kWarp), chunks());
-    Values gamma = spec.norm ? b.unpack(stage.gamma[s]) : Values();
+    Values gamma = gammaHere() ? b.unpack(stage.gamma[s]) : Values();
     SmallVector<Values, 4> factors;
     for (int64_t m = 0; m < tokens; ++m) {
       Values x = b.unpack(stage.x[s * tokens + m]);
@@ -143,7 +143,7 @@ void GemvTemplate::consume(GpuBuilder &b, const Stage &stage, int64_t firstSlot,
           v = b.select(inside, v, b.f32(0));
         if (squaresHere())
           sums.squares[m] = b.fma(v, v, sums.squares[m]);
-        if (spec.norm)
+        if (gammaHere())
           v = b.mulf(v, gamma[i]);
       }
       factors.push_back(x);
@@ -212,7 +212,7 @@ void GemvTemplate::compute(GpuBuilder &b, Value, Ring &ring) {
   auto unpackStage = [&](ValueRange raw, int64_t count, bool withX) {
     Stage stage;
     rebuild(b, stage.w, count * rows, spec.w, width, raw);
-    rebuild(b, stage.gamma, spec.norm ? count : 0, DType::F32, width, raw);
+    rebuild(b, stage.gamma, gammaHere() ? count : 0, DType::F32, width, raw);
     if (withX)
       rebuild(b, stage.x, count * tokens, spec.x, width, raw);
     return stage;

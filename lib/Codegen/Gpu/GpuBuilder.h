@@ -136,8 +136,42 @@ public:
   void when(Value condition, llvm::function_ref<void()> body);
 
   Value intrinsic(mlir::Type result, llvm::StringRef name, mlir::ValueRange args);
+  Value assembly(mlir::Type result, llvm::StringRef text, llvm::StringRef constraints,
+                 mlir::ValueRange args = {});
+
+  //--- sm_90a; addresses of shared memory are i32 here ---
+  Value divide(Value a, Value c); ///< unsigned
+  Value sharedAddress(int64_t offset);
+  Value shuffle(Value v, Value lane); ///< f32
+  Value uniform(Value v); ///< i32 that is the same in all lanes, known to be so to ptxas
+  void barrier(int64_t id, int64_t count);
+  void syncWarp();
+  void mbarrierInit(Value address, int64_t count);
+  void mbarrierInitDone(); ///< before copies count on them
+  void mbarrierExpect(Value address, int64_t bytes);
+  void mbarrierArrive(Value address, Value condition);
+  void mbarrierWait(Value address, Value parity);
+  void prefetchTensorMap(Value map);
+  /// The map's box at (row, column); counts on the mbarrier.
+  void loadTensor(Value to, Value map, Value column, Value row, Value mbarrier);
+  /// What other kernels stored, before it is read by TMA.
+  void fenceAsyncGlobal();
+  void storeRaw(Value p, const Chunk &chunk);
+  /// Four 8x8 matrices of 16-bit elements to shared memory.
+  void storeMatrices(Value sharedPointer, mlir::ArrayRef<Value> words);
+  /// d += a c^T for 64 rows at address a, 2 * d.size() at c, 16 columns of swizzled 128-byte rows.
+  void wgmma(DType type, Value a, Value c, Values &d);
+  void wgmmaFence();
+  void wgmmaCommit();
+  void wgmmaWait(int64_t pending);
+  void wgmmaWaitAll(Values &d); ///< d may be read after it
+  Value clusterRank();
+  void clusterBarrier();
+  Value sharedOf(int64_t offset, int64_t rank); ///< shared(offset) of a CTA of the cluster
 
 private:
+  Value tileDescriptor(Value address);
+  void unpackAccumulators(Value result, Values &d);
   mlir::OpBuilder &b;
   mlir::Location loc;
   Value sharedBase;

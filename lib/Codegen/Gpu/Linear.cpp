@@ -2,6 +2,8 @@
 #include "Gemv.h"
 #include "SkinnyMma.h"
 #include "TiledMma.h"
+#include "WgmmaGemm.h"
+#include "WgmmaSkinny.h"
 #include "Wrapper.h"
 
 #include "mlir/IR/Diagnostics.h"
@@ -29,6 +31,15 @@ static std::string refusedByMma(const LinearSpec &spec) {
   return {};
 }
 
+/// Why the wgmma templates cannot; empty if they can.
+static std::string refusedByWgmma(const LinearSpec &spec, const GpuChip &chip) {
+  if (!chip.wgmma())
+    return "wgmma is sm_90a's only";
+  if (spec.norm && !spec.xg)
+    return "x goes to the tensor cores as it is: a norm needs x * gamma";
+  return {};
+}
+
 static LinearTuning::Kind choose(const LinearSpec &spec) {
   if (spec.maxTokens == 1 || !refusedByMma(spec).empty())
     return LinearTuning::Gemv;
@@ -37,8 +48,15 @@ static LinearTuning::Kind choose(const LinearSpec &spec) {
   return spec.maxTokens <= skinnyTokens ? LinearTuning::SkinnyMma : LinearTuning::TiledMma;
 }
 
-static FailureOr<std::unique_ptr<LinearTemplate>>
-createLinear(Operation *gpuModule, StringRef name, const LinearSpec &spec, LinearTuning tuning) {
+static FailureOr<std::unique_ptr<LinearTemplate>> createLinear(Operation *gpuModule, StringRef name,
+                                                               const GpuChip &chip,
+                                                               const LinearSpec &spec,
+                                                               LinearTuning tuning) {
+  if (spec.xg && (!spec.norm || !spec.sumsIn || spec.x == DType::F16))
+    return gpuModule->emitError() << name
+                                  << ": xg stands for a norm's x, needs its sums and is not f16";
+  if (spec.xgOut && (spec.epilogue == LinearSpec::Argmax || spec.y == DType::F16))
+    return gpuModule->emitError() << name << ": xgOut is for results that are stored, not in f16";
   if (tuning.kind == LinearTuning::Auto)
     tuning.kind = choose(spec);
   if (tuning.kind == LinearTuning::Gemv)
@@ -47,13 +65,19 @@ createLinear(Operation *gpuModule, StringRef name, const LinearSpec &spec, Linea
     return gpuModule->emitError() << name << ": " << reason;
   if (tuning.kind == LinearTuning::SkinnyMma)
     return std::unique_ptr<LinearTemplate>(std::make_unique<SkinnyMmaTemplate>(spec, tuning));
-  return std::unique_ptr<LinearTemplate>(std::make_unique<TiledMmaTemplate>(spec, tuning));
+  if (tuning.kind == LinearTuning::TiledMma)
+    return std::unique_ptr<LinearTemplate>(std::make_unique<TiledMmaTemplate>(spec, tuning));
+  if (std::string reason = refusedByWgmma(spec, chip); !reason.empty())
+    return gpuModule->emitError() << name << ": " << reason;
+  if (tuning.kind == LinearTuning::WgmmaSkinny)
+    return std::unique_ptr<LinearTemplate>(std::make_unique<WgmmaSkinnyTemplate>(spec, tuning));
+  return std::unique_ptr<LinearTemplate>(std::make_unique<WgmmaGemmTemplate>(spec, tuning));
 }
 
 FailureOr<GpuKernel> sinter::gpu::emitLinear(Operation *gpuModule, StringRef name,
                                              const GpuChip &chip, const LinearSpec &spec,
                                              const LinearTuning &tuning) {
-  auto op = createLinear(gpuModule, name, spec, tuning);
+  auto op = createLinear(gpuModule, name, chip, spec, tuning);
   if (failed(op))
     return failure();
   GpuKernel kernel = emitKernel(gpuModule, name, chip, **op, tuning.maxTiles, tuning.stress);
@@ -65,10 +89,12 @@ FailureOr<GpuKernel> sinter::gpu::emitLinearPair(Operation *gpuModule, StringRef
                                                  const GpuChip &chip, const LinearSpec &first,
                                                  const LinearSpec &second, int64_t ctas,
                                                  const LinearTuning &tuning) {
-  auto one = createLinear(gpuModule, name, first, tuning);
-  auto two = createLinear(gpuModule, name, second, tuning);
+  auto one = createLinear(gpuModule, name, chip, first, tuning);
+  auto two = createLinear(gpuModule, name, chip, second, tuning);
   if (failed(one) || failed(two))
     return failure();
+  if (!(*one)->tensorMaps().empty() || !(*two)->tensorMaps().empty())
+    return gpuModule->emitError() << name << ": tensor maps belong to one op";
   if ((*one)->plan().threads != (*two)->plan().threads)
     return gpuModule->emitError() << name << ": the two ops have CTAs of different sizes";
   return emitPersistentKernel(gpuModule, name, chip, **one, **two, ctas);

@@ -18,8 +18,8 @@ using namespace sinter::gpu;
 //===----------------------------------------------------------------------===//
 
 unsigned LinearTemplate::parameters() const {
-  return 3 + spec.norm + spec.bias + spec.residual + (spec.sumsIn != 0) +
-         (spec.epilogue == LinearSpec::Argmax) + spec.sumsOut + 1;
+  return 3 + (spec.norm && !spec.xg) + spec.bias + spec.residual + (spec.sumsIn != 0) +
+         (spec.epilogue == LinearSpec::Argmax) + spec.sumsOut + 2 * spec.xgOut + 1;
 }
 
 LinearOperands LinearTemplate::operands() const {
@@ -28,13 +28,15 @@ LinearOperands LinearTemplate::operands() const {
   auto take = [&](bool present) { return present ? operand(next++) : Value(); };
   o.x = take(true);
   o.w = take(true);
-  o.gamma = take(spec.norm);
+  o.gamma = take(spec.norm && !spec.xg);
   o.bias = take(spec.bias);
   o.residual = take(spec.residual);
   o.sumsIn = take(spec.sumsIn != 0);
+  o.gammaNext = take(spec.xgOut);
   o.y = take(true);
   o.index = take(spec.epilogue == LinearSpec::Argmax);
   o.sumsOut = take(spec.sumsOut);
+  o.xgOut = take(spec.xgOut);
   return o;
 }
 
@@ -97,7 +99,14 @@ Candidate sinter::gpu::bestOfWarp(GpuBuilder &b, Candidate c) {
 //===----------------------------------------------------------------------===//
 
 Value LinearTemplate::dot(GpuBuilder &b, const LinearTile &tile, Value token, Value row) const {
-  Value p = b.at(b.at(b.shared(tile.sumOffset), token, 4 * tile.stride()), row, 4);
+  auto element = [&](Value base) { return b.at(b.at(base, token, 4 * tile.stride()), row, 4); };
+  if (tile.cluster > 1) {
+    Value sum = b.loadF32(element(b.sharedOf(tile.sumOffset, 0)));
+    for (int64_t rank = 1; rank < tile.cluster; ++rank)
+      sum = b.addf(sum, b.loadF32(element(b.sharedOf(tile.sumOffset, rank))));
+    return sum;
+  }
+  Value p = element(b.shared(tile.sumOffset));
   Value sum = b.loadF32(p);
   for (int64_t part = 1; part < tile.parts; ++part)
     sum = b.addf(sum, b.loadF32(b.at(p, 4 * part * tile.tokens * tile.stride())));
@@ -106,6 +115,8 @@ Value LinearTemplate::dot(GpuBuilder &b, const LinearTile &tile, Value token, Va
 
 Value LinearTemplate::rstd(GpuBuilder &b, const LinearTile &tile, Value token,
                            Value globalToken) const {
+  if (tile.rstdOffset >= 0)
+    return b.loadF32(b.at(b.shared(tile.rstdOffset), token, 4));
   Value sum;
   if (spec.sumsIn) {
     // Lanes take the partial sums 32 apart, then one tree.
@@ -164,7 +175,8 @@ void LinearTemplate::store(GpuBuilder &b, const LinearTile &tile, Value rowTile,
   const int64_t outputs = tile.outputs(spec), all = spec.outputs(), bytes = bytesOf(spec.y);
   Candidate best = noCandidate(b);
   Value squares = b.f32(0);
-  for (auto [i, v] : llvm::enumerate(values)) {
+  for (size_t i = 0; i < values.size(); ++i) {
+    Value v = values[i];
     Value row = b.add(b.lane(), kWarp * static_cast<int64_t>(i));
     Value output = b.add(b.mul(rowTile, outputs), row);
     Value valid = b.both(b.less(row, outputs), b.less(output, all));
@@ -173,9 +185,16 @@ void LinearTemplate::store(GpuBuilder &b, const LinearTile &tile, Value rowTile,
       best = better(b, best, {b.select(valid, v, none.value), b.select(valid, output, none.index)});
       continue;
     }
-    b.when(b.both(valid, place.inStep), [&] {
+    Value inStep = b.both(valid, place.inStep);
+    b.when(inStep, [&] {
       b.store(b.at(b.at(o.y, place.globalToken, all * bytes), output, bytes), spec.y, v);
     });
+    if (spec.xgOut)
+      b.when(inStep, [&] {
+        Value gamma = b.loadF32(b.at(o.gammaNext, output, 4), Access::Constant);
+        b.store(b.at(b.at(o.xgOut, place.globalToken, all * bytes), output, bytes), spec.y,
+                b.mulf(b.rounded(v, spec.y), gamma));
+      });
     if (spec.sumsOut) {
       Value written = b.select(valid, b.rounded(v, spec.y), b.f32(0));
       squares = b.fma(written, written, squares);
@@ -199,9 +218,15 @@ void LinearTemplate::store(GpuBuilder &b, const LinearTile &tile, Value rowTile,
   }
 }
 
+constexpr int64_t kLoadsTogether = 32;
+
 void LinearTemplate::epilogue(GpuBuilder &b, const LinearTile &tile, Value rowTile,
                               Value firstToken, Value tokens) const {
-  const int64_t warps = b.threadCount() / kWarp;
+  const int64_t own = tile.warps ? tile.warps : b.threadCount() / kWarp;
+  const int64_t warps = own * tile.cluster;
+  Value me = b.warp();
+  if (tile.cluster > 1)
+    me = b.add(b.mul(b.clusterRank(), own), me);
   auto someTokens = [&](Value first, int64_t count) {
     llvm::SmallVector<Place, 4> places;
     llvm::SmallVector<Values, 4> values;
@@ -215,11 +240,17 @@ void LinearTemplate::epilogue(GpuBuilder &b, const LinearTile &tile, Value rowTi
       store(b, tile, rowTile, places[i], values[i]);
   };
   if (tile.tokens == warps)
-    return someTokens(b.warp(), 1);
+    return someTokens(me, 1);
   if (tile.tokens < warps)
-    return b.when(b.less(b.warp(), tile.tokens), [&] { someTokens(b.warp(), 1); });
+    return b.when(b.less(me, tile.tokens), [&] { someTokens(me, 1); });
   const int64_t each = tile.tokens / warps;
-  const int64_t together = tile.tokens % warps ? 1 : each % 4 == 0 ? 4 : each % 2 == 0 ? 2 : 1;
-  b.loop(b.warp(), b.i32(tile.tokens), together * warps,
+  // As many tokens at once as registers hold the loads of.
+  const int64_t most =
+      tile.warps ? std::max<int64_t>(4, kLoadsTogether / ceilDiv(tile.outputs(spec), kWarp)) : 4;
+  int64_t together = 1;
+  for (int64_t count = 2; tile.tokens % warps == 0 && count <= std::min(most, each); ++count)
+    if (each % count == 0)
+      together = count;
+  b.loop(me, b.i32(tile.tokens), together * warps,
          [&](Value first) { someTokens(first, together); });
 }

@@ -14,7 +14,7 @@ namespace sinter::gpu {
 
 /// Pointer parameters of a linear kernel by role; absent ones are null.
 struct LinearOperands {
-  Value x, w, gamma, bias, residual, sumsIn, y, index, sumsOut;
+  Value x, w, gamma, bias, residual, sumsIn, gammaNext, y, index, sumsOut, xgOut;
 };
 
 /// A tile of accumulators in shared memory.
@@ -25,7 +25,10 @@ struct LinearTile {
   int64_t sumOffset;         ///< bytes: f32 [parts][tokens][rows]
   int64_t squareOffset = -1; ///< bytes: f32 [squareParts][tokens]; unused without a norm
   int64_t squareParts = 0;
-  int64_t padding = 0; ///< f32 between the rows of one token and of the next
+  int64_t padding = 0;     ///< f32 between the rows of one token and of the next
+  int64_t rstdOffset = -1; ///< bytes: f32 [tokens], the row scale itself
+  int64_t cluster = 1;     ///< CTAs that hold such a tile each, to be added up in order
+  int64_t warps = 0;       ///< that run the epilogue, the CTA's first; 0: all
   int64_t stride() const { return rows + padding; }
   int64_t outputs(const LinearSpec &spec) const {
     return spec.epilogue == LinearSpec::Swiglu ? rows / 2 : rows;
@@ -47,6 +50,8 @@ protected:
   LinearTile tile; ///< set by the constructor of the template
 
   LinearOperands operands() const;
+  /// Whether this kernel multiplies x by gamma.
+  bool gammaHere() const { return spec.norm && !spec.xg; }
   /// T or R, read on the device.
   Value tokenCount(GpuBuilder &b) const;
   /// Row of W that row `row` of tile `rowTile` stands for, clamped into the matrix.

@@ -95,7 +95,7 @@ SkinnyMmaTemplate::Stage SkinnyMmaTemplate::loadConstants(GpuBuilder &b, Value i
   for (int64_t s = firstSlot; s < firstSlot + count; ++s)
     for (Value row : rowPointers)
       stage.w.push_back(loadAt(b, row, spec.w, iteration, s, Access::Constant));
-  if (spec.norm)
+  if (gammaHere())
     for (int64_t s = firstSlot; s < firstSlot + count; ++s)
       stage.gamma.push_back(
           loadAt(b, operands().gamma, DType::F32, iteration, s, Access::Constant));
@@ -127,7 +127,7 @@ SkinnyMmaTemplate::Stage SkinnyMmaTemplate::unpack(GpuBuilder &b, ValueRange raw
     }
   };
   take(stage.w, 2 * count, spec.w);
-  take(stage.gamma, spec.norm ? count : 0, DType::F32);
+  take(stage.gamma, gammaHere() ? count : 0, DType::F32);
   take(stage.x, withX ? count : 0, spec.x);
   return stage;
 }
@@ -151,7 +151,7 @@ void SkinnyMmaTemplate::consume(GpuBuilder &b, const Stage &stage, int64_t first
     };
     auto masked = [&](Value v, Value zero) { return inside ? b.select(inside, v, zero) : v; };
     Values x, rest;
-    if (!spec.norm) {
+    if (!gammaHere()) {
       for (int64_t i = 0; i < 4; ++i)
         x.push_back(masked(b.word(xChunk, i), b.i32(0)));
       multiply(x);

@@ -15,6 +15,7 @@
 #pragma once
 
 #include "GpuBuilder.h"
+#include "Templates.h"
 
 #include <memory>
 #include <string>
@@ -28,7 +29,7 @@ struct TilePlan {
   int64_t sharedBytes = 0; ///< of one CTA
   int64_t stages = 1;      ///< ring stages one tile takes at once
   int64_t stageBytes = 0;  ///< of shared memory; 0: the ring is in registers
-  int64_t cluster = 1;     ///< CTAs that exchange data inside a tile
+  int64_t cluster = 1;     ///< CTAs that share a tile and exchange data; all get its number
   /// Let the successor's CTAs start at the end of the body only: those of a body that fills the SMs
   /// would wait where this op's own CTAs could run.
   bool announceLate = false;
@@ -56,6 +57,8 @@ public:
   virtual TilePlan plan() const = 0;
   /// Number of pointer parameters, the SinterBatch (always last) included.
   virtual unsigned parameters() const = 0;
+  /// Parameters that are tensor maps instead.
+  virtual llvm::SmallVector<TensorMap, 2> tensorMaps() const { return {}; }
   /// Called once per body, before the other emitters.
   void bind(mlir::ValueRange values) { pointers.assign(values.begin(), values.end()); }
 

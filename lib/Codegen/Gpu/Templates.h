@@ -15,6 +15,7 @@
 #include "sinter/Support/DType.h"
 
 #include "mlir/IR/BuiltinOps.h"
+#include "llvm/ADT/SmallVector.h"
 #include "llvm/ADT/StringRef.h"
 
 #include <cstdint>
@@ -23,8 +24,10 @@
 namespace sinter::gpu {
 
 /// y = epilogue(rstd(x) * ((x * gamma) W^T) + bias): all linears.
-/// parameters: x [T, K], w [N, K], gamma [K], bias [N], residual [T, out], sumsIn f32 [T, sumsIn],
-/// then y [T, out]; or, with Argmax, f32 [T, tiles] and i32 [T, tiles]; sumsOut f32 [T, tiles].
+/// parameters: x [T, K], w [N, K], gamma [K] (norm without xg), bias [N], residual [T, out],
+/// sumsIn f32 [T, sumsIn], gammaNext f32 [out] (xgOut), then y [T, out]; or, with Argmax,
+/// f32 [T, tiles] and i32 [T, tiles]; sumsOut f32 [T, tiles]; xgOut [T, out].
+/// The wgmma templates take x and w as tensor maps (GpuKernel::tensorMaps).
 struct LinearSpec {
   enum Epilogue { Store, Swiglu, Argmax };
   int64_t n = 0; ///< rows of W; with Swiglu gate rows, then as many up rows
@@ -35,6 +38,8 @@ struct LinearSpec {
   bool norm = false, bias = false, residual = false;
   int64_t sumsIn = 0;   ///< partial sums of squares per row of x that its producer left; 0: none
   bool sumsOut = false; ///< leaves partial sums of squares of the rounded results
+  bool xg = false;      ///< norm whose x is multiplied by gamma already; needs sumsIn, not f16
+  bool xgOut = false;   ///< also leaves the rounded results times gammaNext, rounded; not f16
   bool rows = false;    ///< T is SinterBatch::num_rows
   float eps = 1e-6f;
   int64_t outputs() const { return epilogue == Swiglu ? n / 2 : n; }
@@ -45,14 +50,15 @@ struct LinearTuning {
   /// For tests: random delays per warp before the successor is let go and after the wait; the same
   /// with the wait left out, which a test must notice.
   enum Stress { None, Delays, DelaysWithoutWait };
-  enum Kind { Auto, Gemv, SkinnyMma, TiledMma };
+  enum Kind { Auto, Gemv, SkinnyMma, TiledMma, WgmmaSkinny, WgmmaGemm };
   Kind kind = Auto;
-  int64_t rows = 0;     ///< Gemv: rows per warp; TiledMma: rows of W per tile
+  int64_t rows = 0;     ///< Gemv: rows per warp; others: rows of W per tile
   int64_t warpsN = 0;   ///< warps along N
   int64_t warpsK = 0;   ///< warps that split K
   int64_t unroll = 0;   ///< 16-byte loads in flight per row and thread
   int64_t tokens = 0;   ///< tokens per tile
-  int64_t stages = 0;   ///< TiledMma: ring stages
+  int64_t stages = 0;   ///< TiledMma, Wgmma*: ring stages
+  int64_t cluster = 0;  ///< WgmmaSkinny: CTAs that split K
   int64_t maxTiles = 0; ///< CTAs at most (each then takes several tiles); 0: one per tile
   Stress stress = None;
 };
@@ -77,16 +83,27 @@ struct RowSpec {
   float eps = 1e-6f;
 };
 
+/// A parameter that is not a pointer but a CUtensorMap by value: 16-bit [rows, columns], row-major,
+/// read in boxes with the 128-byte swizzle, zero outside.
+struct TensorMap {
+  unsigned arg = 0; ///< which parameter
+  DType type = DType::BF16;
+  int64_t rows = 0, columns = 0;
+  int64_t boxRows = 0, boxColumns = 0;
+};
+
 /// How a generated kernel is launched.
 struct GpuKernel {
   std::string name;
   unsigned parameters = 0;
-  int64_t grid = 1;
+  int64_t grid = 1; ///< CTAs
   int64_t threads = 128;
   int64_t sharedBytes = 0;
   int64_t tiles = 1;
   int64_t partials = 0; ///< Argmax and sumsOut: results per token before the merge
   int64_t weightBytes = 0;
+  int64_t cluster = 1; ///< CTAs per cluster; divides grid
+  llvm::SmallVector<TensorMap, 2> tensorMaps;
 };
 
 /// Compute capability as in `sm_90a`: 90. Dependent launches exist from 90 on.
@@ -94,6 +111,7 @@ struct GpuChip {
   std::string name = "sm_90a";
   int64_t capability() const;
   bool dependentLaunch() const { return capability() >= 90; }
+  bool wgmma() const { return name == "sm_90a"; }
 };
 
 /// An empty gpu.module to put kernels into.

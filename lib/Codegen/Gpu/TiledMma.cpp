@@ -100,7 +100,7 @@ void TiledMmaTemplate::copyConstants(GpuBuilder &b, Value step) {
   copyRows(b, step, rows, xBytes(), [&](Value row) {
     return b.at(operands().w, weightRow(b, tile, rowTile, row), spec.k * 2);
   });
-  if (!spec.norm)
+  if (!gammaHere())
     return;
   b.when(b.less(b.thread(), 16), [&] {
     Value column = b.add(b.mul(step, 16), b.thread()); // in chunks of 4
@@ -172,7 +172,7 @@ void TiledMmaTemplate::multiply(GpuBuilder &b, Value step, Sums &sums) {
             matrices(b, base, b.add(xRow, 16 * m), b.add(b.div(group, 2), column / 8))));
       if (squaresHere())
         addSquares(b, x, sums);
-      if (spec.norm)
+      if (gammaHere())
         scaleByGamma(b, base, column, x);
       for (int64_t m = 0; m < tokenBlocks(); ++m)
         for (int64_t n = 0; n < rowBlocks(); ++n)

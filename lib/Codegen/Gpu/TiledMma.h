@@ -23,7 +23,7 @@ private:
   int64_t steps() const { return ceilDiv(spec.k, kColumns); }
   int64_t xBytes() const { return tokens * kColumns * 2; }
   int64_t wBytes() const { return rows * kColumns * 2; }
-  int64_t gammaBytes() const { return spec.norm ? kColumns * 4 : 0; }
+  int64_t gammaBytes() const { return gammaHere() ? kColumns * 4 : 0; }
   int64_t stageBytes() const { return xBytes() + wBytes() + gammaBytes(); }
   int64_t tokenBlocks() const { return tokens / warpsM / 16; } ///< m16 blocks of a warp
   int64_t rowBlocks() const { return rows / warpsN / 8; }      ///< n8 blocks of a warp

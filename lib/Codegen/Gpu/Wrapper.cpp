@@ -131,10 +131,13 @@ Value sharedMemory(OpBuilder &b, Operation *gpuModule) {
 }
 
 LLVM::LLVMFuncOp createKernel(OpBuilder &b, Operation *gpuModule, StringRef name,
-                              unsigned parameters, const TilePlan &plan) {
+                              unsigned parameters, const TilePlan &plan,
+                              ArrayRef<TensorMap> maps = {}) {
   Location loc = gpuModule->getLoc();
   b.setInsertionPointToEnd(&gpuModule->getRegion(0).front());
   SmallVector<Type> types(parameters, LLVM::LLVMPointerType::get(b.getContext(), 1));
+  for (const TensorMap &map : maps)
+    types[map.arg] = LLVM::LLVMPointerType::get(b.getContext());
   auto type = LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(b.getContext()), types);
   auto func = LLVM::LLVMFuncOp::create(b, loc, name, type);
   func->setAttr(mlir::gpu::GPUDialect::getKernelFuncAttrName(), b.getUnitAttr());
@@ -143,8 +146,27 @@ LLVM::LLVMFuncOp createKernel(OpBuilder &b, Operation *gpuModule, StringRef name
                 b.getDenseI32ArrayAttr({static_cast<int32_t>(plan.threads), 1, 1}));
   func->setAttr(NVVM::NVVMDialect::getMinctasmAttrName(),
                 b.getI32IntegerAttr(static_cast<int32_t>(plan.minCtasPerSm)));
+  for (const TensorMap &map : maps) {
+    func.setArgAttr(map.arg, LLVM::LLVMDialect::getByValAttrName(),
+                    TypeAttr::get(LLVM::LLVMArrayType::get(b.getI8Type(), 128)));
+    func.setArgAttr(map.arg, LLVM::LLVMDialect::getAlignAttrName(), b.getI64IntegerAttr(64));
+    func.setArgAttr(map.arg, NVVM::NVVMDialect::getGridConstantAttrName(), b.getUnitAttr());
+  }
   b.setInsertionPointToStart(func.addEntryBlock(b));
   return func;
+}
+
+GpuKernel describe(StringRef name, unsigned parameters, int64_t ctas, int64_t tiles,
+                   const TilePlan &plan) {
+  GpuKernel kernel;
+  kernel.name = name.str();
+  kernel.parameters = parameters;
+  kernel.grid = ctas;
+  kernel.threads = plan.threads;
+  kernel.sharedBytes = plan.sharedBytes;
+  kernel.tiles = tiles;
+  kernel.weightBytes = plan.weightBytes;
+  return kernel;
 }
 
 /// The CTA's remaining tiles after its first.
@@ -172,27 +194,31 @@ Operation *sinter::gpu::createGpuModule(ModuleOp parent, StringRef name) {
 GpuKernel sinter::gpu::emitKernel(Operation *gpuModule, StringRef name, const GpuChip &chip,
                                   Template &op, int64_t maxTiles, LinearTuning::Stress stress) {
   const TilePlan plan = op.plan();
-  const int64_t grid = maxTiles ? std::min(maxTiles, plan.tiles) : plan.tiles;
+  const int64_t tiles = maxTiles ? std::min(maxTiles, plan.tiles) : plan.tiles;
   OpBuilder builder(gpuModule->getContext());
-  auto func = createKernel(builder, gpuModule, name, op.parameters(), plan);
+  auto func = createKernel(builder, gpuModule, name, op.parameters(), plan, op.tensorMaps());
   Value shared = sharedMemory(builder, gpuModule);
   GpuBuilder b(builder, func.getLoc(), shared, plan.threads);
   op.bind(func.getArguments());
   DependentLaunch edge(chip.dependentLaunch(), stress);
   Value tile = ctaIndex(builder);
+  if (plan.cluster > 1)
+    tile = b.div(tile, plan.cluster);
   Ring ring;
   op.prefetch(b, tile, ring);
   if (!plan.announceLate)
     edge.announce(b);
   op.wait(b, edge);
   op.compute(b, tile, ring);
-  remainingTiles(b, op, tile, plan.tiles, grid);
+  remainingTiles(b, op, tile, plan.tiles, tiles);
   if (plan.announceLate)
     edge.announce(b);
   op.publish(b, edge);
   LLVM::ReturnOp::create(builder, func.getLoc(), ValueRange());
-  return {name.str(),       op.parameters(), grid, plan.threads,
-          plan.sharedBytes, plan.tiles,      0,    plan.weightBytes};
+  GpuKernel kernel = describe(name, op.parameters(), tiles * plan.cluster, plan.tiles, plan);
+  kernel.cluster = plan.cluster;
+  kernel.tensorMaps = op.tensorMaps();
+  return kernel;
 }
 
 GpuKernel sinter::gpu::emitPersistentKernel(Operation *gpuModule, StringRef name,
@@ -234,8 +260,7 @@ GpuKernel sinter::gpu::emitPersistentKernel(Operation *gpuModule, StringRef name
   remainingTiles(b, second, tile, next.tiles, ctas);
   second.publish(b, outside);
   LLVM::ReturnOp::create(builder, func.getLoc(), ValueRange());
-  return {name.str(),       firstOwn + secondAll + 1, ctas, plan.threads,
-          plan.sharedBytes, firstTiles + next.tiles,  0,    plan.weightBytes};
+  return describe(name, firstOwn + secondAll + 1, ctas, firstTiles + next.tiles, plan);
 }
 
 GpuKernel sinter::gpu::emitCall(Operation *gpuModule, StringRef name, StringRef callee,

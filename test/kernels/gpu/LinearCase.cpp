@@ -1,6 +1,8 @@
 //===- LinearCase.cpp - operands and reference of one kernel --------------===//
 #include "LinearCase.h"
 
+#include <cuda.h>
+
 #include <cmath>
 #include <cstddef>
 #include <fstream>
@@ -15,7 +17,20 @@ std::vector<Entry> sinter::test::readManifest(const std::string &folder) {
   for (std::string line; std::getline(file, line);) {
     Entry e;
     std::istringstream words(line);
-    words >> e.file >> e.grid >> e.threads >> e.sharedBytes >> e.partials >> e.weightBytes;
+    std::string maps;
+    words >> e.file >> e.grid >> e.threads >> e.sharedBytes >> e.partials >> e.weightBytes >>
+        e.cluster >> maps;
+    std::istringstream each(maps == "-" ? "" : maps);
+    for (std::string one; std::getline(each, one, ',');) {
+      MapText m;
+      char type[8] = "";
+      unsigned long long rows = 0, columns = 0;
+      if (std::sscanf(one.c_str(), "%u:%llu:%llu:%u:%u:%7s", &m.arg, &rows, &columns, &m.boxRows,
+                      &m.boxColumns, type) != 6)
+        std::exit(2);
+      m.rows = rows, m.columns = columns, m.bf16 = std::string(type) == "bf16";
+      e.maps.push_back(m);
+    }
     std::string rest;
     std::getline(words, rest);
     e.line = KernelLine::parse(rest);
@@ -94,6 +109,29 @@ void DeviceBatch::setTokens(int count) {
   batch.upload(&b, sizeof(b));
 }
 
+static CUtensorMap encodeMap(const MapText &m, void *data) {
+  static const auto encodeTiled = [] {
+    void *entry = nullptr;
+    cudaDriverEntryPointQueryResult found;
+    check(cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &entry, 12000,
+                                           cudaEnableDefault, &found),
+          "cuTensorMapEncodeTiled");
+    return reinterpret_cast<decltype(&cuTensorMapEncodeTiled)>(entry);
+  }();
+  alignas(64) CUtensorMap map;
+  const cuuint64_t sizes[] = {m.columns, m.rows}, strides[] = {m.columns * 2};
+  const cuuint32_t box[] = {m.boxColumns, m.boxRows}, each[] = {1, 1};
+  const CUresult result = encodeTiled(
+      &map, m.bf16 ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16 : CU_TENSOR_MAP_DATA_TYPE_FLOAT16, 2, data,
+      sizes, strides, box, each, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
+      CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+  if (result != CUDA_SUCCESS) {
+    std::fprintf(stderr, "error: cuTensorMapEncodeTiled: %d\n", int(result));
+    std::exit(1);
+  }
+  return map;
+}
+
 void sinter::test::launch(const Kernels &kernels, const Entry &entry, std::vector<void *> pointers,
                           bool overlap, cudaStream_t stream) {
   cudaLaunchConfig_t config{};
@@ -101,14 +139,24 @@ void sinter::test::launch(const Kernels &kernels, const Entry &entry, std::vecto
   config.blockDim = dim3(unsigned(entry.threads));
   config.dynamicSmemBytes = size_t(entry.sharedBytes);
   config.stream = stream;
-  cudaLaunchAttribute attribute{};
-  attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  attribute.val.programmaticStreamSerializationAllowed = 1;
-  config.attrs = &attribute;
-  config.numAttrs = overlap ? 1 : 0;
+  cudaLaunchAttribute attributes[2] = {};
+  config.attrs = attributes;
+  if (overlap) {
+    attributes[config.numAttrs].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    attributes[config.numAttrs++].val.programmaticStreamSerializationAllowed = 1;
+  }
+  if (entry.cluster > 1) {
+    attributes[config.numAttrs].id = cudaLaunchAttributeClusterDimension;
+    attributes[config.numAttrs++].val.clusterDim = {unsigned(entry.cluster), 1, 1};
+  }
   std::vector<void *> arguments;
   for (void *&p : pointers)
     arguments.push_back(&p);
+  std::vector<CUtensorMap> maps(entry.maps.size());
+  for (size_t i = 0; i < maps.size(); ++i) {
+    maps[i] = encodeMap(entry.maps[i], pointers[entry.maps[i].arg]);
+    arguments[entry.maps[i].arg] = &maps[i];
+  }
   static std::map<std::string, const void *> found;
   const void *&kernel = found[entry.line.name];
   if (!kernel)
@@ -148,15 +196,23 @@ LinearCase::LinearCase(const Entry &e)
       outputs(e.line.has("swiglu") ? n / 2 : n), maxTokens(e.line.number("m", 1)),
       norm(e.line.has("norm")), bias(e.line.has("bias")), residual(e.line.has("residual")),
       swiglu(e.line.has("swiglu")), argmax(e.line.has("argmax")), sumsOut(e.line.has("sumsout")),
-      sumsIn(e.line.number("sumsin")), xType(typeOf(e.line.type("x"))),
-      wType(typeOf(e.line.type("w"))), yType(typeOf(e.line.type("y"))),
-      x(xType, size_t(maxTokens * k), 1, 1.5, 0.1),
+      xgIn(e.line.has("xgin")), xgOut(e.line.has("xgout")), sumsIn(e.line.number("sumsin")),
+      xType(typeOf(e.line.type("x"))), wType(typeOf(e.line.type("w"))),
+      yType(typeOf(e.line.type("y"))), x(xType, size_t(maxTokens * k), 1, 1.5, 0.1),
       w(wType, size_t(n * k), 2, 1 / std::sqrt(double(k))), gamma(Type::F32, size_t(k), 3, 0.4, 1),
       biases(Type::F32, size_t(n), 4, 0.5),
       residuals(yType, size_t(residual ? maxTokens * outputs : 0), 5, 1),
+      gammaNext(Type::F32, size_t(xgOut ? outputs : 0), 6, 0.4, 1),
       y(argmax ? Type::F32 : yType, size_t(maxTokens * (argmax ? e.partials : outputs))),
       index(Type::F32, size_t(argmax ? maxTokens * e.partials : 0)),
-      sumsLeft(Type::F32, size_t(sumsOut ? maxTokens * e.partials : 0)) {
+      sumsLeft(Type::F32, size_t(sumsOut ? maxTokens * e.partials : 0)),
+      xgLeft(yType, size_t(xgOut ? maxTokens * outputs : 0)) {
+  if (xgIn) {
+    std::vector<float> v(x.values);
+    for (size_t i = 0; i < v.size(); ++i)
+      v[i] *= gamma.values[i % size_t(k)];
+    multiplied = Numbers(xType, std::move(v));
+  }
   std::vector<float> pieces(size_t(maxTokens * sumsIn), 0);
   for (int64_t m = 0; m < maxTokens && sumsIn; ++m)
     for (int64_t i = 0; i < k; ++i) {
@@ -180,7 +236,7 @@ void LinearCase::computeReference() {
       // Templates that round x * gamma to the element type say so; what they compute from there on
       // is held to the same bound.
       scaled[size_t(m * k + i)] =
-          entry.line.has("xg") ? double(roundTo(xType, float(v * scale))) : v * scale;
+          entry.line.has("xg") || xgIn ? double(roundTo(xType, float(v * scale))) : v * scale;
     }
     if (norm)
       rstd[size_t(m)] = 1 / std::sqrt(squares / double(k) + 1e-6);
@@ -206,20 +262,28 @@ void LinearCase::computeReference() {
 }
 
 std::vector<void *> LinearCase::pointers(DeviceBatch &batch, void *weights) {
-  std::vector<void *> p = {x.device.as(), weights ? weights : w.device.as()};
+  std::vector<void *> p = {xgIn ? multiplied.device.as() : x.device.as(),
+                           weights ? weights : w.device.as()};
   auto add = [&](bool present, const Buffer &b) {
     if (present)
       p.push_back(b.as());
   };
-  add(norm, gamma.device);
+  add(norm && !xgIn, gamma.device);
   add(bias, biases.device);
   add(residual, residuals.device);
   add(sumsIn != 0, sums.device);
+  add(xgOut, gammaNext.device);
   add(true, y.device);
   add(argmax, index.device);
   add(sumsOut, sumsLeft.device);
+  add(xgOut, xgLeft.device);
   add(true, batch.batch);
   return p;
+}
+
+void LinearCase::poison() {
+  for (Output *o : {&y, &index, &sumsLeft, &xgLeft})
+    o->poison();
 }
 
 /// Relative L2 error allowed.
@@ -256,6 +320,18 @@ std::string LinearCase::check(int64_t count, double &error) const {
     problem = "further from exact than rounding: " + std::to_string(std::sqrt(toExact / own));
   else if (v.size() > 1 && !(std::sqrt(elsewhere / size) > 100 * bound()))
     problem = "the checker takes anything";
+  return problem.empty() ? checkLeft(count, v) : problem;
+}
+
+/// What a kernel leaves beside its results follows from those.
+std::string LinearCase::checkLeft(int64_t count, const std::vector<float> &v) const {
+  std::string problem;
+  if (xgOut) {
+    const std::vector<float> xg = xgLeft.read(size_t(count * outputs), problem);
+    for (size_t i = 0; i < xg.size(); ++i)
+      if (xg[i] != roundTo(yType, v[i] * gammaNext.values[i % size_t(outputs)]))
+        problem = "x * gamma off at " + std::to_string(i);
+  }
   if (!sumsOut || !problem.empty())
     return problem;
   const std::vector<float> left = sumsLeft.read(size_t(count * entry.partials), problem);

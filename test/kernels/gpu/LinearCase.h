@@ -12,10 +12,19 @@
 
 namespace sinter::test {
 
+/// A parameter that is a CUtensorMap by value.
+struct MapText {
+  unsigned arg = 0;
+  uint64_t rows = 0, columns = 0;
+  uint32_t boxRows = 0, boxColumns = 0;
+  bool bf16 = true;
+};
+
 /// A line of the manifest that gpu-kernel-gen wrote.
 struct Entry {
   std::string file;
-  int grid = 0, threads = 0, sharedBytes = 0;
+  int grid = 0, threads = 0, sharedBytes = 0, cluster = 1;
+  std::vector<MapText> maps;
   int64_t partials = 0, weightBytes = 0;
   KernelLine line;
 };
@@ -60,14 +69,16 @@ struct LinearCase {
   explicit LinearCase(const Entry &entry);
   Entry entry;
   int64_t n, k, outputs, maxTokens;
-  bool norm, bias, residual, swiglu, argmax, sumsOut;
+  bool norm, bias, residual, swiglu, argmax, sumsOut, xgIn, xgOut;
   int64_t sumsIn;
   Type xType, wType, yType;
-  Numbers x, w, gamma, biases, residuals, sums;
-  Output y, index, sumsLeft;
+  Numbers x, w, gamma, biases, residuals, gammaNext, sums;
+  Numbers multiplied; ///< x as the kernel gets it with xgin
+  Output y, index, sumsLeft, xgLeft;
   std::vector<double> reference; ///< [maxTokens, outputs], before rounding
 
   std::vector<void *> pointers(DeviceBatch &batch, void *weights = nullptr);
+  void poison();
   double bound() const;
   /// Checks `count` rows; empty when all is well.
   std::string check(int64_t count, double &error) const;
@@ -75,6 +86,7 @@ struct LinearCase {
 private:
   void computeReference();
   std::string checkArgmax(int64_t count) const;
+  std::string checkLeft(int64_t count, const std::vector<float> &v) const;
 };
 
 } // namespace sinter::test

@@ -42,6 +42,7 @@ gpu::LinearSpec linearSpec(const KernelLine &l) {
                : l.has("argmax") ? gpu::LinearSpec::Argmax
                                  : gpu::LinearSpec::Store;
   s.norm = l.has("norm"), s.bias = l.has("bias"), s.residual = l.has("residual");
+  s.xg = l.has("xgin"), s.xgOut = l.has("xgout");
   s.sumsIn = l.number("sumsin"), s.sumsOut = l.has("sumsout"), s.rows = l.has("rows");
   return s;
 }
@@ -49,13 +50,15 @@ gpu::LinearSpec linearSpec(const KernelLine &l) {
 gpu::LinearTuning tuning(const KernelLine &l) {
   gpu::LinearTuning t;
   const std::string kind = l.word("kind");
-  t.kind = kind == "gemv"     ? gpu::LinearTuning::Gemv
-           : kind == "skinny" ? gpu::LinearTuning::SkinnyMma
-           : kind == "tiled"  ? gpu::LinearTuning::TiledMma
-                              : gpu::LinearTuning::Auto;
+  t.kind = kind == "gemv"      ? gpu::LinearTuning::Gemv
+           : kind == "skinny"  ? gpu::LinearTuning::SkinnyMma
+           : kind == "tiled"   ? gpu::LinearTuning::TiledMma
+           : kind == "wskinny" ? gpu::LinearTuning::WgmmaSkinny
+           : kind == "wgemm"   ? gpu::LinearTuning::WgmmaGemm
+                               : gpu::LinearTuning::Auto;
   t.rows = l.number("r"), t.warpsN = l.number("wn"), t.warpsK = l.number("wk");
   t.unroll = l.number("u"), t.tokens = l.number("mt"), t.stages = l.number("stages");
-  t.maxTiles = l.number("ctas");
+  t.maxTiles = l.number("ctas"), t.cluster = l.number("cluster");
   t.stress = l.has("delays")   ? gpu::LinearTuning::Delays
              : l.has("nowait") ? gpu::LinearTuning::DelaysWithoutWait
                                : gpu::LinearTuning::None;
@@ -147,6 +150,16 @@ FailureOr<gpu::GpuKernel> addKernel(Operation *module, const gpu::GpuChip &chip,
   return addAttention(module, chip, l);
 }
 
+/// "-", or arg:rows:columns:boxRows:boxColumns:type of each tensor map, with commas.
+std::string mapsText(const gpu::GpuKernel &k) {
+  std::string text;
+  for (const gpu::TensorMap &m : k.tensorMaps)
+    text += (text.empty() ? "" : ",") + std::to_string(m.arg) + ':' + std::to_string(m.rows) + ':' +
+            std::to_string(m.columns) + ':' + std::to_string(m.boxRows) + ':' +
+            std::to_string(m.boxColumns) + ':' + std::string(dtypeName(m.type));
+  return text.empty() ? "-" : text;
+}
+
 bool write(const std::string &path, StringRef bytes) {
   std::error_code e;
   llvm::raw_fd_ostream file(path, e);
@@ -168,7 +181,8 @@ LogicalResult compile(MLIRContext &context, ArrayRef<KernelLine> kernels, int nu
       return failure();
     llvm::raw_string_ostream(manifest)
         << file << ' ' << k->grid << ' ' << k->threads << ' ' << k->sharedBytes << ' '
-        << k->partials << ' ' << k->weightBytes << ' ' << l.text << '\n';
+        << k->partials << ' ' << k->weightBytes << ' ' << k->cluster << ' ' << mapsText(*k) << ' '
+        << l.text << '\n';
   }
   if (emit == "ir" && out.empty()) {
     parent->print(llvm::outs());

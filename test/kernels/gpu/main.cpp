@@ -1,6 +1,7 @@
 //===- main.cpp - generated GPU kernels on a device -----------------------===//
 //
-// gpu-kernels-run FOLDER [check] [stress] [time]   FOLDER: what gpu-kernel-gen --out wrote
+// gpu-kernels-run FOLDER [check] [stress] [time] [only=NAME]   FOLDER: what gpu-kernel-gen --out
+// wrote
 //
 //===----------------------------------------------------------------------===//
 #include "Chain.h"
@@ -15,13 +16,13 @@ static std::string checkLinear(const Kernels &kernels, const Entry &entry, int &
                                double &worst) {
   LinearCase c(entry);
   DeviceBatch batch(int(c.maxTokens), 10);
-  for (int64_t count :
-       {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 33, 63, 64, 127, 128, 200}) {
+  for (int64_t count : {0,  1,  2,  3,  4,  5,  6,  7,   8,   9,   10,  11,  12,  13, 14,
+                        15, 16, 17, 33, 63, 64, 65, 127, 128, 129, 200, 300, 513, 700}) {
     if (count > c.maxTokens || (count == 0 && !entry.line.has("rows")))
       continue;
     batch.setTokens(int(count));
     auto once = [&] {
-      c.y.poison(), c.index.poison(), c.sumsLeft.poison();
+      c.poison();
       launch(kernels, entry, c.pointers(batch), false);
       synchronize(entry.line.name.c_str());
     };
@@ -45,15 +46,24 @@ static std::string checkLinear(const Kernels &kernels, const Entry &entry, int &
 
 int main(int argc, char **argv) {
   if (argc < 2) {
-    std::fprintf(stderr, "usage: gpu-kernels-run FOLDER [check] [stress] [time]\n");
+    std::fprintf(stderr, "usage: gpu-kernels-run FOLDER [check] [stress] [time] [only=NAME]\n");
     return 2;
   }
-  const std::vector<std::string> parts(argv + 2, argv + argc);
+  std::vector<std::string> parts(argv + 2, argv + argc);
+  std::string only;
+  if (!parts.empty() && parts.back().rfind("only=", 0) == 0) {
+    only = parts.back().substr(5);
+    parts.pop_back();
+  }
   auto wanted = [&](const char *part) {
     return parts.empty() || std::find(parts.begin(), parts.end(), part) != parts.end();
   };
   const Kernels kernels(argv[1]);
-  const std::vector<Entry> entries = readManifest(argv[1]);
+  std::vector<Entry> entries = readManifest(argv[1]);
+  if (!only.empty())
+    entries.erase(std::remove_if(entries.begin(), entries.end(),
+                                 [&](const Entry &e) { return e.line.name != only; }),
+                  entries.end());
   int failures = 0, runs = 0, checked = 0;
   if (wanted("check")) {
     double worst = 0;

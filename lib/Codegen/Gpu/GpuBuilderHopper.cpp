@@ -1,0 +1,192 @@
+//===- GpuBuilderHopper.cpp - mbarriers, TMA, wgmma, clusters -------------===//
+//
+// Inline assembly where the order against other memory operations counts: LLVM takes several of the
+// intrinsics for instructions that touch no memory.
+//
+//===----------------------------------------------------------------------===//
+#include "GpuBuilder.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+
+#include "llvm/ADT/StringExtras.h"
+
+using namespace mlir;
+using namespace sinter;
+using namespace sinter::gpu;
+
+Value GpuBuilder::assembly(Type result, StringRef text, StringRef constraints, ValueRange args) {
+  auto op = LLVM::InlineAsmOp::create(b, loc, result ? TypeRange(result) : TypeRange(), args, text,
+                                      constraints, /*has_side_effects=*/true,
+                                      /*is_align_stack=*/false, LLVM::TailCallKind::None,
+                                      LLVM::AsmDialectAttr(), ArrayAttr());
+  return result ? op->getResult(0) : Value();
+}
+
+Value GpuBuilder::divide(Value a, Value c) { return arith::DivUIOp::create(b, loc, a, c); }
+
+Value GpuBuilder::sharedAddress(int64_t offset) {
+  return LLVM::PtrToIntOp::create(b, loc, b.getI32Type(), shared(offset));
+}
+
+Value GpuBuilder::shuffle(Value v, Value lane) {
+  return intrinsic(b.getF32Type(), "llvm.nvvm.shfl.sync.idx.f32", {i32(-1), v, lane, i32(31)});
+}
+
+Value GpuBuilder::uniform(Value v) {
+  return intrinsic(b.getI32Type(), "llvm.nvvm.shfl.sync.idx.i32", {i32(-1), v, i32(0), i32(31)});
+}
+
+void GpuBuilder::storeRaw(Value p, const Chunk &chunk) {
+  for (auto [i, words] : llvm::enumerate(chunk.raw))
+    LLVM::StoreOp::create(b, loc, words, at(p, 16 * static_cast<int64_t>(i)), 16);
+}
+
+void GpuBuilder::storeMatrices(Value p, ArrayRef<Value> words) {
+  Values args = {p};
+  args.append(words.begin(), words.end());
+  intrinsic({}, "llvm.nvvm.stmatrix.sync.aligned.m8n8.x4.b16", args);
+}
+
+//===----------------------------------------------------------------------===//
+// Barriers
+//===----------------------------------------------------------------------===//
+
+void GpuBuilder::barrier(int64_t id, int64_t count) {
+  assembly({}, "bar.sync " + std::to_string(id) + ", " + std::to_string(count) + ";", "~{memory}");
+}
+
+void GpuBuilder::syncWarp() { assembly({}, "bar.warp.sync 0xffffffff;", "~{memory}"); }
+
+void GpuBuilder::mbarrierInit(Value address, int64_t count) {
+  assembly({}, "mbarrier.init.shared::cta.b64 [$0], $1;", "r,r,~{memory}", {address, i32(count)});
+}
+
+void GpuBuilder::mbarrierInitDone() {
+  assembly({}, "fence.mbarrier_init.release.cluster;", "~{memory}");
+  assembly({}, "fence.proxy.async;", "~{memory}");
+}
+
+void GpuBuilder::mbarrierExpect(Value address, int64_t bytes) {
+  assembly({}, "mbarrier.arrive.expect_tx.shared::cta.b64 _, [$0], $1;", "r,r,~{memory}",
+           {address, i32(bytes)});
+}
+
+void GpuBuilder::mbarrierArrive(Value address, Value condition) {
+  Value flag = arith::ExtUIOp::create(b, loc, b.getI32Type(), condition);
+  assembly({},
+           "{ .reg .pred p; setp.ne.b32 p, $1, 0; "
+           "@p mbarrier.arrive.shared::cta.b64 _, [$0]; }",
+           "r,r,~{memory}", {address, flag});
+}
+
+void GpuBuilder::mbarrierWait(Value address, Value parity) {
+  // A few seconds: a copy that never lands is a bug, not a reason to hang. One loop with one way
+  // out: of anything else ptxas believes that lanes leave it apart, and serialises the wgmmas
+  // behind it.
+  assembly({},
+           "{ .reg .pred p, late; .reg .u32 tries; "
+           "mov.u32 tries, 0; "
+           "AGAIN: mbarrier.try_wait.parity.shared::cta.b64 p, [$0], $1, 2000; "
+           "add.u32 tries, tries, 1; "
+           "setp.gt.u32 late, tries, 2097152; "
+           "@late trap; "
+           "@!p bra AGAIN; }",
+           "r,r,~{memory}", {address, parity});
+}
+
+//===----------------------------------------------------------------------===//
+// TMA
+//===----------------------------------------------------------------------===//
+
+void GpuBuilder::prefetchTensorMap(Value map) {
+  assembly({}, "prefetch.tensormap [$0];", "l,~{memory}", map);
+}
+
+void GpuBuilder::loadTensor(Value to, Value map, Value column, Value row, Value mbarrier) {
+  assembly({},
+           "cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes "
+           "[$0], [$1, {$2, $3}], [$4];",
+           "r,l,r,r,r,~{memory}", {to, map, column, row, mbarrier});
+}
+
+void GpuBuilder::fenceAsyncGlobal() { assembly({}, "fence.proxy.async.global;", "~{memory}"); }
+
+//===----------------------------------------------------------------------===//
+// wgmma
+//===----------------------------------------------------------------------===//
+
+/// "=f" once per accumulator, then each tied to its input.
+static std::string tied(size_t count) {
+  std::string text;
+  for (size_t i = 0; i < count; ++i)
+    text += i ? ",=f" : "=f";
+  for (size_t i = 0; i < count; ++i)
+    text += "," + std::to_string(i);
+  return text;
+}
+
+static Type manyFloats(OpBuilder &b, size_t count) {
+  return LLVM::LLVMStructType::getLiteral(b.getContext(), SmallVector<Type>(count, b.getF32Type()));
+}
+
+void GpuBuilder::unpackAccumulators(Value result, Values &d) {
+  for (size_t i = 0; i < d.size(); ++i)
+    d[i] = LLVM::ExtractValueOp::create(b, loc, result, static_cast<int64_t>(i));
+}
+
+/// K-major rows of 128 bytes with the 128-byte swizzle: 8 rows are 1024 bytes apart.
+Value GpuBuilder::tileDescriptor(Value address) {
+  Value low =
+      arith::ShRUIOp::create(b, loc, arith::AndIOp::create(b, loc, address, i32(0x3ffff)), i32(4));
+  Value wide = arith::ExtUIOp::create(b, loc, b.getI64Type(), low);
+  const int64_t shape = int64_t(1) << 62 | int64_t(1024 >> 4) << 32 | int64_t(1) << 16;
+  return arith::OrIOp::create(b, loc, wide,
+                              arith::ConstantOp::create(b, loc, b.getI64IntegerAttr(shape)));
+}
+
+void GpuBuilder::wgmmaFence() { assembly({}, "wgmma.fence.sync.aligned;", "~{memory}"); }
+void GpuBuilder::wgmmaCommit() { assembly({}, "wgmma.commit_group.sync.aligned;", "~{memory}"); }
+
+void GpuBuilder::wgmmaWait(int64_t pending) {
+  assembly({}, "wgmma.wait_group.sync.aligned " + std::to_string(pending) + ";", "~{memory}");
+}
+
+void GpuBuilder::wgmmaWaitAll(Values &d) {
+  Value result = assembly(manyFloats(b, d.size()), "wgmma.wait_group.sync.aligned 0;",
+                          tied(d.size()) + ",~{memory}", d);
+  unpackAccumulators(result, d);
+}
+
+void GpuBuilder::wgmma(DType type, Value a, Value c, Values &d) {
+  const size_t count = d.size();
+  const char *element = type == DType::BF16 ? "bf16" : "f16";
+  std::string text = "{ .reg .pred p; setp.eq.u32 p, 0, 0; wgmma.mma_async.sync.aligned.m64n" +
+                     std::to_string(2 * count) + "k16.f32." + element + "." + element + " {";
+  for (size_t i = 0; i < count; ++i)
+    text += (i ? ", $" : "$") + std::to_string(i);
+  text += "}, $" + std::to_string(2 * count) + ", $" + std::to_string(2 * count + 1) +
+          ", p, 1, 1, 0, 0; }";
+  Values args = d;
+  args.append({tileDescriptor(a), tileDescriptor(c)});
+  Value result = assembly(manyFloats(b, count), text, tied(count) + ",l,l,~{memory}", args);
+  unpackAccumulators(result, d);
+}
+
+//===----------------------------------------------------------------------===//
+// Clusters
+//===----------------------------------------------------------------------===//
+
+Value GpuBuilder::clusterRank() {
+  return intrinsic(b.getI32Type(), "llvm.nvvm.read.ptx.sreg.cluster.ctarank", {});
+}
+
+void GpuBuilder::clusterBarrier() {
+  assembly({}, "barrier.cluster.arrive.release; barrier.cluster.wait.acquire;", "~{memory}");
+}
+
+Value GpuBuilder::sharedOf(int64_t offset, int64_t rank) {
+  return intrinsic(LLVM::LLVMPointerType::get(b.getContext(), 7), "llvm.nvvm.mapa.shared.cluster",
+                   {shared(offset), i32(rank)});
+}

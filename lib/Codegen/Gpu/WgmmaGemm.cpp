@@ -1,0 +1,285 @@
+//===- WgmmaGemm.cpp - many tokens on Hopper's tensor cores ---------------===//
+//
+// The persistent GEMM: wgmma m64nRk16 with tokens as m and rows of W as n.
+//
+//   x     [T, K] and W [N, K] as tensor maps, K % 8 == 0   y [T, N]
+//   tile  128 tokens x `rows` rows of W (with SwiGLU half gate, half up); a warpgroup has 64 tokens
+//   shared memory: the ring; 16 tokens x 64 outputs per warp, through which results become rows of
+//   16-byte stores (and residuals fragments)
+//   bytes: W once per token tile, x once per row tile, from the L2; FLOPs 2 * T * N * K
+//   numerics: f32 accumulators over all of K in order
+//
+//===----------------------------------------------------------------------===//
+#include "WgmmaGemm.h"
+
+using namespace mlir;
+using namespace sinter;
+using namespace sinter::gpu;
+
+WgmmaGemmTemplate::WgmmaGemmTemplate(LinearSpec s, const LinearTuning &tuning)
+    : WgmmaRing(std::move(s), Tokens) {
+  auto pick = [](int64_t asked, int64_t own) { return asked ? asked : own; };
+  groups = 2;
+  tokens = 128;
+  // The largest tile of which there is at least one per processor.
+  int64_t own = 256;
+  while (own > 64 && ceilDiv(spec.n, own) * tokenTiles() < kProcessors - 4)
+    own /= 2;
+  rows = pick(tuning.rows, own);
+  tile = {tokens, rows, 1, 0};
+  const int64_t wanted = pick(tuning.stages, rows == 256 ? 4 : rows == 128 ? 6 : 8);
+  arrange(wanted, pick(tuning.maxTiles, kProcessors), 8 * 16 * stagingRow(), false);
+}
+
+//===----------------------------------------------------------------------===//
+// Before the products
+//===----------------------------------------------------------------------===//
+
+void WgmmaGemmTemplate::begin(GpuBuilder &b, const Place &place) {
+  Value lane = b.lane();
+  g = b.div(lane, 4);
+  t = b.rem(lane, 4);
+  warpToken = b.add(place.firstToken, b.mul(warp, 16));
+  staging = b.at(b.shared(scratchOffset), warp, 16 * stagingRow());
+  if (!spec.norm)
+    return;
+  // Two lanes per token share its partial sums.
+  Value token = b.min(b.add(warpToken, b.rem(lane, 16)), b.i32(spec.maxTokens - 1));
+  Value sum;
+  if (spec.sumsIn % 2 == 0) {
+    const int64_t half = spec.sumsIn / 2;
+    sum = rowScale(b, token, b.mul(b.div(lane, 16), half), half);
+    sum = b.addf(sum, b.shuffleXor(sum, 16));
+  } else {
+    sum = rowScale(b, token, b.i32(0), spec.sumsIn);
+  }
+  Value rstd = rstdOf(b, sum);
+  for (int64_t i = 0; i < 2; ++i)
+    scale[i] = b.shuffle(rstd, b.add(g, 8 * i));
+}
+
+//===----------------------------------------------------------------------===//
+// From accumulators to values
+//===----------------------------------------------------------------------===//
+
+/// First of the two outputs that registers 4 j .. 4 j + 3 belong to.
+Value WgmmaGemmTemplate::columnOf(GpuBuilder &b, const Place &place, int64_t j) const {
+  return b.add(b.add(b.mul(place.rowTile, outputs()), b.mul(t, 2)), 8 * j);
+}
+
+/// [token][column]: 2 x 2 results before the residual.
+Values WgmmaGemmTemplate::values(GpuBuilder &b, const Place &place, const Values &d,
+                                 int64_t j) const {
+  Value column = columnOf(b, place, j);
+  const int64_t all = spec.outputs();
+  auto some = [&](int64_t block, int64_t firstRow) {
+    Values v;
+    for (int64_t i = 0; i < 2; ++i)
+      for (int64_t c = 0; c < 2; ++c)
+        v.push_back(spec.norm ? b.mulf(d[4 * block + 2 * i + c], scale[i])
+                              : d[4 * block + 2 * i + c]);
+    if (spec.bias)
+      for (int64_t c = 0; c < 2; ++c) {
+        Value row = b.add(b.min(b.add(column, c), b.i32(all - 1)), firstRow);
+        Value bias = b.loadF32(b.at(operands().bias, row, 4), Access::Constant);
+        for (int64_t i = 0; i < 2; ++i)
+          v[2 * i + c] = b.addf(v[2 * i + c], bias);
+      }
+    return v;
+  };
+  Values v = some(j, 0);
+  if (spec.epilogue == LinearSpec::Swiglu) {
+    Values up = some(j + outputs() / 8, all);
+    for (auto [i, each] : llvm::enumerate(v))
+      each = b.mulf(b.silu(each), up[i]);
+  }
+  return v;
+}
+
+/// Sums of squares of what is written, or the best output.
+void WgmmaGemmTemplate::gather(GpuBuilder &b, const Place &place, int64_t j, const Values &v) {
+  Value column = columnOf(b, place, j);
+  for (int64_t i = 0; i < 2; ++i)
+    for (int64_t c = 0; c < 2; ++c) {
+      Value own = b.add(column, c), valid = b.less(own, spec.outputs());
+      if (spec.sumsOut) {
+        Value written = b.select(valid, b.rounded(v[2 * i + c], spec.y), b.f32(0));
+        squares[i] = b.fma(written, written, squares[i]);
+      }
+      if (spec.epilogue == LinearSpec::Argmax) {
+        const Candidate none = noCandidate(b);
+        best[i] =
+            better(b, best[i],
+                   {b.select(valid, v[2 * i + c], none.value), b.select(valid, own, none.index)});
+      }
+    }
+}
+
+/// The four lanes of a token agree; the first speaks.
+void WgmmaGemmTemplate::leaveGathered(GpuBuilder &b, const Place &place) {
+  const LinearOperands o = operands();
+  for (int64_t i = 0; i < 2; ++i) {
+    Value token = tokenOf(b, i);
+    Value speaks = b.both(b.equal(t, b.i32(0)), b.less(token, tokensInStep));
+    auto slot = [&](Value base) {
+      return b.at(b.at(base, token, 4 * rowTiles(tile)), place.rowTile, 4);
+    };
+    if (spec.sumsOut) {
+      Value sum = squares[i];
+      for (int64_t mask : {1, 2})
+        sum = b.addf(sum, b.shuffleXor(sum, mask));
+      b.when(speaks, [&] { b.storeF32(slot(o.sumsOut), sum); });
+    }
+    if (spec.epilogue == LinearSpec::Argmax) {
+      Candidate all = best[i];
+      for (int64_t mask : {1, 2})
+        all = better(b, all, {b.shuffleXor(all.value, mask), b.shuffleXor(all.index, mask)});
+      b.when(speaks, [&] {
+        b.storeF32(slot(o.y), all.value);
+        b.storeI32(slot(o.index), all.index);
+      });
+    }
+  }
+}
+
+//===----------------------------------------------------------------------===//
+// Through shared memory
+//===----------------------------------------------------------------------===//
+
+/// This lane's 16-byte chunks of the warp's 16 tokens x one piece of outputs; neighbouring lanes
+/// have neighbouring chunks of a token.
+void WgmmaGemmTemplate::eachChunk(GpuBuilder &b, const Place &place, int64_t piece,
+                                  function_ref<void(int64_t, Value, Value, Value)> body) const {
+  const int64_t perToken = pieceColumns() / 8;
+  for (int64_t i = 0; i < 16 * perToken / kWarp; ++i) {
+    Value id = b.add(b.lane(), kWarp * i);
+    Value token = b.div(id, perToken), chunk = b.rem(id, perToken);
+    Value column =
+        b.add(b.add(b.mul(place.rowTile, outputs()), b.mul(chunk, 8)), piece * pieceColumns());
+    body(i, b.at(b.at(staging, token, stagingRow()), chunk, 16), b.add(warpToken, token), column);
+  }
+}
+
+SmallVector<Chunk, 8> WgmmaGemmTemplate::loadPiece(GpuBuilder &b, const Place &place,
+                                                   int64_t piece) const {
+  SmallVector<Chunk, 8> chunks;
+  eachChunk(b, place, piece, [&](int64_t, Value, Value token, Value column) {
+    Value row = b.min(token, b.i32(spec.maxTokens - 1));
+    Value inside = b.min(column, b.i32(spec.outputs() - 8));
+    Value p = b.at(b.at(operands().residual, row, 2 * spec.outputs()), inside, 2);
+    chunks.push_back(b.loadChunk(p, spec.y, 8, Access::Activation));
+  });
+  return chunks;
+}
+
+void WgmmaGemmTemplate::storePiece(GpuBuilder &b, const Place &place, int64_t piece, Value to,
+                                   ArrayRef<Values> v) const {
+  // Where matrix lane / 8 of two column blocks has its row lane % 8.
+  Value lane = b.lane();
+  Value row = b.rem(lane, 16), block = b.div(lane, 16);
+  Value p = b.at(b.at(staging, row, stagingRow()), block, 16);
+  for (size_t j = 0; j < v.size(); j += 2) {
+    Values words;
+    for (size_t each = j; each < j + 2; ++each)
+      for (size_t i = 0; i < 2; ++i)
+        words.push_back(b.pack(spec.y, v[each][2 * i], v[each][2 * i + 1]));
+    b.storeMatrices(b.at(p, 16 * static_cast<int64_t>(j)), words);
+  }
+  b.syncWarp();
+  eachChunk(b, place, piece, [&](int64_t, Value inStaging, Value token, Value column) {
+    Chunk chunk = b.loadChunk(inStaging, spec.y, 8, Access::Activation);
+    b.when(b.both(b.less(token, tokensInStep), b.less(column, spec.outputs())),
+           [&] { b.storeRaw(b.at(b.at(to, token, 2 * spec.outputs()), column, 2), chunk); });
+  });
+  b.syncWarp();
+}
+
+void WgmmaGemmTemplate::endStaged(GpuBuilder &b, const Place &place, const Values &d) {
+  const int64_t blocks = pieceColumns() / 8, pieces = outputs() / pieceColumns();
+  const LinearOperands o = operands();
+  SmallVector<Chunk, 8> residual;
+  if (spec.residual)
+    residual = loadPiece(b, place, 0);
+  for (int64_t piece = 0; piece < pieces; ++piece) {
+    SmallVector<Values, 8> v;
+    for (int64_t j = 0; j < blocks; ++j)
+      v.push_back(values(b, place, d, piece * blocks + j));
+    if (spec.residual) {
+      eachChunk(b, place, piece, [&](int64_t i, Value inStaging, Value, Value) {
+        b.storeRaw(inStaging, residual[i]);
+      });
+      if (piece + 1 < pieces)
+        residual = loadPiece(b, place, piece + 1);
+      b.syncWarp();
+      Value p = b.at(b.at(staging, b.rem(b.lane(), 16), stagingRow()), b.div(b.lane(), 16), 16);
+      for (int64_t j = 0; j < blocks; j += 2) {
+        Values words = b.loadMatrices(b.at(p, 16 * j));
+        for (int64_t each = 0; each < 4; ++each) {
+          auto [low, high] = b.halves(spec.y, words[each]);
+          Values &block = v[j + each / 2];
+          block[2 * (each % 2)] = b.addf(block[2 * (each % 2)], low);
+          block[2 * (each % 2) + 1] = b.addf(block[2 * (each % 2) + 1], high);
+        }
+      }
+      b.syncWarp();
+    }
+    for (int64_t j = 0; j < blocks; ++j)
+      gather(b, place, piece * blocks + j, v[j]);
+    storePiece(b, place, piece, o.y, v);
+    if (!spec.xgOut)
+      continue;
+    for (int64_t j = 0; j < blocks; ++j)
+      for (int64_t c = 0; c < 2; ++c) {
+        Value column = b.add(columnOf(b, place, piece * blocks + j), c);
+        Value inside = b.min(column, b.i32(spec.outputs() - 1));
+        Value gamma = b.loadF32(b.at(o.gammaNext, inside, 4), Access::Constant);
+        for (int64_t i = 0; i < 2; ++i)
+          v[j][2 * i + c] = b.mulf(b.rounded(v[j][2 * i + c], spec.y), gamma);
+      }
+    storePiece(b, place, piece, o.xgOut, v);
+  }
+}
+
+/// Element by element: f32 results, rows that 16-byte stores do not fit, argmax.
+void WgmmaGemmTemplate::endPlain(GpuBuilder &b, const Place &place, const Values &d) {
+  const LinearOperands o = operands();
+  const int64_t all = spec.outputs(), bytes = bytesOf(spec.y);
+  for (int64_t j = 0; j < outputs() / 8; ++j) {
+    Values v = values(b, place, d, j);
+    Value column = columnOf(b, place, j);
+    auto at = [&](Value base, int64_t i, int64_t c, bool inside) {
+      Value token = tokenOf(b, i), own = b.add(column, c);
+      if (inside) {
+        token = b.min(token, b.i32(spec.maxTokens - 1));
+        own = b.min(own, b.i32(all - 1));
+      }
+      return b.at(b.at(base, token, all * bytes), own, bytes);
+    };
+    for (int64_t e = 0; e < 4 && spec.residual; ++e)
+      v[e] = b.addf(v[e], b.load(at(o.residual, e / 2, e % 2, true), spec.y, Access::Activation));
+    gather(b, place, j, v);
+    if (spec.epilogue == LinearSpec::Argmax)
+      continue;
+    for (int64_t e = 0; e < 4; ++e) {
+      Value own = b.add(column, e % 2);
+      Value valid = b.both(b.less(tokenOf(b, e / 2), tokensInStep), b.less(own, all));
+      b.when(valid, [&] {
+        b.store(at(o.y, e / 2, e % 2, false), spec.y, v[e]);
+        if (!spec.xgOut)
+          return;
+        Value gamma = b.loadF32(b.at(o.gammaNext, own, 4), Access::Constant);
+        b.store(at(o.xgOut, e / 2, e % 2, false), spec.y, b.mulf(b.rounded(v[e], spec.y), gamma));
+      });
+    }
+  }
+}
+
+void WgmmaGemmTemplate::end(GpuBuilder &b, const Place &place, Values &d) {
+  squares.assign(2, b.f32(0));
+  best.assign(2, noCandidate(b));
+  if (staged() && spec.epilogue != LinearSpec::Argmax)
+    endStaged(b, place, d);
+  else
+    endPlain(b, place, d);
+  leaveGathered(b, place);
+}

@@ -1,0 +1,45 @@
+//===- WgmmaGemm.h - many tokens on Hopper's tensor cores -------*- C++ -*-===//
+#pragma once
+
+#include "WgmmaRing.h"
+
+namespace sinter::gpu {
+
+/// Tokens are the m64 operand, two warpgroups of them; CTAs walk through tiles.
+class WgmmaGemmTemplate : public WgmmaRing {
+public:
+  WgmmaGemmTemplate(LinearSpec spec, const LinearTuning &tuning);
+
+protected:
+  void begin(GpuBuilder &b, const Place &place) override;
+  void end(GpuBuilder &b, const Place &place, Values &accumulators) override;
+
+private:
+  static constexpr int64_t kPad = 16;
+
+  // Of this thread and tile: its two tokens of the warp's 16, the row scales, what it gathers.
+  Value warpToken, g, t, scale[2], staging;
+  Values squares;
+  llvm::SmallVector<Candidate, 2> best;
+
+  int64_t outputs() const { return tile.outputs(spec); }
+  int64_t pieceColumns() const { return std::min<int64_t>(64, outputs()); }
+  int64_t stagingRow() const { return 2 * pieceColumns() + kPad; }
+  bool staged() const { return spec.y != DType::F32 && spec.outputs() % 8 == 0; }
+
+  Value tokenOf(GpuBuilder &b, int64_t i) const { return b.add(b.add(warpToken, g), 8 * i); }
+  Value columnOf(GpuBuilder &b, const Place &place, int64_t j) const;
+  Values values(GpuBuilder &b, const Place &place, const Values &d, int64_t j) const;
+  void gather(GpuBuilder &b, const Place &place, int64_t j, const Values &v);
+  void leaveGathered(GpuBuilder &b, const Place &place);
+  llvm::SmallVector<Chunk, 8> loadPiece(GpuBuilder &b, const Place &place, int64_t piece) const;
+  void storePiece(GpuBuilder &b, const Place &place, int64_t piece, Value to,
+                  llvm::ArrayRef<Values> v) const;
+  void eachChunk(
+      GpuBuilder &b, const Place &place, int64_t piece,
+      llvm::function_ref<void(int64_t i, Value inStaging, Value token, Value column)> body) const;
+  void endStaged(GpuBuilder &b, const Place &place, const Values &d);
+  void endPlain(GpuBuilder &b, const Place &place, const Values &d);
+};
+
+} // namespace sinter::gpu
