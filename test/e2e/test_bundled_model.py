@@ -123,6 +123,31 @@ class BundledModelTest(ToolTest):
                 row[token] = single(row[token] * penalty if row[token] < 0 else row[token] / penalty)
             self.assertEqual(ids[position], row.index(max(row)), f"position {position}")
 
+    def test_broken_tokenizers_are_found_when_compiling(self):
+        for name in os.listdir(MODEL):
+            if name.endswith((".json", ".safetensors")):
+                os.symlink(os.path.join(os.path.abspath(MODEL), name), self.path(name))
+        with open(self.path("tokenizer.json"), encoding="utf-8") as file:
+            right = json.load(file)
+        extra = {"id": 1536, "content": "<more>", "single_word": False, "lstrip": False,
+                 "rstrip": False, "normalized": False, "special": True}
+        for expected, change in [
+            ("tokenizer.json: ", lambda t: t.pop("model")),
+            ("tokenizer.json: ", lambda t: t["model"].update(type="Unigram")),
+            ("tokenizer.json: ", lambda t: t["model"]["merges"].append("\u0120zz zzz")),
+            ("token id 1536 is outside config.json's vocab_size of 1536",
+             lambda t: t["added_tokens"].append(extra)),
+        ]:
+            wrong = json.loads(json.dumps(right))
+            change(wrong)
+            os.remove(self.path("tokenizer.json"))
+            with open(self.path("tokenizer.json"), "w", encoding="utf-8") as file:
+                json.dump(wrong, file)
+            with self.subTest(expected=expected, model=list(wrong)):
+                out = self.path("x.sinter")
+                self.check_error(expected, "sinter-compile", self.folder, "-o", out)
+                self.assertFalse(os.path.exists(out))
+
     def test_one_page_pool(self):
         golden = load("greedy_f32.json")[0]
         flags = ["-p", golden["prompt"], "--greedy", "--ignore-eos", "--max-context", 16, "--json", "-q"]
