@@ -94,6 +94,8 @@ Status Generator::prefill(size_t index, const OnToken &onToken, const OnLogits &
                            : wanted ? Rows::Last
                                     : Rows::None};
     SINTER_RETURN_IF_ERROR(step({&item, 1}, head, false));
+    if (options_.onStep)
+      options_.onStep(steps_.back());
     if (onLogits)
       SINTER_RETURN_IF_ERROR(onLogits(output_.logits.data(), count));
     if (wanted)
@@ -141,6 +143,8 @@ Status Generator::decode(const OnToken &onToken) {
     for (size_t row = 0; row < live.size(); ++row)
       accept(live[row], row, head, onToken);
     steps_.back().seconds = secondsSince(start);
+    if (options_.onStep)
+      options_.onStep(steps_.back());
   }
 }
 
