@@ -36,6 +36,8 @@ struct OffKey {
 constexpr OffKey kOff[] = {
     {"num_beams", 1},
     {"num_beam_groups", 1},
+    {"num_return_sequences", 1},
+    {"diversity_penalty", 0},
     {"penalty_alpha", 0},
     {"typical_p", 1},
     {"epsilon_cutoff", 0},
@@ -45,13 +47,38 @@ constexpr OffKey kOff[] = {
     {"encoder_repetition_penalty", 1},
     {"guidance_scale", 1},
     {"encoder_no_repeat_ngram_size", 0},
+    {"min_length", 0},
 };
 
 /// Settings that change which tokens may come, off where they are absent or empty.
 constexpr const char *kAbsent[] = {
-    "stop_strings",        "suppress_tokens",     "begin_suppress_tokens",
-    "bad_words_ids",       "force_words_ids",     "sequence_bias",
-    "forced_bos_token_id", "forced_eos_token_id", "min_new_tokens"};
+    "stop_strings",
+    "suppress_tokens",
+    "begin_suppress_tokens",
+    "bad_words_ids",
+    "force_words_ids",
+    "constraints",
+    "sequence_bias",
+    "forced_bos_token_id",
+    "forced_eos_token_id",
+    "forced_decoder_ids",
+    "exponential_decay_length_penalty",
+    "watermarking_config",
+    "dola_layers",
+    "token_healing",
+    "min_new_tokens",
+    "max_time",
+};
+
+bool isOff(const json &value) { return value.empty() || value == 0 || value == false; }
+
+Result<std::optional<int64_t>> getCount(const json &root, const char *key,
+                                        const std::string &where) {
+  if (!hasValue(root, key))
+    return std::optional<int64_t>();
+  SINTER_ASSIGN_OR_RETURN(const int64_t count, getInt(root, key, where, 1, {1, INT32_MAX}));
+  return std::optional<int64_t>(count);
+}
 
 } // namespace
 
@@ -64,6 +91,8 @@ Result<GenerationConfig> models::parseGenerationConfig(std::string_view text,
   SINTER_ASSIGN_OR_RETURN(config.eosIds, getTokenIds(root, "eos_token_id", fileName));
   SINTER_ASSIGN_OR_RETURN(config.bosId, getTokenId(root, "bos_token_id", fileName));
   SINTER_ASSIGN_OR_RETURN(config.padId, getTokenId(root, "pad_token_id", fileName));
+  SINTER_ASSIGN_OR_RETURN(config.maxNewTokens, getCount(root, "max_new_tokens", fileName));
+  SINTER_ASSIGN_OR_RETURN(config.maxLength, getCount(root, "max_length", fileName));
   SINTER_ASSIGN_OR_RETURN(config.doSample, getBool(root, "do_sample", fileName, false));
   SINTER_ASSIGN_OR_RETURN(config.topK,
                           getInt(root, "top_k", fileName, config.topK, {0, INT32_MAX}));
@@ -80,7 +109,7 @@ Result<GenerationConfig> models::parseGenerationConfig(std::string_view text,
                          "\": this kind of decoding is not supported");
   }
   for (const char *key : kAbsent)
-    if (hasValue(root, key) && !root.at(key).empty() && root.at(key) != 0)
+    if (hasValue(root, key) && !isOff(root.at(key)))
       return unsupported(fileName + ": \"" + key + "\": this kind of decoding is not supported");
   return config;
 }

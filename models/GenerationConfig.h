@@ -16,12 +16,14 @@ struct GenerationConfig {
   std::vector<int64_t> eosIds; ///< generation ends at any of these
   std::optional<int64_t> bosId;
   std::optional<int64_t> padId;
-  bool doSample = false; ///< false: greedy, and the next four are not used
+  std::optional<int64_t> maxNewTokens; ///< how many to generate
+  std::optional<int64_t> maxLength;    ///< prompt included; what counts without the former
+  bool doSample = false;               ///< false: greedy, and the next four are not used
   double temperature = 1;
   int64_t topK = 50; ///< 0: no limit
   double topP = 1;
   double minP = 0;
-  double repetitionPenalty = 1;
+  double repetitionPenalty = 1; ///< greedy or not
 };
 
 /// Keys that select another decoding algorithm are refused; keys that describe the file are

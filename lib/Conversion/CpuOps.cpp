@@ -108,7 +108,7 @@ LogicalResult CpuLowering::linear(Operation *op, const LinearParts &p) {
                                  place(p.bias), place(p.residual), partials};
   // Chunks even out the threads, but each packs x again: 1-2 % of its time with many tokens.
   SinterGrid grid{
-      static_cast<uint32_t>(spec.tasks()), {}, {1, 1, 1}, spec.maxTokens == 1 ? 4u : 2u};
+      static_cast<uint32_t>(spec.tasks()), {}, {1, 1, 1}, spec.maxTokens == 1 ? 6u : 2u};
   launch(op, "", k, grid, args, {p.x, p.y, p.residual}, {p.w, p.gamma, p.bias},
          2 * spec.weightRows() * spec.k);
   if (!argmax)

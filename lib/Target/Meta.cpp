@@ -109,6 +109,10 @@ private:
         real("top_p", generation.topP);
         real("min_p", generation.minP);
         real("repetition_penalty", generation.repetitionPenalty);
+        if (generation.maxNewTokens)
+          json.attribute("max_new_tokens", *generation.maxNewTokens);
+        if (generation.maxLength)
+          json.attribute("max_length", *generation.maxLength);
       });
     });
   }

@@ -130,7 +130,7 @@ struct EntryPlan {
   std::vector<BufferPlan> buffers;
 };
 
-/// Sampling defaults of the checkpoint's generation_config.json.
+/// Defaults of the checkpoint's generation_config.json.
 struct GenerationDefaults {
   bool doSample = false;
   double temperature = 1.0;
@@ -138,6 +138,8 @@ struct GenerationDefaults {
   double topP = 1.0;
   double minP = 0.0;
   double repetitionPenalty = 1.0;
+  uint64_t maxNewTokens = 0; ///< 0: not given
+  uint64_t maxLength = 0;    ///< prompt included; 0: not given
 };
 
 struct ModelInfo {

@@ -24,8 +24,8 @@ void Generator::finish(Run &run, FinishReason reason, Status status) {
 }
 
 HeadKind Generator::headFor(const GenerationRequest &request) const {
-  return request.sampling.greedy() && executor_.hasHead(HeadKind::Argmax) ? HeadKind::Argmax
-                                                                          : HeadKind::Logits;
+  const bool largest = request.sampling.greedy() && request.sampling.repetitionPenalty == 1;
+  return largest && executor_.hasHead(HeadKind::Argmax) ? HeadKind::Argmax : HeadKind::Logits;
 }
 
 Status Generator::step(std::span<const WorkItem> items, HeadKind head, bool decode) {
@@ -47,7 +47,7 @@ Result<int32_t> Generator::pick(const Run &run, size_t row, HeadKind head) {
   const uint64_t vocab = executor_.manifest().model.vocab;
   if (head == HeadKind::Logits)
     return sampler_.sample({output_.logits.data() + row * vocab, vocab}, run.request->sampling,
-                           position);
+                           position, run.sequence.tokens());
   const int32_t token = output_.argmaxIndex[row];
   if (!std::isfinite(output_.argmaxValue[row]) || token < 0 || uint64_t(token) >= vocab)
     return internalError("the logits for position " + std::to_string(position) + " are not finite");
@@ -94,6 +94,8 @@ Status Generator::prefill(size_t index, const OnToken &onToken, const OnLogits &
                            : wanted ? Rows::Last
                                     : Rows::None};
     SINTER_RETURN_IF_ERROR(step({&item, 1}, head, false));
+    if (options_.onStep)
+      options_.onStep(steps_.back());
     if (onLogits)
       SINTER_RETURN_IF_ERROR(onLogits(output_.logits.data(), count));
     if (wanted)
@@ -141,6 +143,8 @@ Status Generator::decode(const OnToken &onToken) {
     for (size_t row = 0; row < live.size(); ++row)
       accept(live[row], row, head, onToken);
     steps_.back().seconds = secondsSince(start);
+    if (options_.onStep)
+      options_.onStep(steps_.back());
   }
 }
 

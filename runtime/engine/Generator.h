@@ -48,6 +48,8 @@ struct GeneratorOptions {
   /// Debugging aid: after each prompt chunk of whole pages go on with a fork, so that the prompt's
   /// pages are shared ones.
   bool sharePages = false;
+  /// Called after each step, outside the time that its record holds.
+  std::function<void(const StepRecord &)> onStep = {};
 };
 
 /// Runs a fixed set of requests to their ends: prompts in chunks one after the other, then all

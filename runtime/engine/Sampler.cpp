@@ -18,7 +18,21 @@ Status SamplingParams::check() const {
     return invalidArgument("top-p: expected more than 0 and at most 1");
   if (!(minP >= 0 && minP <= 1))
     return invalidArgument("min-p: expected 0 to 1");
+  if (!(repetitionPenalty > 0) || !std::isfinite(repetitionPenalty))
+    return invalidArgument("repetition-penalty: expected a number above 0");
   return Status::ok();
+}
+
+/// Divides positive and multiplies negative logits of what occurred, in f32 like transformers.
+std::span<const float> Sampler::penalise(std::span<const float> logits, double penalty,
+                                         std::span<const int32_t> history) {
+  penalised_.assign(logits.begin(), logits.end());
+  const auto factor = float(penalty);
+  for (const int32_t token : history) {
+    const float logit = logits[size_t(token)]; // of a repeated token as well: it counts once
+    penalised_[size_t(token)] = logit < 0 ? logit * factor : logit / factor;
+  }
+  return penalised_;
 }
 
 void Sampler::keepTopK(int64_t k) {
@@ -54,7 +68,9 @@ void Sampler::keepTopP(double p) {
 }
 
 Result<int32_t> Sampler::sample(std::span<const float> logits, const SamplingParams &params,
-                                uint64_t position) {
+                                uint64_t position, std::span<const int32_t> history) {
+  if (params.repetitionPenalty != 1)
+    logits = penalise(logits, params.repetitionPenalty, history);
   size_t best = 0;
   for (size_t i = 0; i < logits.size(); ++i) {
     if (!std::isfinite(logits[i]))

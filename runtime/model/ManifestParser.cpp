@@ -293,6 +293,9 @@ ModelInfo parseModel(Reader r) {
     defaults.topP = g.number("top_p", 1.0);
     defaults.minP = g.number("min_p", 0.0);
     defaults.repetitionPenalty = g.number("repetition_penalty", 1.0);
+    defaults.maxNewTokens = g.integer("max_new_tokens", kCount, 0);
+    defaults.maxLength = g.integer("max_length", kCount, 0);
+    g.require(defaults.repetitionPenalty > 0, "repetition_penalty", "is not above 0");
     g.require(defaults.temperature >= 0, "temperature", "is negative");
     g.require(defaults.topP > 0 && defaults.topP <= 1, "top_p", "is not in (0, 1]");
     g.require(defaults.minP >= 0 && defaults.minP <= 1, "min_p", "is not in [0, 1]");

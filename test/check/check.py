@@ -41,6 +41,8 @@ LAYERS = {
     "runtime/engine": ["sinter/Abi", "sinter/Support", "runtime/abi", "runtime/engine", "runtime/model",
                        "runtime/device/Device.h"],
     "runtime": ["sinter/Abi", "sinter/Support", "runtime"],
+    # A compiler may know the runner's parsers: what it embeds, it checks with the code that will read it.
+    "tools/sinter-compile": ["sinter", "models", "runtime/text/Tokenizer.h", "runtime/cli/ToolMain.h", "mlir", "llvm"],
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s+(?:"([^"]+)"|<((?:mlir|llvm|llvm-c|mlir-c|lld)/[^>]+)>)')
 

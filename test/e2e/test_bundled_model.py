@@ -4,6 +4,7 @@ The bounds are those of the issue: f32 logits within 1e-4 relative L2, bf16 and 
 the error of transformers in that dtype, greedy tokens equal in f32.
 """
 
+import array
 import json
 import os
 import signal
@@ -101,6 +102,51 @@ class BundledModelTest(ToolTest):
                 self.assertEqual(report["prompt_tokens"], len(golden["ids"]))
                 self.assertEqual(report["ids"], golden["greedy"])
                 self.assertEqual(report["text"], golden["text"])
+
+    def test_repetition_penalty(self):
+        """Each token is the largest of the logits that transformers' formula leaves, in f32."""
+        golden, out = load("greedy_f32.json")[2], self.path("logits.npy")
+        single = lambda value: array.array("f", [value])[0]
+        penalty = single(1.3)
+        flags = ["-q", "--greedy", "--repetition-penalty", 1.3, "--ignore-eos", "--max-tokens", 48]
+        prompt = ["-p", golden["prompt"], "--json"]
+        result = self.succeed("sinter-run", self.artifacts["f32"], *prompt, *flags)
+        made = json.loads(result.stdout)["ids"]
+        self.assertNotEqual(made, golden["greedy"][:48])
+        ids = golden["ids"] + made
+        listed = ["--token-ids", ",".join(map(str, ids)), "-q", "--logits", out]
+        self.succeed("sinter-run", self.artifacts["f32"], *listed)
+        _, columns, values = read_npy(out)
+        for position in range(len(golden["ids"]), len(ids)):
+            row = values[(position - 1) * columns : position * columns]
+            for token in set(ids[:position]):
+                row[token] = single(row[token] * penalty if row[token] < 0 else row[token] / penalty)
+            self.assertEqual(ids[position], row.index(max(row)), f"position {position}")
+
+    def test_broken_tokenizers_are_found_when_compiling(self):
+        for name in os.listdir(MODEL):
+            if name.endswith((".json", ".safetensors")):
+                os.symlink(os.path.join(os.path.abspath(MODEL), name), self.path(name))
+        with open(self.path("tokenizer.json"), encoding="utf-8") as file:
+            right = json.load(file)
+        extra = {"id": 1536, "content": "<more>", "single_word": False, "lstrip": False,
+                 "rstrip": False, "normalized": False, "special": True}
+        for expected, change in [
+            ("tokenizer.json: ", lambda t: t.pop("model")),
+            ("tokenizer.json: ", lambda t: t["model"].update(type="Unigram")),
+            ("tokenizer.json: ", lambda t: t["model"]["merges"].append("\u0120zz zzz")),
+            ("token id 1536 is outside config.json's vocab_size of 1536",
+             lambda t: t["added_tokens"].append(extra)),
+        ]:
+            wrong = json.loads(json.dumps(right))
+            change(wrong)
+            os.remove(self.path("tokenizer.json"))
+            with open(self.path("tokenizer.json"), "w", encoding="utf-8") as file:
+                json.dump(wrong, file)
+            with self.subTest(expected=expected, model=list(wrong)):
+                out = self.path("x.sinter")
+                self.check_error(expected, "sinter-compile", self.folder, "-o", out)
+                self.assertFalse(os.path.exists(out))
 
     def test_one_page_pool(self):
         golden = load("greedy_f32.json")[0]

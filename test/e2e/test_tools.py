@@ -150,10 +150,39 @@ class RunTest(ToolTest):
         flags = ["--token-ids", "3,1", "--echo", "-q", "--max-tokens", 0]
         self.assertEqual(self.succeed("sinter-run", self.make_fake(), *flags).stdout, "3 1 \n")
 
-    def test_penalties_that_are_not_applied_are_said(self):
-        model = self.make_fake({"model": {"generation": {"repetition_penalty": 1.3}}})
-        result = self.succeed("sinter-run", model, "--token-ids", "1", "-q", "--max-tokens", 1)
-        self.assertEqual(result.stderr, "-- the model's repetition_penalty is not applied\n")
+    def test_repetition_penalty(self):
+        flags = ["--token-ids", "1,2", "-q", "--max-tokens", 30, "--ignore-eos", "--json"]
+
+        def report(generation, *more):
+            model = self.make_fake({"model": {"generation": generation}})
+            return json.loads(self.succeed("sinter-run", model, *flags, *more).stdout)
+
+        plain = report({})
+        self.assertEqual(plain["sampling"], {"greedy": True, "repetition_penalty": 1})
+        penalised = report({"repetition_penalty": 1.5})
+        self.assertEqual(penalised["sampling"]["repetition_penalty"], 1.5)
+        self.assertNotEqual(penalised["ids"], plain["ids"])
+        self.assertGreater(len(set(penalised["ids"])), len(set(plain["ids"])))
+        self.assertEqual(report({}, "--repetition-penalty", 1.5, "--greedy")["ids"], penalised["ids"])
+        off = report({"repetition_penalty": 1.5}, "--repetition-penalty", 1)
+        self.assertEqual(off["ids"], plain["ids"])
+
+    def test_lengths_come_from_the_model(self):
+        def count(generation, *flags):
+            model = self.make_fake({"model": {"generation": generation}})
+            base = ["sinter-run", model, "--token-ids", "1,2", "-q", "--ignore-eos", "--json"]
+            return len(json.loads(self.succeed(*base, *flags).stdout)["ids"])
+
+        self.assertEqual(count({"max_new_tokens": 5}), 5)
+        self.assertEqual(count({"max_length": 12}), 10)
+        self.assertEqual(count({"max_new_tokens": 5, "max_length": 30}), 5)
+        self.assertEqual(count({"max_new_tokens": 5}, "--max-tokens", 7), 7)
+        # As many as there is room for: the last token is not run itself.
+        self.assertEqual(count({"max_new_tokens": 5000}, "--max-context", 40), 39)
+        model = self.make_fake({"model": {"generation": {"max_length": 2}}})
+        run = ["sinter-run", model, "--token-ids", "1,2"]
+        self.check_error("max_length is 2: give --max-tokens", *run)
+        self.succeed(*run, "-q", "--max-tokens", 1)
 
     def test_bench_checks_its_file_before_measuring(self):
         bench = ["sinter-bench", "decode", self.make_fake(), "--json"]
@@ -193,6 +222,7 @@ class RunErrorTest(ToolTest):
             ("--target cuda", [*ids, "--target", "cuda"]),
             ("--no-cache is for model directories", [*ids, "--no-cache"]),
             ("--top-p: expected", [*ids, "--top-p", 1.5]),
+            ("--repetition-penalty: expected", [*ids, "--repetition-penalty", 0]),
             ("exclude each other", [*ids, "--greedy", "--top-k", 3]),
             ("--seed: decoding is greedy", [*ids, "--seed", 3]),
             ("--seed", [*ids, "--temperature", 1, "--seed", "-1"]),

@@ -42,6 +42,17 @@ TEST(GenerationConfig, DefaultsAreThoseOfTransformers) {
   EXPECT_EQ(config->topK, 50);
   EXPECT_EQ(config->topP, 1);
   EXPECT_TRUE(config->eosIds.empty());
+  EXPECT_FALSE(config->maxNewTokens);
+  EXPECT_FALSE(config->maxLength);
+}
+
+TEST(GenerationConfig, ReadsPenaltyAndLengths) {
+  auto config = parseGenerationConfig(
+      R"({"repetition_penalty": 1.1, "max_new_tokens": 2048, "max_length": 32768})", "g");
+  ASSERT_TRUE(config.isOk()) << config.status().message();
+  EXPECT_EQ(config->repetitionPenalty, 1.1);
+  EXPECT_EQ(config->maxNewTokens, 2048);
+  EXPECT_EQ(config->maxLength, 32768);
 }
 
 TEST(GenerationConfig, Refusals) {
@@ -67,7 +78,19 @@ TEST(GenerationConfig, Refusals) {
             "\"stop_strings\": this kind of decoding is not supported");
   EXPECT_EQ(refusal(R"({"suppress_tokens": [3]})"),
             "\"suppress_tokens\": this kind of decoding is not supported");
-  EXPECT_TRUE(parseGenerationConfig(R"({"suppress_tokens": [], "bad_words_ids": null})", "file"));
+  for (const char *key : {"min_length", "min_new_tokens", "num_return_sequences", "max_time",
+                          "diversity_penalty", "no_repeat_ngram_size"})
+    EXPECT_EQ(refusal("{\"" + std::string(key) + "\": 7}"),
+              "\"" + std::string(key) + "\": this kind of decoding is not supported");
+  EXPECT_EQ(refusal(R"({"token_healing": true})"),
+            "\"token_healing\": this kind of decoding is not supported");
+  EXPECT_EQ(refusal(R"({"max_new_tokens": 0})"),
+            "\"max_new_tokens\": expected a positive integer, got 0");
+  EXPECT_EQ(refusal(R"({"max_length": "long"})"),
+            "\"max_length\": expected a positive integer, got \"long\"");
+  EXPECT_TRUE(parseGenerationConfig(R"({"suppress_tokens": [], "bad_words_ids": null,
+      "token_healing": false, "min_length": 0, "max_length": null})",
+                                    "file"));
   EXPECT_EQ(refusal("[]"), "expected a JSON object, got []");
 }
 

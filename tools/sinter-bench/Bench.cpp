@@ -2,12 +2,12 @@
 #include "Bench.h"
 
 #include "GpuBench.h"
+#include "Probes.h"
 
 #include "runtime/cli/CompileCache.h"
 #include "runtime/cli/Quantity.h"
 #include "runtime/cli/Session.h"
 #include "runtime/cli/TargetChoice.h"
-#include "runtime/device/cpu/MachineSpeed.h"
 
 #include <algorithm>
 #include <cstdio>
@@ -17,25 +17,6 @@ namespace sinter {
 namespace {
 
 void say(const std::string &line) { std::fprintf(stderr, "-- %s\n", line.c_str()); }
-
-/// The ceilings of this machine, in bytes and operations per second.
-struct Ceilings {
-  double bandwidth = 0;
-  double flops = 0;
-
-  double floorSeconds(const StepCost &cost) const {
-    return std::max(double(cost.bytes) / bandwidth, double(cost.flops) / flops);
-  }
-};
-
-/// Keeps the best of what it saw before: other load on the machine only ever lowers a ceiling.
-Status measure(Session &session, Ceilings &ceilings) {
-  ThreadPool &pool = session.cpu->pool();
-  SINTER_ASSIGN_OR_RETURN(const double bandwidth, measureReadBandwidth(pool));
-  ceilings.bandwidth = std::max(ceilings.bandwidth, bandwidth);
-  ceilings.flops = std::max(ceilings.flops, measureFmaPeak(pool, session.device->isa()));
-  return Status::ok();
-}
 
 Result<ArtifactFile> openModel(const BenchOptions &options) {
   std::error_code ignored;
@@ -107,6 +88,7 @@ GenerationRequest makeBenchRequest(const Manifest &manifest, uint32_t length, ui
   return request;
 }
 
+/// The error of the first request that failed.
 Status firstFailure(const std::vector<Generation> &generations) {
   for (const Generation &generation : generations)
     SINTER_RETURN_IF_ERROR(generation.status);
@@ -115,25 +97,41 @@ Status firstFailure(const std::vector<Generation> &generations) {
 
 namespace {
 
-double quantile(std::vector<double> values, double q) {
-  std::sort(values.begin(), values.end());
-  return values[std::min(values.size() - 1, size_t(q * double(values.size())))];
-}
-
 struct Line {
   std::string name;
   double median = 0, worst = 0; ///< seconds
+  double share = 0;             ///< of the floor: the median of the pairs
   double tokensPerSecond = 0;
   StepCost cost;
-  double bar = 0; ///< share of the roofline that is asked for; 0: none
+  double bar = 0; ///< share that is asked for; 0: none
+
+  Line(std::string name, const std::vector<Pair> &pairs, double tokens) : name(std::move(name)) {
+    std::vector<double> seconds, shares;
+    for (const Pair &pair : pairs) {
+      seconds.push_back(pair.seconds);
+      shares.push_back(pair.share());
+    }
+    median = quantile(seconds, 0.5);
+    worst = quantile(seconds, 0.99);
+    share = quantile(shares, 0.5);
+    tokensPerSecond = tokens / median;
+  }
 };
 
-void printLines(const std::vector<Line> &lines, const Ceilings &ceilings, const Session &session) {
+std::string formatRange(const std::vector<double> &values, double unit) {
+  char text[96];
+  std::snprintf(text, sizeof text, "%.1f (%.1f to %.1f)", quantile(values, 0.5) * unit,
+                quantile(values, 0) * unit, quantile(values, 1) * unit);
+  return text;
+}
+
+void printLines(const std::vector<Line> &lines, const Probes &probes, const Session &session) {
   std::printf("%s: %s, %s\n", session.manifest().model.name.c_str(),
               std::string(dtypeName(session.manifest().dtype)).c_str(),
               session.device->name().c_str());
-  std::printf("read bandwidth %.1f GB/s, FMA peak %.0f GFLOP/s\n", ceilings.bandwidth * 1e-9,
-              ceilings.flops * 1e-9);
+  std::printf("read bandwidth %s GB/s, FMA peak %s GFLOP/s between the steps\n",
+              formatRange(probes.bandwidths(), 1e-9).c_str(),
+              formatRange(probes.flops(), 1e-9).c_str());
   std::printf("%-26s %10s %10s %9s %10s %8s %9s %10s\n", "", "ms", "p99 ms", "tok/s", "bytes",
               "GB/s", "GFLOP/s", "roofline");
   for (const Line &line : lines)
@@ -141,20 +139,30 @@ void printLines(const std::vector<Line> &lines, const Ceilings &ceilings, const 
                 line.median * 1e3, line.worst * 1e3, line.tokensPerSecond,
                 formatBytes(double(line.cost.bytes)).c_str(),
                 double(line.cost.bytes) / line.median * 1e-9,
-                double(line.cost.flops) / line.median * 1e-9,
-                100 * ceilings.floorSeconds(line.cost) / line.median);
+                double(line.cost.flops) / line.median * 1e-9, 100 * line.share);
 }
 
 Status keepRecords(const BenchOptions &options, const std::vector<Line> &lines,
-                   const Ceilings &ceilings, const Session &session) {
+                   const Probes &probes, const Session &session) {
   if (options.json.empty())
     return Status::ok();
   const std::string hardware = session.device->name(), commit = session.manifest().compilerBuild;
-  std::vector<BenchRecord> records = {
-      {"machine/read-bandwidth", ceilings.bandwidth * 1e-9, "GB/s", {}, {}, hardware, commit},
-      {"machine/fma-peak", ceilings.flops * 1e-9, "GFLOP/s", {}, {}, hardware, commit}};
+  std::vector<BenchRecord> records = {{"machine/read-bandwidth",
+                                       quantile(probes.bandwidths(), 0.5) * 1e-9,
+                                       "GB/s",
+                                       {},
+                                       {},
+                                       hardware,
+                                       commit},
+                                      {"machine/fma-peak",
+                                       quantile(probes.flops(), 0.5) * 1e-9,
+                                       "GFLOP/s",
+                                       {},
+                                       {},
+                                       hardware,
+                                       commit}};
   for (const Line &line : lines) {
-    const double floor = ceilings.floorSeconds(line.cost) * 1e3;
+    const double floor = line.share * line.median * 1e3; // so that floor / value is the share
     std::optional<double> bar;
     if (line.bar > 0)
       bar = floor / line.bar;
@@ -163,61 +171,75 @@ Status keepRecords(const BenchOptions &options, const std::vector<Line> &lines,
   return mergeRecords(options.json, records);
 }
 
-Result<Line> decodeOnce(const BenchOptions &options, Session &session, uint32_t batch,
-                        uint32_t context) {
+Result<Line> decodeOnce(const BenchOptions &options, Session &session, Probes &probes,
+                        uint32_t batch, uint32_t context) {
   constexpr uint32_t kWarmUp = 2;
   std::vector<GenerationRequest> requests;
   for (uint32_t i = 0; i < batch; ++i)
-    requests.push_back(
-        makeBenchRequest(session.manifest(), context, options.tokens + kWarmUp + 1, i));
+    requests.push_back(makeBenchRequest(session.manifest(), context, options.tokens + kWarmUp + 1, i));
+  std::vector<Pair> pairs;
+  StepCost middle; // of the middle step, as context grows
+  GeneratorOptions loop;
+  loop.prefillChunk = prefillChunk(options, session);
+  loop.onStep = [&](const StepRecord &step) {
+    if (!step.decode)
+      return;
+    pairs.push_back(probes.pairWith(step.seconds, step.cost));
+    if (pairs.size() == kWarmUp + options.tokens / 2)
+      middle = step.cost;
+  };
   PageAllocator allocator(session.executor->numPages());
-  Generator generator(*session.executor, allocator, {prefillChunk(options, session)});
+  Generator generator(*session.executor, allocator, loop);
+  probes.sample();
   SINTER_ASSIGN_OR_RETURN(const auto generations, generator.run(requests, {}));
   SINTER_RETURN_IF_ERROR(firstFailure(generations));
-  std::vector<double> seconds;
-  Line line;
-  for (const StepRecord &step : generator.steps()) {
-    if (!step.decode)
-      continue;
-    seconds.push_back(step.seconds);
-    if (seconds.size() == kWarmUp + options.tokens / 2)
-      line.cost = step.cost; // of the middle step, as context grows
-  }
-  seconds.erase(seconds.begin(), seconds.begin() + kWarmUp);
-  line.name = "decode/" + shortName(session.manifest()) + "/b" + std::to_string(batch) + "/c" +
-              std::to_string(context);
-  line.median = quantile(seconds, 0.5);
-  line.worst = quantile(seconds, 0.99);
-  line.tokensPerSecond = batch / line.median;
+  pairs.erase(pairs.begin(), pairs.begin() + kWarmUp);
+  Line line("decode/" + shortName(session.manifest()) + "/b" + std::to_string(batch) + "/c" +
+                std::to_string(context),
+            pairs, batch);
+  line.cost = middle;
   line.bar = batch == 1 && context == 128 ? 0.85 : 0;
   return line;
 }
 
-Result<Line> prefillOnce(const BenchOptions &options, Session &session, uint32_t length) {
-  std::vector<double> seconds;
-  Line line;
+Result<Line> prefillOnce(const BenchOptions &options, Session &session, Probes &probes,
+                         uint32_t length) {
+  std::vector<Pair> pairs;
+  StepCost cost;
   for (uint32_t i = 0; i < options.repeats + 1; ++i) {
     const GenerationRequest request = makeBenchRequest(session.manifest(), length, 1, i);
+    Pair whole;
+    cost = {};
+    GeneratorOptions loop;
+    loop.prefillChunk = prefillChunk(options, session);
+    loop.onStep = [&](const StepRecord &step) {
+      const Pair pair = probes.pairWith(step.seconds, step.cost);
+      whole.seconds += pair.seconds;
+      whole.floor += pair.floor;
+      cost.bytes += step.cost.bytes;
+      cost.flops += step.cost.flops;
+    };
     PageAllocator allocator(session.executor->numPages());
-    Generator generator(*session.executor, allocator, {prefillChunk(options, session)});
+    Generator generator(*session.executor, allocator, loop);
+    probes.sample();
     SINTER_ASSIGN_OR_RETURN(const auto generations, generator.run({&request, 1}, {}));
     SINTER_RETURN_IF_ERROR(firstFailure(generations));
-    double sum = 0;
-    line.cost = {};
-    for (const StepRecord &step : generator.steps()) {
-      sum += step.seconds;
-      line.cost.bytes += step.cost.bytes;
-      line.cost.flops += step.cost.flops;
-    }
     if (i > 0) // the first touches memory for the first time
-      seconds.push_back(sum);
+      pairs.push_back(whole);
   }
-  line.name = "prefill/" + shortName(session.manifest()) + "/t" + std::to_string(length);
-  line.median = quantile(seconds, 0.5);
-  line.worst = quantile(seconds, 0.99);
-  line.tokensPerSecond = length / line.median;
+  Line line("prefill/" + shortName(session.manifest()) + "/t" + std::to_string(length), pairs,
+            length);
+  line.cost = cost;
   line.bar = length == 512 ? 0.55 : 0;
   return line;
+}
+
+/// What both modes end with.
+Result<int> finish(const BenchOptions &options, const std::vector<Line> &lines,
+                   const Probes &probes, const Session &session) {
+  printLines(lines, probes, session);
+  SINTER_RETURN_IF_ERROR(keepRecords(options, lines, probes, session));
+  return 0;
 }
 
 } // namespace
@@ -230,18 +252,15 @@ Result<int> benchDecode(const BenchOptions &options) {
     SINTER_RETURN_IF_ERROR(benchDecodeOnGpu(options, session));
     return 0;
   }
-  Ceilings ceilings;
-  SINTER_RETURN_IF_ERROR(measure(session, ceilings));
+  SINTER_ASSIGN_OR_RETURN(Probes probes,
+                          Probes::create(session.cpu->pool(), session.device->isa()));
   std::vector<Line> lines;
   for (const uint32_t b : options.batches)
     for (const uint32_t c : options.contexts) {
-      SINTER_ASSIGN_OR_RETURN(Line line, decodeOnce(options, session, b, c));
+      SINTER_ASSIGN_OR_RETURN(Line line, decodeOnce(options, session, probes, b, c));
       lines.push_back(std::move(line));
     }
-  SINTER_RETURN_IF_ERROR(measure(session, ceilings));
-  printLines(lines, ceilings, session);
-  SINTER_RETURN_IF_ERROR(keepRecords(options, lines, ceilings, session));
-  return 0;
+  return finish(options, lines, probes, session);
 }
 
 Result<int> benchPrefill(const BenchOptions &options) {
@@ -251,17 +270,14 @@ Result<int> benchPrefill(const BenchOptions &options) {
     SINTER_RETURN_IF_ERROR(benchPrefillOnGpu(options, session));
     return 0;
   }
-  Ceilings ceilings;
-  SINTER_RETURN_IF_ERROR(measure(session, ceilings));
+  SINTER_ASSIGN_OR_RETURN(Probes probes,
+                          Probes::create(session.cpu->pool(), session.device->isa()));
   std::vector<Line> lines;
   for (const uint32_t l : options.lengths) {
-    SINTER_ASSIGN_OR_RETURN(Line line, prefillOnce(options, session, l));
+    SINTER_ASSIGN_OR_RETURN(Line line, prefillOnce(options, session, probes, l));
     lines.push_back(std::move(line));
   }
-  SINTER_RETURN_IF_ERROR(measure(session, ceilings));
-  printLines(lines, ceilings, session);
-  SINTER_RETURN_IF_ERROR(keepRecords(options, lines, ceilings, session));
-  return 0;
+  return finish(options, lines, probes, session);
 }
 
 } // namespace sinter

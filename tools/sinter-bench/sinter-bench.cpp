@@ -13,8 +13,10 @@ constexpr const char *kExamples = R"(examples:
   sinter-bench decode model.sinter --weights ~/Qwen3-0.6B
 
 The roofline is the larger of bytes / read bandwidth and operations / FMA peak, both measured on the
-same threads in the same run; on a GPU only read bandwidth is measured, and a step's graph alone
-stands beside the step. Named shapes are compiled on first use and run with random weights.)";
+same threads between the steps: each step is compared with the mean of the probes right before and
+after it, and the median of these ratios is printed. The probes themselves are not in the times. On a
+GPU only read bandwidth is measured, and a step's graph alone stands beside the step.
+Named shapes are compiled on first use and run with random weights.)";
 
 void addCommonFlags(CLI::App &command, BenchOptions &o) {
   command

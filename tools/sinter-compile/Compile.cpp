@@ -215,8 +215,9 @@ ArtifactInfo Compiler::describe() const {
   const ModelSource &model = *request.model;
   info.name = model.name;
   info.generation = {
-      model.generation.doSample, model.generation.temperature,       model.generation.topP,
-      model.generation.minP,     model.generation.repetitionPenalty, model.generation.topK};
+      model.generation.doSample,     model.generation.temperature,       model.generation.topP,
+      model.generation.minP,         model.generation.repetitionPenalty, model.generation.topK,
+      model.generation.maxNewTokens, model.generation.maxLength};
   info.sourceDirectory = model.directory;
   if (model.checkpoint)
     for (const SafetensorsFile &file : model.checkpoint->files())

@@ -1,6 +1,8 @@
 //===- ModelSource.cpp - what a model directory says ----------------------===//
 #include "ModelSource.h"
 
+#include "TokenizerCheck.h"
+
 #include "models/NamedConfigs.h"
 #include "sinter/Support/Json.h"
 #include "sinter/Support/MappedFile.h"
@@ -90,6 +92,8 @@ Result<ModelSource> sinter::openModelDirectory(const std::string &path) {
                           readOptional(source.directory + "/tokenizer.json", kMaxTokenizerBytes));
   if (tokenizer && tokenizer->empty())
     return invalidInput("tokenizer.json: the file is empty");
+  if (tokenizer)
+    SINTER_RETURN_IF_ERROR(checkTokenizer(*tokenizer, source.config.vocab));
   source.tokenizer = tokenizer.value_or("");
   SINTER_ASSIGN_OR_RETURN(source.chatTemplate, readChatTemplate(source.directory));
   return source;

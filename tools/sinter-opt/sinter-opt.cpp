@@ -4,6 +4,7 @@
 #include "mlir/IR/DialectRegistry.h"
 #include "mlir/Tools/mlir-opt/MlirOptMain.h"
 #include "llvm/Support/CommandLine.h"
+#include "llvm/Support/raw_ostream.h"
 
 /// libLLVM brings hundreds of options of its code generators, which no pass here reads: out of
 /// --help (they stay in --help-hidden), so that it begins with what this tool does.
@@ -13,11 +14,29 @@ static void hideCodegenOptions() {
       option->setHiddenFlag(llvm::cl::Hidden);
 }
 
+/// One line on a wrong command line; LLVM's own report takes two.
+static bool parse(int argc, char **argv, llvm::StringRef overview) {
+  std::string report;
+  llvm::raw_string_ostream stream(report);
+  if (llvm::cl::ParseCommandLineOptions(argc, argv, overview, &stream))
+    return true;
+  llvm::StringRef line = llvm::StringRef(report).ltrim().split('\n').first;
+  line = line.split(": ").second.split(".  Try: ").first;
+  llvm::errs() << "sinter-opt: error: " << line << " (see sinter-opt --help)\n";
+  return false;
+}
+
 int main(int argc, char **argv) {
   hideCodegenOptions();
   mlir::DialectRegistry registry;
   sinter::registerDialects(registry);
   sinter::registerPasses();
+  llvm::cl::opt<std::string> input(llvm::cl::Positional, llvm::cl::desc("<input file>"),
+                                   llvm::cl::init("-"));
+  llvm::cl::opt<std::string> output("o", llvm::cl::desc("Output filename"),
+                                    llvm::cl::value_desc("filename"), llvm::cl::init("-"));
   std::string overview = "Sinter: runs passes over xfmr graphs\n\n" + sinter::describePasses();
-  return mlir::asMainReturnCode(mlir::MlirOptMain(argc, argv, overview, registry));
+  if (!parse(argc, argv, mlir::registerCLIOptions(overview, registry)))
+    return EXIT_FAILURE;
+  return mlir::asMainReturnCode(mlir::MlirOptMain(argc, argv, input, output, registry));
 }

@@ -142,6 +142,7 @@ std::string jsonReport(const RunResult &result, const Session &session) {
                      {"top_p", result.sampling.topP},
                      {"min_p", result.sampling.minP},
                      {"seed", result.sampling.seed}});
+  sampling["repetition_penalty"] = result.sampling.repetitionPenalty;
   report["sampling"] = sampling;
   report["timings"] = {{"load_s", measured.loadSeconds},
                        {"prefill_s", prefill.seconds},

@@ -152,10 +152,17 @@ Result<ArtifactFile> openModel(const RunOptions &options) {
   return file;
 }
 
+Result<SamplingParams> checked(const SamplingParams &params) {
+  if (const Status status = params.check(); !status)
+    return invalidArgument("--" + status.message());
+  return params;
+}
+
 Result<SamplingParams> chooseSampling(const RunOptions &options,
                                       const GenerationDefaults &defaults) {
   const bool asked = options.temperature || options.topK || options.topP || options.minP;
   SamplingParams params;
+  params.repetitionPenalty = options.repetitionPenalty.value_or(defaults.repetitionPenalty);
   const bool cold = options.temperature && *options.temperature == 0;
   if (options.greedy || cold || (!defaults.doSample && !asked)) {
     if (options.greedy && options.temperature)
@@ -166,7 +173,7 @@ Result<SamplingParams> chooseSampling(const RunOptions &options,
     if (options.seed)
       return invalidArgument("--seed: decoding is greedy, which draws nothing; give --temperature");
     params.temperature = 0;
-    return params;
+    return checked(params);
   }
   params.temperature = options.temperature.value_or(defaults.temperature);
   params.topK = options.topK.value_or(defaults.topK);
@@ -174,9 +181,7 @@ Result<SamplingParams> chooseSampling(const RunOptions &options,
   params.minP = options.minP.value_or(defaults.minP);
   std::random_device device;
   params.seed = options.seed ? *options.seed : uint64_t(device()) << 32 | device();
-  if (const Status status = params.check(); !status)
-    return invalidArgument("--" + status.message());
-  return params;
+  return checked(params);
 }
 
 /// How many tokens to generate and how many positions the page pool needs.
@@ -185,9 +190,23 @@ struct Lengths {
   uint64_t positions = 0;
 };
 
+/// Tokens to generate where nobody said how many: like transformers, max_new_tokens before
+/// max_length; no more than there is room for.
+Result<uint64_t> defaultTokens(const GenerationDefaults &defaults, uint64_t prompt, uint64_t room) {
+  constexpr uint64_t kDefaultTokens = 256;
+  if (defaults.maxNewTokens)
+    return std::min(defaults.maxNewTokens, room);
+  if (!defaults.maxLength)
+    return std::min(kDefaultTokens, room);
+  if (prompt >= defaults.maxLength)
+    return invalidArgument("the prompt has " + std::to_string(prompt) +
+                           " tokens, and generation_config.json's max_length is " +
+                           std::to_string(defaults.maxLength) + ": give --max-tokens");
+  return std::min(defaults.maxLength - prompt, room);
+}
+
 Result<Lengths> chooseLengths(const RunOptions &options, const Manifest &manifest, uint64_t prompt,
                               uint64_t kvBytes) {
-  constexpr uint64_t kDefaultTokens = 256;
   uint64_t capacity = manifest.model.maxPosition;
   std::string limit = "the model's " + std::to_string(capacity) + " positions";
   if (options.maxContext) {
@@ -209,8 +228,10 @@ Result<Lengths> chooseLengths(const RunOptions &options, const Manifest &manifes
                            limit);
   const uint64_t room = capacity - prompt + 1; // the last token is not run itself
   Lengths lengths;
-  const uint64_t wanted = options.maxTokens.value_or(
-      options.logits.empty() ? uint32_t(std::min(kDefaultTokens, room)) : 0);
+  uint64_t wanted = options.maxTokens.value_or(0);
+  if (!options.maxTokens && options.logits.empty()) {
+    SINTER_ASSIGN_OR_RETURN(wanted, defaultTokens(manifest.model.generation, prompt, room));
+  }
   if (wanted > room)
     return invalidArgument("--max-tokens " + std::to_string(wanted) + " after a prompt of " +
                            std::to_string(prompt) + " tokens does not fit " + limit);
@@ -342,8 +363,6 @@ Result<int> runModel(const RunOptions &options) {
   RunResult result;
   result.artifactPath = file.path();
   result.promptTokens = prompt.ids.size();
-  if (file.manifest().model.generation.repetitionPenalty != 1)
-    say("the model's repetition_penalty is not applied");
   SINTER_ASSIGN_OR_RETURN(result.sampling,
                           chooseSampling(options, file.manifest().model.generation));
   SINTER_ASSIGN_OR_RETURN(

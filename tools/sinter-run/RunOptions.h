@@ -21,6 +21,7 @@ struct RunOptions {
   std::optional<int64_t> topK;
   std::optional<double> topP;
   std::optional<double> minP;
+  std::optional<double> repetitionPenalty;
   std::optional<uint64_t> seed;
 
   bool json = false;

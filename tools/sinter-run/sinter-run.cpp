@@ -26,7 +26,8 @@ void addPromptFlags(CLI::App &app, RunOptions &o) {
 
 void addGenerationFlags(CLI::App &app, RunOptions &o) {
   const char *group = "Generation (defaults: generation_config.json of the model)";
-  app.add_option("--max-tokens", o.maxTokens, "Most tokens to generate (256; 0 with --logits)")
+  app.add_option("--max-tokens", o.maxTokens,
+                 "Most tokens to generate (the model's, else 256; 0 with --logits)")
       ->group(group);
   app.add_flag("--ignore-eos", o.ignoreEos, "Go on after an end token")->group(group);
   app.add_flag("--greedy", o.greedy, "Always take the most likely token")->group(group);
@@ -35,6 +36,9 @@ void addGenerationFlags(CLI::App &app, RunOptions &o) {
   app.add_option("--top-k", o.topK, "Draw from the K most likely tokens; 0: all")->group(group);
   app.add_option("--top-p", o.topP, "Draw from the likeliest tokens that make up P")->group(group);
   app.add_option("--min-p", o.minP, "Draw from tokens at least P times as likely as the first")
+      ->group(group);
+  app.add_option("--repetition-penalty", o.repetitionPenalty,
+                 "Above 1: less of what the prompt or the text has had; also with --greedy")
       ->group(group);
   app.add_option("--seed", o.seed, "Same seed, same text (default: a new one each time)")
       ->check(CLI::NonNegativeNumber)

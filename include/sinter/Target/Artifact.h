@@ -25,6 +25,7 @@ struct ArtifactInfo {
     bool doSample = false;
     double temperature = 1, topP = 1, minP = 0, repetitionPenalty = 1;
     int64_t topK = 50;
+    std::optional<int64_t> maxNewTokens, maxLength;
   } generation;
 
   std::string sourceDirectory; ///< absolute; empty: compiled without weights

@@ -113,9 +113,13 @@ void LinearEmitter::pack(Value first, Value rows) {
 // The inner loop
 //===----------------------------------------------------------------------===//
 
-/// With several rows the loop is too slow for the hardware to look far enough ahead: it stops at
-/// every page of W. The next tile follows this one in memory.
-static constexpr int64_t kPrefetchBytes = 2048;
+/// How far ahead of a tile's place W is fetched. With several rows the loop is too slow for the
+/// hardware to look far enough ahead, with one row and two tiles there are too few streams: either
+/// way it stops at every page of W. Four streams at once do without. The next tile follows this one
+/// in memory.
+int64_t LinearEmitter::prefetchBytes() const {
+  return tile.rows > 1 ? 2048 : tile.tiles < 4 ? 1024 : 0;
+}
 
 /// One step over columns (k, k + 1), or k alone: accumulators are [tile][row][even, odd].
 void LinearEmitter::step(ArrayRef<Value> tilePointers, Value tileByte, Value xColumn, bool pair,
@@ -124,8 +128,8 @@ void LinearEmitter::step(ArrayRef<Value> tilePointers, Value tileByte, Value xCo
   Values columns;
   for (Value pointer : tilePointers) {
     Value p = b.at(pointer, tileByte);
-    if (tile.rows > 1)
-      b.prefetch(b.at(p, kPrefetchBytes));
+    if (prefetchBytes())
+      b.prefetch(b.at(p, prefetchBytes()));
     if (pair) {
       auto [even, odd] = b.loadColumnPair(p, spec.weight, stride);
       columns.append({even, odd});
@@ -195,6 +199,22 @@ Values LinearEmitter::outputsOf(ArrayRef<Value> tiles, Value xRow) {
   return outputs;
 }
 
+/// Asks for the start of the first tiles, so that W is on its way while x is packed. Beyond the end
+/// of W this does nothing.
+void LinearEmitter::fetchFirstTiles() {
+  Value first = b.mul(b.begin, spec.taskTiles());
+  auto fetch = [&](Value index) {
+    Value p = tilePointer(index);
+    for (int64_t byte = 0; byte < std::min<int64_t>(1024, spec.tileBytes()); byte += 64)
+      b.prefetch(b.at(p, byte));
+  };
+  for (int64_t t = 0; t < std::min(tile.tiles, spec.taskTiles()); ++t) {
+    fetch(b.add(first, t));
+    if (spec.epilogue == LinearSpec::Swiglu)
+      fetch(b.add(first, spec.tiles() + t));
+  }
+}
+
 /// One task for one block of rows.
 void LinearEmitter::block(Value task, Value panel, Value firstRow, Value rows) {
   const bool swiglu = spec.epilogue == LinearSpec::Swiglu;
@@ -234,6 +254,8 @@ void LinearEmitter::emit() {
       b.batchU32(spec.rows ? offsetof(SinterBatch, num_rows) : offsetof(SinterBatch, num_tokens));
   b.loop(b.i64(0), tokens, tile.panel, [&](Value panel) {
     Value rows = b.min(b.sub(tokens, panel), tile.panel);
+    if (tile.rows == 1)
+      fetchFirstTiles();
     pack(panel, rows);
     b.loop(b.begin, b.end, 1, [&](Value task) {
       b.loop(b.i64(0), rows, tile.rows,

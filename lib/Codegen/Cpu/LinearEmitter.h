@@ -30,6 +30,8 @@ private:
   void packRow(Value source, Value target, Value scale);
   void step(llvm::ArrayRef<Value> tilePointers, Value tileByte, Value xColumn, bool pair,
             Values &sums);
+  int64_t prefetchBytes() const;
+  void fetchFirstTiles();
   Values dots(llvm::ArrayRef<Value> tilePointers, Value xRow);
   Value tilePointer(Value index);
   Values outputsOf(llvm::ArrayRef<Value> tiles, Value xRow);

@@ -57,10 +57,11 @@ uint64_t CpuDevice::freeMemory() const {
   return uint64_t(sysconf(_SC_AVPHYS_PAGES)) * uint64_t(sysconf(_SC_PAGESIZE));
 }
 
-Result<DeviceMemory> CpuDevice::allocate(uint64_t bytes, MemoryUse use) {
-  // Weights and arena are touched as a whole, so that huge pages save faults and TLB misses. A
-  // page pool grows with the sequences in it: ordinary pages keep the unused part free.
-  const bool huge = use != MemoryUse::Cache && bytes >= kHugePage;
+Result<DeviceMemory> CpuDevice::allocate(uint64_t bytes, MemoryUse) {
+  // Huge pages save faults and TLB misses; memory not yet touched costs nothing either way. That
+  // holds for the page pool too: the first token of a cache page writes to nearly all of its 4 KiB
+  // blocks, one per layer and head.
+  const bool huge = bytes >= kHugePage;
   const uint64_t unit = huge ? kHugePage : 4096;
   const uint64_t size = std::max<uint64_t>((bytes + unit - 1) / unit * unit, unit);
   if (size < bytes)

@@ -2,6 +2,7 @@
 #include "runtime/device/cpu/MachineSpeed.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
@@ -9,7 +10,6 @@
 #include <immintrin.h>
 #include <sys/mman.h>
 #include <unistd.h>
-#include <vector>
 
 namespace sinter {
 namespace {
@@ -68,17 +68,18 @@ uint64_t lastCacheBytes() {
   return std::max(kibibytes * 1024, uint64_t(std::max(sysconf(_SC_LEVEL3_CACHE_SIZE), 0L)));
 }
 
+constexpr uint64_t kBlock = uint64_t(1) << 20;
+
 uint64_t bufferBytes() {
   constexpr uint64_t kLeast = uint64_t(256) << 20, kMost = uint64_t(1) << 30;
-  return std::clamp(4 * lastCacheBytes(), kLeast, kMost);
+  return std::clamp(4 * lastCacheBytes() / kBlock * kBlock, kLeast, kMost);
 }
 
 } // namespace
 
-Result<double> measureReadBandwidth(ThreadPool &pool) {
-  constexpr uint64_t kBlock = uint64_t(1) << 20;
-  constexpr double kBudget = 0.3;
-  constexpr int kMinPasses = 3;
+void ReadProbe::Unmap::operator()(uint8_t *data) const { munmap(data, bytes); }
+
+Result<ReadProbe> ReadProbe::create(ThreadPool &pool) {
   const uint64_t bytes = bufferBytes();
   void *memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED)
@@ -86,41 +87,60 @@ Result<double> measureReadBandwidth(ThreadPool &pool) {
                              std::strerror(errno));
   madvise(memory, bytes, MADV_HUGEPAGE);
   auto *data = static_cast<uint8_t *>(memory);
-  const auto blocks = uint32_t(bytes / kBlock);
-  pool.parallelFor(blocks, 1, [&](uint32_t begin, uint32_t end) {
+  pool.parallelFor(uint32_t(bytes / kBlock), 1, [&](uint32_t begin, uint32_t end) {
     std::memset(data + begin * kBlock, 1, (end - begin) * kBlock); // real pages, not the zero page
   });
+  return ReadProbe(pool, data, bytes);
+}
+
+double ReadProbe::read(uint64_t first, uint64_t bytes) {
   std::atomic<uint64_t> sink{0};
+  const uint8_t *data = data_.get() + first;
+  const auto start = Clock::now();
+  pool_->parallelFor(uint32_t(bytes / kBlock), 1, [&](uint32_t begin, uint32_t end) {
+    sink += readAll(data + begin * kBlock, (end - begin) * kBlock);
+  });
+  return double(bytes) / secondsSince(start);
+}
+
+double ReadProbe::pass() {
+  constexpr uint64_t kPass = uint64_t(64) << 20;
+  const double speed = read(next_, kPass);
+  next_ = next_ + 2 * kPass <= bytes_ ? next_ + kPass : 0;
+  return speed;
+}
+
+double ReadProbe::wholePass() { return read(0, bytes_); }
+
+Result<double> measureReadBandwidth(ThreadPool &pool) {
+  constexpr double kBudget = 0.3;
+  constexpr int kMinPasses = 3;
+  SINTER_ASSIGN_OR_RETURN(ReadProbe probe, ReadProbe::create(pool));
   double best = 0;
   const auto start = Clock::now();
-  for (int pass = 0; pass < kMinPasses || secondsSince(start) < kBudget; ++pass) {
-    const auto passStart = Clock::now();
-    pool.parallelFor(blocks, 1, [&](uint32_t begin, uint32_t end) {
-      sink += readAll(data + begin * kBlock, (end - begin) * kBlock);
-    });
-    best = std::max(best, double(bytes) / secondsSince(passStart));
-  }
-  munmap(memory, bytes);
+  for (int pass = 0; pass < kMinPasses || secondsSince(start) < kBudget; ++pass)
+    best = std::max(best, probe.wholePass());
   return best;
 }
 
-double measureFmaPeak(ThreadPool &pool, uint32_t isa) {
-  constexpr uint64_t kRounds = 1'000'000; // a few milliseconds
-  constexpr int kPasses = 8;
+double fmaPass(ThreadPool &pool, uint32_t isa) {
+  constexpr uint64_t kRounds = 500'000;
   const uint32_t threads = pool.threads();
   const double lanes = isa >= 4 ? 16 : 8;
-  std::vector<float> results(threads);
+  std::atomic<float> sink{0}; // keeps the sums alive
+  const auto start = Clock::now();
+  pool.parallelFor(threads, 1, [&](uint32_t begin, uint32_t end) {
+    for (uint32_t i = begin; i < end; ++i)
+      sink = isa >= 4 ? fmaChainV4(kRounds) : fmaChainV3(kRounds);
+  });
+  return 2 * lanes * kChains * double(kRounds) * threads / secondsSince(start);
+}
+
+double measureFmaPeak(ThreadPool &pool, uint32_t isa) {
+  constexpr int kPasses = 16;
   double best = 0;
-  for (int pass = 0; pass < kPasses; ++pass) {
-    const auto start = Clock::now();
-    pool.parallelFor(threads, 1, [&](uint32_t begin, uint32_t end) {
-      for (uint32_t i = begin; i < end; ++i)
-        results[i] = isa >= 4 ? fmaChainV4(kRounds) : fmaChainV3(kRounds);
-    });
-    best = std::max(best, 2 * lanes * kChains * double(kRounds) * threads / secondsSince(start));
-  }
-  volatile float keep = results[0];
-  (void)keep;
+  for (int pass = 0; pass < kPasses; ++pass)
+    best = std::max(best, fmaPass(pool, isa));
   return best;
 }
 

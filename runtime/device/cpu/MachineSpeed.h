@@ -1,7 +1,8 @@
 //===- MachineSpeed.h - what this machine can do at best --------*- C++ -*-===//
 //
-// The two ceilings of a roofline, measured on the threads that will do the work. Each takes less
-// than half a second.
+// The two ceilings of a roofline, measured on the threads that will do the work. A ceiling is not a
+// constant: memory and clocks are shared with others. What is to be compared with a ceiling is best
+// paired with probes taken just before and after it.
 //
 //===----------------------------------------------------------------------===//
 #pragma once
@@ -9,14 +10,46 @@
 #include "runtime/device/cpu/ThreadPool.h"
 #include "sinter/Support/Status.h"
 
+#include <cstdint>
+#include <memory>
+
 namespace sinter {
 
-/// Bytes per second at which all threads of the pool together read memory well beyond the last
-/// cache: the best of several passes.
+/// Reads memory well beyond the last cache with all threads of the pool together.
+class ReadProbe {
+public:
+  static Result<ReadProbe> create(ThreadPool &pool);
+
+  /// Bytes per second of one pass over the next part of the buffer: a few milliseconds.
+  double pass();
+  /// Bytes per second of one pass over the whole buffer.
+  double wholePass();
+
+private:
+  struct Unmap {
+    uint64_t bytes;
+    void operator()(uint8_t *data) const;
+  };
+
+  ReadProbe(ThreadPool &pool, uint8_t *data, uint64_t bytes)
+      : pool_(&pool), bytes_(bytes), data_(data, Unmap{bytes}) {}
+  double read(uint64_t first, uint64_t bytes);
+
+  ThreadPool *pool_;
+  uint64_t bytes_;
+  uint64_t next_ = 0; ///< where the next pass() begins
+  std::unique_ptr<uint8_t, Unmap> data_;
+};
+
+/// Bytes per second at which all threads of the pool together read memory: the best of several
+/// whole passes, in less than half a second.
 Result<double> measureReadBandwidth(ThreadPool &pool);
 
 /// f32 operations per second (a fused multiply-add counts two) with all operands in registers, at
-/// instruction level `isa` (3 or 4).
+/// instruction level `isa` (3 or 4): one pass of about a millisecond.
+double fmaPass(ThreadPool &pool, uint32_t isa);
+
+/// The best of several passes.
 double measureFmaPeak(ThreadPool &pool, uint32_t isa);
 
 } // namespace sinter

@@ -42,6 +42,15 @@ template <typename Predicate> bool spinUntil(Predicate done) {
   return false;
 }
 
+/// Where a chunk begins. With several chunks per thread each is smaller than the one before (what
+/// is left shrinks with the square of the chunks left): threads start with long ranges and end at
+/// almost the same time.
+uint32_t chunkBegin(uint64_t chunk, uint64_t chunks, uint64_t tasks, bool shrinking) {
+  const uint64_t left = chunks - chunk;
+  return uint32_t(shrinking ? tasks - tasks * left * left / (chunks * chunks)
+                            : chunk * tasks / chunks);
+}
+
 /// A launch whose kernel is a host function.
 struct FunctionLaunch : SinterLaunch {
   const std::function<void(uint32_t, uint32_t)> *body;
@@ -100,9 +109,11 @@ bool ThreadPool::runChunk(uint32_t thread) {
                                              std::memory_order_acquire));
   const Job job = job_;
   const uint64_t chunk = job.chunks - left;
-  const auto begin = uint32_t(chunk * job.tasks / job.chunks);
-  const auto end = uint32_t((chunk + 1) * job.tasks / job.chunks);
-  job.kernel(job.launch, begin, end, scratch_[thread].get());
+  const bool shrinking = job.chunks > threads() && job.chunks < job.tasks;
+  const uint32_t begin = chunkBegin(chunk, job.chunks, job.tasks, shrinking);
+  const uint32_t end = chunkBegin(chunk + 1, job.chunks, job.tasks, shrinking);
+  if (begin < end)
+    job.kernel(job.launch, begin, end, scratch_[thread].get());
   if (finished_.fetch_add(1) + 1 == job.chunks && callerSleeps_.load())
     futexWake(finished_, 1);
   return true;

@@ -37,7 +37,8 @@ public:
   Status reserveScratch(uint64_t bytes);
 
   /// Calls kernel(launch, begin, end, scratch) over disjoint ranges that cover [0, tasks) and
-  /// returns when all have finished. launch->split chunks per thread; with 1, one range each.
+  /// returns when all have finished. launch->split chunks per thread; with 1, one range each, with
+  /// more, ever shorter ones.
   /// Only one thread at a time may call it, and no kernel may.
   void parallelFor(SinterKernel kernel, const SinterLaunch *launch, uint32_t tasks);
 

@@ -14,9 +14,14 @@ namespace {
 /// The distribution that a chain of logits warpers (temperature, top-k, top-p, min-p) leaves: each
 /// warper masks logits and the next one sees a fresh softmax over what is left.
 std::vector<double> referenceDistribution(const std::vector<float> &logits,
-                                          const SamplingParams &params) {
+                                          const SamplingParams &params,
+                                          const std::vector<int32_t> &history = {}) {
   const size_t n = logits.size();
   std::vector<double> scores(logits.begin(), logits.end());
+  for (size_t i = 0; i < n; ++i)
+    if (std::find(history.begin(), history.end(), int32_t(i)) != history.end())
+      scores[i] = scores[i] < 0 ? scores[i] * params.repetitionPenalty
+                                : scores[i] / params.repetitionPenalty;
   constexpr double kMasked = -std::numeric_limits<double>::infinity();
   for (double &score : scores)
     score /= params.temperature;
@@ -73,13 +78,14 @@ std::vector<float> randomLogits(size_t n, uint64_t seed, float spread) {
 
 /// Draws many positions; every token must have a probability above zero, and the counts must be
 /// what that probability makes likely (chi-squared, five standard deviations).
-void checkDraws(const std::vector<float> &logits, const SamplingParams &params) {
-  const std::vector<double> expected = referenceDistribution(logits, params);
+void checkDraws(const std::vector<float> &logits, const SamplingParams &params,
+                const std::vector<int32_t> &history = {}) {
+  const std::vector<double> expected = referenceDistribution(logits, params, history);
   constexpr int kDraws = 20000;
   std::vector<int> counts(logits.size());
   Sampler sampler;
   for (int i = 0; i < kDraws; ++i) {
-    const auto token = sampler.sample(logits, params, uint64_t(i));
+    const auto token = sampler.sample(logits, params, uint64_t(i), history);
     ASSERT_TRUE(token.isOk());
     ++counts[size_t(*token)];
   }
@@ -114,6 +120,40 @@ TEST(Sampler, FollowsTheReferenceDistribution) {
           SamplingParams params = {temperature, topK, topP, minP, ++seed};
           checkDraws(randomLogits(60, seed, 2), params);
         }
+}
+
+TEST(Sampler, PenalisesWhatOccurred) {
+  uint64_t seed = 100;
+  for (double penalty : {1.3, 0.7, 4.0})
+    for (int64_t topK : {0, 7}) {
+      SamplingParams params = {0.8, topK, 0.9, 0, ++seed, penalty};
+      checkDraws(randomLogits(60, seed, 2), params, {3, 59, 3, 17, 0, 3, 44});
+    }
+}
+
+/// The example of transformers' own test of RepetitionPenaltyLogitsProcessor: penalty 2 over the
+/// ids 0 and 1 turns -1/20 into -1/10 and 1/20 into 1/40 and leaves the rest at 1/20.
+TEST(Sampler, PenaltyOfTransformersExample) {
+  std::vector<float> logits(20, 1.0f / 20);
+  logits[0] = -1.0f / 20;
+  Sampler sampler;
+  SamplingParams params;
+  params.temperature = 0;
+  params.repetitionPenalty = 2;
+  const std::vector<int32_t> history = {0, 1};
+  EXPECT_EQ(*sampler.sample(logits, params, 0), 1);
+  EXPECT_EQ(*sampler.sample(logits, params, 0, history), 2);
+  logits.assign(20, -1.0f); // 0 and 1 go to -2 and below
+  logits[1] = 1;            // and to 1/2
+  EXPECT_EQ(*sampler.sample(logits, params, 0, history), 1);
+  logits[2] = 0.5f; // a tie with the penalised 1: the lowest id
+  EXPECT_EQ(*sampler.sample(logits, params, 0, history), 1);
+  logits[2] = 0.51f;
+  EXPECT_EQ(*sampler.sample(logits, params, 0, history), 2);
+  // The same token twice counts once.
+  EXPECT_EQ(*sampler.sample(logits, params, 0, std::vector<int32_t>{1, 1, 1, 0}), 2);
+  logits[2] = 0.3f;
+  EXPECT_EQ(*sampler.sample(logits, params, 0, std::vector<int32_t>{1, 1, 1, 0}), 1);
 }
 
 TEST(Sampler, TheReferenceNoticesAWrongFilter) {
@@ -198,6 +238,9 @@ TEST(Sampler, ChecksItsParameters) {
   params = {};
   params.topP = 0;
   EXPECT_EQ(params.check().message(), "top-p: expected more than 0 and at most 1");
+  params = {};
+  params.repetitionPenalty = 0;
+  EXPECT_EQ(params.check().message(), "repetition-penalty: expected a number above 0");
 }
 
 } // namespace

@@ -1,0 +1,5 @@
+// A wrong command line is one line on stderr and exit status 1.
+// RUN: not sinter-opt --xfmr-fuse-everything 2>&1 | FileCheck %s --check-prefix=FLAG --implicit-check-not={{.}}
+// FLAG: sinter-opt: error: Unknown command line argument '--xfmr-fuse-everything' (see sinter-opt --help){{$}}
+// RUN: not sinter-opt %s %s 2>&1 | FileCheck %s --check-prefix=MANY --implicit-check-not={{.}}
+// MANY: sinter-opt: error: Too many positional arguments specified! (see sinter-opt --help){{$}}

@@ -1,0 +1,18 @@
+//===- TokenizerCheck.cpp -------------------------------------------------===//
+#include "TokenizerCheck.h"
+
+#include "runtime/text/Tokenizer.h"
+
+#include <string>
+
+using namespace sinter;
+
+Status sinter::checkTokenizer(std::string_view json, int64_t vocab) {
+  const Result<Tokenizer> tokenizer = Tokenizer::fromJson(json);
+  if (!tokenizer)
+    return tokenizer.status().withContext("tokenizer.json");
+  if (tokenizer->vocabSize() > vocab)
+    return invalidInput("tokenizer.json: token id " + std::to_string(tokenizer->vocabSize() - 1) +
+                        " is outside config.json's vocab_size of " + std::to_string(vocab));
+  return Status::ok();
+}
