@@ -13,6 +13,9 @@
 #include "DecodeAttention.cuh"
 #include "DecodePlan.cuh"
 #include "PrefillAttention.cuh"
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+#include "PrefillWgmma.cuh"
+#endif
 #include "QkNormRopeWrite.cuh"
 
 #include "sinter/Abi/sinter_abi.h"
@@ -78,7 +81,7 @@ SINTER_BODY sinter_device_prefill_plan(void *plan, const SinterBatch *batch, int
     DecodeAttention<query, cache, dim, ((rows) + 7) / 8, CausalHooks, rows, limit>::run(args);     \
   }
 
-#define SINTER_PREFILL_BODY(name, type, dim)                                                       \
+#define SINTER_PREFILL_BODY(name, kernel)                                                          \
   SINTER_BODY name(const void *q, void *out, const void *k, const void *v, const float *k_scale,   \
                    void *plan, const SinterBatch *batch, u64 page_bytes, float scale, int heads,   \
                    int kv_heads, int page_log2, int k_packed) {                                    \
@@ -99,7 +102,7 @@ SINTER_BODY sinter_device_prefill_plan(void *plan, const SinterBatch *batch, int
                            int(batch->block_table_stride),                                         \
                            page_log2,                                                              \
                            k_packed};                                                              \
-    PrefillAttention<type, dim, CausalHooks>::run(args);                                           \
+    kernel::run(args);                                                                             \
   }
 
 #define SINTER_QKV_BODY(name, type, cache, dim)                                                    \
@@ -167,6 +170,9 @@ SINTER_BODY sinter_device_prefill_plan(void *plan, const SinterBatch *batch, int
     QkNormRopeWrite<type, type, dim>::run(args);                                                   \
   }
 
+/// A macro argument with commas in it.
+#define SINTER_LIST(...) __VA_ARGS__
+
 #define SINTER_SIZES(X, ...)                                                                       \
   X(__VA_ARGS__, 64) X(__VA_ARGS__, 80) X(__VA_ARGS__, 96) X(__VA_ARGS__, 128) X(__VA_ARGS__, 256)
 
@@ -174,7 +180,8 @@ SINTER_BODY sinter_device_prefill_plan(void *plan, const SinterBatch *batch, int
   SINTER_DECODE_BODY(sinter_device_decode_##name##_d##dim##_r8, query, cache, dim, 8,              \
                      kDecodeSharedLimit)
 #define SINTER_PREFILL_SIZE(name, type, dim)                                                       \
-  SINTER_PREFILL_BODY(sinter_device_prefill_##name##_d##dim, type, dim)
+  SINTER_PREFILL_BODY(sinter_device_prefill_##name##_d##dim,                                       \
+                      SINTER_LIST(PrefillAttention<type, dim, CausalHooks>))
 
 #define SINTER_PAIR(name, type, cache)                                                             \
   SINTER_SIZES(SINTER_DECODE_R8, name, type, cache)                                                \
@@ -202,4 +209,11 @@ SINTER_SIZES(SINTER_PREFILL_SIZE, f16_f16, F16)
 SINTER_DECODE_BODY(sinter_device_decode_bf16_bf16_d128_r4, BF16, BF16, 128, 4,
                    kDecodeSharedLimitSm90)
 SINTER_DECODE_BODY(sinter_device_decode_f16_f16_d128_r4, F16, F16, 128, 4, kDecodeSharedLimitSm90)
+#endif
+
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+SINTER_PREFILL_BODY(sinter_device_prefill_wgmma_bf16_d128,
+                    SINTER_LIST(PrefillWgmma<BF16, CausalHooks>))
+SINTER_PREFILL_BODY(sinter_device_prefill_wgmma_f16_d128,
+                    SINTER_LIST(PrefillWgmma<F16, CausalHooks>))
 #endif

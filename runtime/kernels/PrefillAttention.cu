@@ -1,5 +1,8 @@
 //===- PrefillAttention.cu - paged prefill attention: kernels ----------*- CUDA -*-===//
 #include "PrefillAttention.cuh"
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+#include "PrefillWgmma.cuh"
+#endif
 
 using namespace sinter::kernels;
 
@@ -14,3 +17,14 @@ SINTER_KERNEL SINTER_LAUNCH_BOUNDS(kPlanThreads, 1)
     PrefillAttention<type, dim, CausalHooks>::run(args);                                           \
   }
 #include "PrefillVariants.def"
+
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+SINTER_KERNEL SINTER_LAUNCH_BOUNDS(kPrefillWgmmaThreads, 1)
+    sinter_prefill_wgmma_bf16_d128(const SINTER_GRID_CONSTANT PrefillArgs args) {
+  PrefillWgmma<BF16, CausalHooks>::run(args);
+}
+SINTER_KERNEL SINTER_LAUNCH_BOUNDS(kPrefillWgmmaThreads, 1)
+    sinter_prefill_wgmma_f16_d128(const SINTER_GRID_CONSTANT PrefillArgs args) {
+  PrefillWgmma<F16, CausalHooks>::run(args);
+}
+#endif

@@ -154,13 +154,15 @@ private:
   SINTER_DEVICE void readPages(int key) {
     const int index = (key >> a.page_log2) + lane();
     pages = -1;
-    if (lane() <= kKeys >> a.page_log2 && (index << a.page_log2) < end)
+    // A tile may begin and end inside pages.
+    if (lane() <= ((kKeys - 1) >> a.page_log2) + 1 && (index << a.page_log2) < end)
       pages = table[index];
   }
 
   SINTER_DEVICE void loadTile(u32 to, const void *stream, int key, bool packed) {
     const int page = 1 << a.page_log2, first = key >> a.page_log2;
-    const u8 *base = static_cast<const u8 *>(stream) + u64(u32(head())) * u32(kBytes << a.page_log2);
+    const u8 *base =
+        static_cast<const u8 *>(stream) + u64(u32(head())) * u32(kBytes << a.page_log2);
 #pragma unroll 1 // more at once would need registers that the accumulators hold
     for (int j = 0; j < (kKeys * kChunks + kPrefillThreads - 1) / kPrefillThreads; ++j) {
       const int i = j * kPrefillThreads + thread();

@@ -49,6 +49,11 @@ constexpr PrefillLayout prefillLayout(int dim) {
   return l;
 }
 
+/// The kernel for sm_90a, D = 128, K not packed: M as above, N = 128, one block per SM.
+constexpr int kPrefillWgmmaThreads = 384;
+constexpr int kPrefillWgmmaKeys = 128;
+constexpr int kPrefillWgmmaSharedBytes = 5 * 128 * 256 + 128; // Q, two stages of K and V, barriers
+
 /// Query rows [row0, row0 + M) of one sequence. 16 bytes.
 struct PrefillWork {
   int seq;

@@ -37,7 +37,7 @@ public:
       const int h = isKey ? half : half - args.kv_heads;
       Values x;
       self.template read<Type>(x, static_cast<const u8 *>(isKey ? k : v) +
-                             u64(u32(token * args.kv_heads + h)) * (kDim * Type::kBytes));
+                                      u64(u32(token * args.kv_heads + h)) * (kDim * Type::kBytes));
       self.write(x, isKey ? args.k : args.v, token, h,
                  isKey && args.k_scale ? 1.0f / *args.k_scale : 1.0f, isKey && args.k_packed);
     }

@@ -106,6 +106,11 @@ kernels::PrefillLayout prefillLayoutOf(const AttentionSpec &s) {
   return kernels::prefillLayout(int(s.cache.headDim));
 }
 
+/// Whether the kernel for sm_90a takes the spec.
+bool usesWgmma(const GpuChip &chip, const AttentionSpec &s) {
+  return chip.name == "sm_90a" && s.cache.headDim == 128 && !s.cache.kPacked;
+}
+
 /// Sum over sequences with more than kDecodeMaxQuery tokens of ceil(tokens * G / M), at most.
 int64_t prefillEntries(const AttentionSpec &s) {
   return s.maxTokens * group(s) / prefillLayoutOf(s).rows +
@@ -222,23 +227,29 @@ FailureOr<GpuKernel> sinter::gpu::emitPrefillPlan(Operation *module, StringRef n
 }
 
 FailureOr<GpuKernel> sinter::gpu::emitPrefillAttention(Operation *module, StringRef name,
-                                                       const GpuChip &, const AttentionSpec &s) {
+                                                       const GpuChip &chip,
+                                                       const AttentionSpec &s) {
   if (failed(check(module, name, s.cache, s.heads)))
     return failure();
   if (s.x != s.cache.type || !isHalf(s.x))
     return module->emitError() << name << ": prefill attention takes bf16 or f16 queries and a "
                                << "cache of the same type";
+  const bool wgmma = usesWgmma(chip, s);
   const kernels::PrefillLayout layout = prefillLayoutOf(s);
-  // One item a CTA; a step of many short sequences takes a second round.
-  const int64_t entries = s.maxTokens * group(s) / layout.rows + 16;
+  // One item a CTA, and a second round for steps of many short sequences; the kernel for sm_90a
+  // fills an SM with one CTA and deals the items out itself.
+  const int64_t entries = std::min(s.maxTokens * group(s) / layout.rows + 16, prefillEntries(s));
+  const int64_t items = entries * s.cache.heads;
+  const std::string body = (wgmma ? "wgmma_" : typeName(s.x) + "_") + typeName(s.x) + "_d" +
+                           std::to_string(s.cache.headDim);
   Constants c(module);
   c.i64(s.cache.pageBytes).f32(s.scale).i32(s.heads).i32(s.cache.heads);
   c.i32(pageLog2(s.cache)).i32(s.cache.kPacked);
-  return emitCall(module, name,
-                  "sinter_device_prefill_" + typeName(s.x) + "_" + typeName(s.cache.type) + "_d" +
-                      std::to_string(s.cache.headDim),
-                  launchOf(std::min(entries, prefillEntries(s)) * s.cache.heads,
-                           kernels::kPrefillThreads, layout.shared_bytes, 2),
+  return emitCall(module, name, "sinter_device_prefill_" + body,
+                  wgmma ? launchOf(std::min(items, multiprocessors(chip)),
+                                   kernels::kPrefillWgmmaThreads, kernels::kPrefillWgmmaSharedBytes,
+                                   1)
+                        : launchOf(items, kernels::kPrefillThreads, layout.shared_bytes, 2),
                   {true, true, true, true, s.kScale, true, true}, c.values);
 }
 

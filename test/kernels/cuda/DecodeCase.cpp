@@ -82,10 +82,10 @@ DecodeCase::DecodeCase(const Kernels &kernels, const DecodeOptions &options)
           work_.as<kernels::DecodeWork>(),
           int(seqs),
           entries,
-          entries,
+          std::min(options.maxSlots, entries),
           group,
           rows,
-          kernels::kDecodeMaxQuery,
+          options.maxQuery,
           options.minChunk,
           options.targetSplits,
           options.fixedChunk};

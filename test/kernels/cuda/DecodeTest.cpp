@@ -65,6 +65,9 @@ static void contexts(const Kernels &kernels, Report &report) {
     o.fixedChunk = 256;
     o.query = {4, 2};
     checkCase(kernels, report, o);
+    o.maxSlots = 20; // of 32: the sequence stays whole
+    checkCase(kernels, report, o);
+    o.maxSlots = 1 << 30;
     o.ctx = {0, 5, 0}; // padded sequences: zeros
     o.query = {};
     checkCase(kernels, report, o);
@@ -91,6 +94,28 @@ static void groups(const Kernels &kernels, Report &report) {
         checkCase(kernels, report, o);
       }
   report.group("decode: groups and q_len");
+}
+
+/// Where there is no prefill kernel, decode takes prompts of any length.
+static void prompts(const Kernels &kernels, Report &report) {
+  for (const char *name : {"sinter_decode_f32_f32_d64", "sinter_decode_f32_f32_d96"}) {
+    DecodeOptions o;
+    o.kernel = name;
+    o.heads = 3;
+    o.kvHeads = 1;
+    o.maxQuery = 1 << 20;
+    o.ctx = {70, 33, 200};
+    o.query = {70, 1, 90};
+    checkCase(kernels, report, o);
+    o.ctx.clear();
+    o.query.clear();
+    for (int s = 0; s < 300; ++s) // more sequences than threads plan them
+      o.ctx.push_back(1 + s * 37 % 90), o.query.push_back(1 + s * 37 % 90 % 23);
+    o.maxSlots = 500;
+    o.minChunk = 16;
+    checkCase(kernels, report, o);
+  }
+  report.group("decode: prompts");
 }
 
 /// Norm weights of 96: scores of several hundred, attention collapsed to single positions.
@@ -170,6 +195,7 @@ void testDecode(const Kernels &kernels, Report &report) {
   everyVariant(kernels, report);
   contexts(kernels, report);
   groups(kernels, report);
+  prompts(kernels, report);
   largeKeys(kernels, report);
   repeats(kernels, report);
   tampering(kernels, report);
@@ -254,22 +280,24 @@ static void timeOne(const Kernels &kernels, const char *name, int batch, int con
 }
 
 void timeDecode(const Kernels &kernels) {
-  const char *name = "sinter_decode_qwen3_bf16";
-  for (bool overlap : {false, true}) {
-    for (int grid : {264, 1056, 2112})
-      for (int target : {8, 16})
-        timeOne(kernels, name, 64, 4096, 2, 64, target, grid, overlap);
-    for (int target : {16, 32}) {
-      timeOne(kernels, name, 1, 4096, 32, 64, target, 264, overlap);
-      timeOne(kernels, name, 1, 32768, 4, 64, target, 264, overlap);
-    }
-    for (int chunk : {64, 128, 256})
-      timeOne(kernels, name, 1, 512, 64, chunk, 16, 264, overlap);
-    timeOne(kernels, name, 8, 512, 32, 64, 16, 264, overlap);
-    timeOne(kernels, name, 64, 512, 8, 64, 16, 2112, overlap);
-    timeOne(kernels, name, 64, 512, 8, 256, 16, 1056, overlap);
-    timeOne(kernels, "sinter_decode_bf16_e4m3_d128", 64, 4096, 2, 64, 8, 2112, overlap);
-  }
+  struct Row {
+    int batch, context, sets, minChunk, target, grid;
+  };
+  const Row rows[] = {
+      {64, 4096, 2, 64, 1, 264},   {64, 4096, 2, 64, 1, 512},    {64, 4096, 2, 64, 2, 264},
+      {64, 4096, 2, 64, 2, 1056},  {64, 4096, 2, 64, 4, 264},    {64, 4096, 2, 64, 4, 1056},
+      {64, 4096, 2, 64, 4, 2112},  {64, 4096, 2, 64, 8, 2112},   {1, 4096, 32, 64, 16, 264},
+      {1, 4096, 32, 64, 32, 264},  {1, 4096, 32, 64, 32, 256},   {1, 32768, 4, 64, 32, 264},
+      {1, 512, 64, 64, 16, 264},   {1, 512, 64, 64, 16, 64},     {8, 512, 32, 64, 16, 264},
+      {8, 512, 32, 128, 16, 264},  {8, 4096, 4, 128, 16, 264},   {32, 512, 16, 512, 16, 264},
+      {64, 512, 8, 256, 16, 1056}, {64, 512, 8, 512, 16, 264},   {64, 512, 8, 512, 16, 512},
+      {128, 512, 4, 512, 16, 264}, {128, 512, 4, 512, 16, 1024},
+  };
+  for (const Row &r : rows)
+    timeOne(kernels, "sinter_decode_qwen3_bf16", r.batch, r.context, r.sets, r.minChunk, r.target,
+            r.grid, true);
+  timeOne(kernels, "sinter_decode_qwen3_bf16", 64, 4096, 2, 64, 8, 2112, false);
+  timeOne(kernels, "sinter_decode_bf16_e4m3_d128", 64, 4096, 2, 64, 8, 2112, true);
 }
 
 } // namespace sinter::test

@@ -13,12 +13,15 @@ struct PrefillVariant {
   const char *name;
   Type type;
   int dim;
+  bool wgmma = false;
 };
 
 const PrefillVariant kVariants[] = {
 #define SINTER_PREFILL(name, type, dim) {#name, Type::type, dim},
 #include "runtime/kernels/PrefillVariants.def"
 #undef SINTER_PREFILL
+    {"sinter_prefill_wgmma_bf16_d128", Type::BF16, 128, true},
+    {"sinter_prefill_wgmma_f16_d128", Type::F16, 128, true},
 };
 
 const PrefillVariant &variantOf(const std::string &name) {
@@ -89,8 +92,9 @@ public:
     args.page_log2 = o.pageLog2;
     args.k_packed = o.packed;
     planLaunch = {kernels.get("sinter_prefill_plan", 64), 1, 256, 64};
-    attention = {kernels.get(o.kernel, layout.shared_bytes), o.grid, kernels::kPrefillThreads,
-                 layout.shared_bytes};
+    const int threads = variant.wgmma ? kernels::kPrefillWgmmaThreads : kernels::kPrefillThreads;
+    const int shared = variant.wgmma ? kernels::kPrefillWgmmaSharedBytes : layout.shared_bytes;
+    attention = {kernels.get(o.kernel, shared), o.grid, threads, shared};
   }
 
   std::vector<uint8_t> run() {
@@ -145,23 +149,10 @@ void checkCase(const Kernels &kernels, Report &report, const PrefillOptions &o) 
                          " of " + std::to_string(o.ctx[0]));
 }
 
-} // namespace
-
-void testPrefill(const Kernels &kernels, Report &report) {
-  for (const PrefillVariant &v : kVariants)
-    for (int page = 3; page <= 6; ++page)
-      for (int packed = 0; packed < 2; ++packed) {
-        PrefillOptions o;
-        o.kernel = v.name;
-        o.pageLog2 = page;
-        o.packed = packed;
-        o.ctx = {1, 9, 63, 64, 65, 200, 300};
-        o.query = {1, 9, 63, 64, 65, 130, 17};
-        checkCase(kernels, report, o);
-      }
-  report.group("prefill: every variant");
+void shapes(const Kernels &kernels, Report &report, const char *kernel) {
   for (int group : {1, 2, 4, 5, 8}) {
     PrefillOptions o;
+    o.kernel = kernel;
     o.heads = 2 * group;
     o.ctx = {511, 513, 40, 1024};
     o.query = {511, 100, 33, 9};
@@ -173,21 +164,29 @@ void testPrefill(const Kernels &kernels, Report &report) {
   }
   for (int n = 1; n <= 140; n += 3) {
     PrefillOptions o;
+    o.kernel = kernel;
     o.ctx = {n, n + 57};
     o.query = {n, n};
     checkCase(kernels, report, o);
   }
-  report.group("prefill: groups, lengths");
   PrefillOptions o;
-  o.ctx = {900};
-  o.query = {500};
-  o.kMagnitude = 96;
-  o.kScale = 2048;
+  o.kernel = kernel;
+  for (int s = 0; s < 300; ++s) { // more sequences than threads plan them
+    o.ctx.push_back(1 + s * 37 % 90);
+    o.query.push_back(1 + s * 37 % 90 % 23);
+  }
+  o.minQuery = 9;
+  for (int &n : o.query)
+    n = std::max(n, 9);
+  for (size_t s = 0; s < o.ctx.size(); ++s)
+    o.ctx[s] = std::max(o.ctx[s], o.query[s]);
   checkCase(kernels, report, o);
-  o.kernel = "sinter_prefill_f16_f16_d128";
-  checkCase(kernels, report, o);
-  report.group("prefill: 96x k norm");
-  o = {};
+  report.group(kernel);
+}
+
+void repeats(const Kernels &kernels, Report &report, const char *kernel) {
+  PrefillOptions o;
+  o.kernel = kernel;
   o.ctx = {1500, 700};
   o.query = {1500, 300};
   PrefillCase problem(kernels, o);
@@ -196,10 +195,45 @@ void testPrefill(const Kernels &kernels, Report &report) {
   for (int i = 0; i < 50; ++i)
     different += problem.run() != first;
   report.expect(different == 0, std::to_string(different) + " of 50 repeats differ");
+  o.grid = 3;
+  PrefillCase narrow(kernels, o);
+  report.expect(narrow.run() == first, "the grid changes the result");
   std::vector<int> pages = problem.cache.table;
   pages[3] = pages[9];
   problem.table.upload(pages.data(), pages.size() * 4);
   report.expect(problem.check(problem.run()).all > problem.bound(), "not noticed: a wrong page");
+}
+
+} // namespace
+
+void testPrefill(const Kernels &kernels, Report &report) {
+  for (const PrefillVariant &v : kVariants)
+    for (int page = 3; page <= 6; ++page)
+      for (int packed = 0; packed < (v.wgmma ? 1 : 2); ++packed) {
+        PrefillOptions o;
+        o.kernel = v.name;
+        o.pageLog2 = page;
+        o.packed = packed;
+        o.ctx = {1, 9, 63, 64, 65, 200, 300};
+        o.query = {1, 9, 63, 64, 65, 130, 17};
+        checkCase(kernels, report, o);
+      }
+  report.group("prefill: every variant");
+  for (const char *kernel : {"sinter_prefill_bf16_bf16_d128", "sinter_prefill_wgmma_bf16_d128"})
+    shapes(kernels, report, kernel);
+  for (const char *kernel : {"sinter_prefill_bf16_bf16_d128", "sinter_prefill_f16_f16_d128",
+                             "sinter_prefill_wgmma_bf16_d128", "sinter_prefill_wgmma_f16_d128"}) {
+    PrefillOptions o;
+    o.kernel = kernel;
+    o.ctx = {900};
+    o.query = {500};
+    o.kMagnitude = 96;
+    o.kScale = 2048;
+    checkCase(kernels, report, o);
+  }
+  report.group("prefill: 96x k norm");
+  for (const char *kernel : {"sinter_prefill_bf16_bf16_d128", "sinter_prefill_wgmma_bf16_d128"})
+    repeats(kernels, report, kernel);
   report.group("prefill: repeats, checker");
 }
 
@@ -210,34 +244,41 @@ void quickPrefill(const Kernels &kernels, Report &report) {
   o.kScale = 4;
   o.kMagnitude = 8;
   checkCase(kernels, report, o);
+  o.kernel = "sinter_prefill_wgmma_bf16_d128";
+  o.grid = 5;
+  checkCase(kernels, report, o);
   report.group("prefill: quick");
+}
+
+static void timeOne(const Kernels &kernels, const char *kernel, int heads, int tokens, int grid) {
+  PrefillOptions o;
+  o.kernel = kernel;
+  o.heads = heads;
+  o.kvHeads = 8;
+  o.ctx = o.query = {tokens};
+  o.grid = std::min(grid, tokens * heads / 128);
+  PrefillCase problem(kernels, o);
+  launch(problem.planLaunch, problem.plan);
+  const double us = graphMicroseconds(
+                        [&](cudaStream_t stream) {
+                          for (int i = 0; i < 4; ++i)
+                            launch(problem.attention, problem.args, stream);
+                        },
+                        9) /
+                    4;
+  const double flops = 4.0 * heads * 128 * tokens * (tokens + 1.0) / 2;
+  std::printf("%-30s %5d tokens %2d heads grid %5d %9.1f us %5.0f TFLOP/s\n", kernel, tokens, heads,
+              o.grid, us, flops / us * 1e-6);
+  std::fflush(stdout);
 }
 
 void timePrefill(const Kernels &kernels) {
   for (int heads : {16, 32})
-    for (int tokens : {2048, 8192})
-      for (int grid : {264, 264 * 4, 264 * 64}) {
-        PrefillOptions o;
-        o.heads = heads;
-        o.kvHeads = 8;
-        o.ctx = o.query = {tokens};
-        o.grid = std::min(grid, tokens * heads / 128);
-        if (grid > 264 && o.grid < grid / 4)
-          continue;
-        PrefillCase problem(kernels, o);
-        launch(problem.planLaunch, problem.plan);
-        const double us = graphMicroseconds(
-                              [&](cudaStream_t stream) {
-                                for (int i = 0; i < 4; ++i)
-                                  launch(problem.attention, problem.args, stream);
-                              },
-                              9) /
-                          4;
-        const double flops = 4.0 * heads * 128 * tokens * (tokens + 1.0) / 2;
-        std::printf("%-30s %5d tokens %2d heads grid %5d %9.1f us %5.0f TFLOP/s\n",
-                    o.kernel.c_str(), tokens, heads, o.grid, us, flops / us * 1e-6);
-        std::fflush(stdout);
-      }
+    for (int tokens : {2048, 8192}) {
+      timeOne(kernels, "sinter_prefill_bf16_bf16_d128", heads, tokens, 264 * 64);
+      for (int grid : {132, 132 * 128})
+        timeOne(kernels, "sinter_prefill_wgmma_bf16_d128", heads, tokens, grid);
+    }
 }
 
 } // namespace sinter::test

@@ -73,6 +73,8 @@ def problems(name, body, sm):
             yield f"reads {early[0]} before the wait"
     elif "griddepcontrol" in body:
         yield "uses griddepcontrol before sm_90"
+    if "wgmma" in name and not re.search(r"wgmma\.mma_async\.sync\.aligned\.m64n128k16", body):
+        yield "has no warpgroup instructions"
     kind, query, cache = element_types(name)
     if kind is None:
         return

@@ -1,42 +1,55 @@
 //===- main.cpp - the hand-written CUDA kernels against their references ----===//
 //
-//   gpu-kernels-test FOLDER [test|time|quick:KERNEL]...
+//   gpu-kernels-test FOLDER [test|time|quick][:KERNEL]...
 //
 // FOLDER holds the kernels as .cubin files (run.sh builds them). Exit status 1 when a check fails.
 //
 //===----------------------------------------------------------------------===//
 #include "Tests.h"
 
-#include <cstring>
+#include <string>
 
 using namespace sinter::test;
 
+namespace {
+
+struct Part {
+  const char *kernel;
+  void (*test)(const Kernels &, Report &);
+  void (*time)(const Kernels &);
+  void (*quick)(const Kernels &, Report &);
+};
+constexpr Part kParts[] = {{"decode", testDecode, timeDecode, quickDecode},
+                           {"qkv", testQkv, timeQkv, quickQkv},
+                           {"prefill", testPrefill, timePrefill, quickPrefill},
+                           {"argmax", testArgmax, timeArgmax, nullptr}};
+
+} // namespace
+
 int main(int argc, char **argv) {
   if (argc < 3) {
-    std::fprintf(stderr, "usage: %s FOLDER test|time|quick:KERNEL ...\n", argv[0]);
+    std::fprintf(stderr, "usage: %s FOLDER [test|time|quick][:KERNEL] ...\n", argv[0]);
     return 2;
   }
   const Kernels kernels(argv[1]);
   Report report;
   for (int i = 2; i < argc; ++i) {
-    const auto is = [&](const char *part) { return !std::strcmp(argv[i], part); };
-    if (is("test")) {
-      testDecode(kernels, report);
-      testQkv(kernels, report);
-      testPrefill(kernels, report);
-      testArgmax(kernels, report);
-    } else if (is("time")) {
-      timeDecode(kernels);
-      timeQkv(kernels);
-      timePrefill(kernels);
-      timeArgmax(kernels);
-    } else if (is("quick:decode")) {
-      quickDecode(kernels, report);
-    } else if (is("quick:qkv")) {
-      quickQkv(kernels, report);
-    } else if (is("quick:prefill")) {
-      quickPrefill(kernels, report);
-    } else {
+    const std::string part = argv[i];
+    bool known = false;
+    for (const Part &p : kParts) {
+      const std::string suffix = std::string(":") + p.kernel;
+      const auto run = [&](const char *what, const auto &call) {
+        if (part == what || part == what + suffix) {
+          known = true;
+          call();
+        }
+      };
+      run("test", [&] { p.test(kernels, report); });
+      run("time", [&] { p.time(kernels); });
+      if (p.quick)
+        run("quick", [&] { p.quick(kernels, report); });
+    }
+    if (!known) {
       std::fprintf(stderr, "error: unknown part '%s'\n", argv[i]);
       return 2;
     }

@@ -1,0 +1,385 @@
+//===- PrefillWgmma.cuh - prefill attention for sm_90a, head size 128 --*- CUDA -*-===//
+//
+// Contract in PrefillAttention.h. Three warpgroups: one copies, two compute on 64 of an item's 128
+// query rows each. Tiles of 128 positions go through rings of two stages for K and two for V:
+//
+//   full   the copying threads' bytes are there          (arrived at by their copies)
+//   empty  the computing warps have read the stage       (every computing warp arrives)
+//
+// Within a warpgroup the scores of tile j + 1 are under way together with the product of the
+// probabilities of tile j and V; the softmax overlaps with the latter. Between the warpgroups,
+// named barriers let one compute its softmax while the other has the tensor cores.
+//
+// Registers of a computing thread, g = lane / 4, t = lane % 4, for rows g and g + 8 of its warp:
+//   scores  S[4n + 0..3]: rows g, g, g+8, g+8, positions 8n + 2t, +1, +0, +1; output O alike
+//
+//===----------------------------------------------------------------------===//
+#pragma once
+
+#include "Hooks.cuh"
+#include "PrefillAttention.h"
+#include "Wgmma.cuh"
+
+namespace sinter::kernels {
+
+template <class Type, class Hooks> class PrefillWgmma {
+  static constexpr int kDim = 128, kRows = 128, kKeys = kPrefillWgmmaKeys;
+  static constexpr int kRowBytes = kDim * 2, kChunks = kRowBytes / 16;
+  static constexpr u32 kPanel = kRows * 128, kTileBytes = 2 * kPanel;
+  static constexpr int kWarpgroup = 128, kStages = 2;
+  static constexpr int kCopyRegisters = 40, kMathRegisters = 232;
+  static_assert(kKeys == kRows, "K, V and Q have tiles of one size");
+
+public:
+  SINTER_DEVICE static void run(const PrefillArgs &args) {
+    launchDependents();
+    PrefillWgmma self(args);
+    self.initBarriers();
+    waitForPredecessors();
+    self.items = *args.count * args.kv_heads;
+    if (threadIndex() < kWarpgroup) {
+      fewerRegisters<kCopyRegisters>();
+      self.copy();
+    } else {
+      moreRegisters<kMathRegisters>();
+      self.compute();
+    }
+  }
+
+private:
+  SINTER_DEVICE explicit PrefillWgmma(const PrefillArgs &args) : a(args) {
+    shared = sharedAddress(dynamicShared);
+  }
+
+  //===--- shared memory: Q, K stages, V stages, barriers ---===//
+
+  SINTER_DEVICE u32 queries() const { return shared; }
+  SINTER_DEVICE u32 keys(int stage) const { return shared + u32(1 + stage) * kTileBytes; }
+  SINTER_DEVICE u32 values(int stage) const {
+    return shared + u32(1 + kStages + stage) * kTileBytes;
+  }
+  SINTER_DEVICE u32 barrier(int i) const {
+    return shared + (1 + 2 * kStages) * kTileBytes + u32(8 * i);
+  }
+  SINTER_DEVICE u32 queriesFull() const { return barrier(0); }
+  SINTER_DEVICE u32 queriesEmpty() const { return barrier(1); }
+  SINTER_DEVICE u32 keysFull(int stage) const { return barrier(2 + stage); }
+  SINTER_DEVICE u32 keysEmpty(int stage) const { return barrier(4 + stage); }
+  SINTER_DEVICE u32 valuesFull(int stage) const { return barrier(6 + stage); }
+  SINTER_DEVICE u32 valuesEmpty(int stage) const { return barrier(8 + stage); }
+
+  SINTER_DEVICE void initBarriers() const {
+    if (threadIndex() == 0) {
+      initBarrier(queriesFull(), kWarpgroup);
+      initBarrier(queriesEmpty(), 8);
+      for (int s = 0; s < kStages; ++s) {
+        initBarrier(keysFull(s), kWarpgroup);
+        initBarrier(keysEmpty(s), 8);
+        initBarrier(valuesFull(s), kWarpgroup);
+        initBarrier(valuesEmpty(s), 8);
+      }
+      asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+    }
+    syncThreads();
+  }
+
+  //===--- items ---===//
+
+  /// The block's i-th item, back and forth, so that every block gets as many long ones.
+  SINTER_DEVICE int itemAt(int round) const {
+    return round * gridSize() + ((round & 1) != 0 ? gridSize() - 1 - blockIndex() : blockIndex());
+  }
+  SINTER_DEVICE int group() const { return a.heads / a.kv_heads; }
+
+  SINTER_DEVICE void readItem(int item) {
+    asm volatile("" : "+r"(item)); // read where it says so
+    head = item % a.kv_heads;
+    work = a.work[item / a.kv_heads];
+    rows = minOf(kRows, work.q_len * group() - work.row0);
+    end = a.ctx[work.seq];
+    const int last = a.positions[tokenOf(rows - 1)];
+    tiles = maxOf(1, ceilDiv(Hooks::kCausal ? minOf(end, last + 1) : end, kKeys));
+  }
+  SINTER_DEVICE int tokenOf(int row) const {
+    return work.first_token + (work.row0 + minOf(row, rows - 1)) / group();
+  }
+  SINTER_DEVICE int headOf(int row) const {
+    const int r = work.row0 + minOf(row, rows - 1);
+    return head * group() + r - r / group() * group();
+  }
+  SINTER_DEVICE u64 offsetOf(int row) const {
+    return (u64(u32(tokenOf(row))) * u32(a.heads) + u32(headOf(row))) * kDim;
+  }
+
+  //===--- the copying warpgroup: thread t copies chunk t % 16 of rows t / 16 + 8i ---===//
+
+  SINTER_DEVICE void copy() {
+    int tile = 0; // of all items
+    for (int round = 0; round * gridSize() < items; ++round) {
+      const int item = itemAt(round);
+      if (item >= items)
+        continue;
+      readItem(item);
+      const int *table = a.block_table + u64(u32(work.seq)) * u32(a.block_table_stride);
+      int now = readPages(table, 0), next = readPages(table, kKeys);
+      waitBarrier(queriesEmpty(), u32(round & 1) ^ 1);
+      copyQueries();
+      arriveAfterCopies(queriesFull());
+      copyTile(a.k, keysEmpty(tile & 1), keysFull(tile & 1), keys(tile & 1), tile, 0, now);
+      for (int j = 0; j < tiles; ++j, ++tile) {
+        if (j + 1 < tiles) {
+          const int stage = (tile + 1) & 1;
+          copyTile(a.k, keysEmpty(stage), keysFull(stage), keys(stage), tile + 1, (j + 1) * kKeys,
+                   next);
+        }
+        copyTile(a.v, valuesEmpty(tile & 1), valuesFull(tile & 1), values(tile & 1), tile,
+                 j * kKeys, now);
+        now = next;
+        next = readPages(table, (j + 2) * kKeys);
+      }
+    }
+    cpAsyncCommit();
+    cpAsyncWait<0>();
+  }
+
+  SINTER_DEVICE int readPages(const int *table, int key) const {
+    const int lane = threadIndex() & 31, index = (key >> a.page_log2) + lane;
+    return lane < kKeys >> a.page_log2 && (index << a.page_log2) < end ? table[index] : -1;
+  }
+
+  SINTER_DEVICE void copyQueries() const {
+    const int chunk = threadIndex() % kChunks, row0 = threadIndex() / kChunks;
+    const u32 to = queries() + u32(chunk / 8) * kPanel + swizzled(row0, chunk % 8);
+    const u8 *q = static_cast<const u8 *>(a.q) + chunk * 16;
+#pragma unroll 4
+    for (int i = 0; i < kRows / 8; ++i)
+      cpAsync16(to + u32(i * 1024), q + offsetOf(row0 + 8 * i) * 2, row0 + 8 * i < rows ? 16 : 0);
+  }
+
+  SINTER_DEVICE void copyTile(const void *stream, u32 empty, u32 full, u32 to, int tile, int key,
+                              int pages) {
+    waitBarrier(empty, u32(tile >> 1 & 1) ^ 1);
+    const int chunk = threadIndex() % kChunks, row0 = threadIndex() / kChunks;
+    const int mask = (1 << a.page_log2) - 1;
+    const u8 *base = static_cast<const u8 *>(stream) +
+                     u64(u32(head)) * u32(kRowBytes << a.page_log2) + chunk * 16;
+    to += u32(chunk / 8) * kPanel + swizzled(row0, chunk % 8);
+#pragma unroll 4
+    for (int i = 0; i < kKeys / 8; ++i) {
+      const int row = row0 + 8 * i, id = shuffleIndex(pages, row >> a.page_log2);
+      cpAsync16(to + u32(i * 1024),
+                base + u64(u32(maxOf(id, 0))) * a.page_bytes + u32((row & mask) * kRowBytes),
+                key + row < end && id >= 0 ? 16 : 0);
+    }
+    arriveAfterCopies(full);
+  }
+
+  //===--- the computing warpgroups ---===//
+
+  SINTER_DEVICE static int mathGroup() { return threadIndex() / kWarpgroup - 1; }
+  SINTER_DEVICE static int lane() { return threadIndex() & 31; }
+  /// Row of the item of this thread's half 0 or 1.
+  SINTER_DEVICE static int rowOf(int half) {
+    return (threadIndex() - kWarpgroup) / 32 * 16 + half * 8 + (lane() >> 2);
+  }
+  SINTER_DEVICE static void release(u32 empty) {
+    if (lane() == 0)
+      arriveBarrier(empty);
+  }
+  /// The tensor cores are this warpgroup's, then the other's.
+  SINTER_DEVICE static void takeTurn() {
+    if (mathGroup() == 0)
+      syncNamed<1>(2 * kWarpgroup);
+    else
+      syncNamed<2>(2 * kWarpgroup);
+  }
+  SINTER_DEVICE static void passTurn() {
+    if (mathGroup() == 0)
+      arriveNamed<2>(2 * kWarpgroup);
+    else
+      arriveNamed<1>(2 * kWarpgroup);
+  }
+
+  SINTER_DEVICE void compute() {
+    factor = a.scale * (a.k_scale ? *a.k_scale : 1.0f) * kLog2e;
+    if (mathGroup() == 1)
+      passTurn();
+    int tile = 0;
+    for (int round = 0; round * gridSize() < items; ++round) {
+      const int item = itemAt(round);
+      if (item >= items)
+        continue;
+      readItem(item);
+      const int plain = Hooks::kCausal
+                            ? minOf(a.positions[tokenOf(mathGroup() * 64)] + 1, end) / kKeys
+                            : 0; // tiles that every row sees whole
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        position[half] = a.positions[tokenOf(rowOf(half))];
+        maximum[half] = minusInfinity();
+        sum[half] = 0;
+      }
+      await(queriesFull(), round);
+      await(keysFull(tile & 1), tile >> 1);
+      scores(tile & 1);
+      wgmmaWait<0>();
+      wgmmaOperand(s);
+      release(keysEmpty(tile & 1));
+      float alpha[2];
+      if (plain < 1)
+        modify(0);
+      softmax(alpha);
+      pack();
+      int j = 1;
+      for (; j < minOf(plain, tiles); ++j, ++tile)
+        step<false>(j, tile);
+      for (; j < tiles; ++j, ++tile)
+        step<true>(j, tile);
+      release(queriesEmpty());
+      await(valuesFull(tile & 1), tile >> 1);
+      accumulate(tile & 1, tiles > 1);
+      wgmmaWait<0>();
+      wgmmaOperand(o);
+      release(valuesEmpty(tile & 1));
+      ++tile;
+      readItem(item); // again: meanwhile the registers had other uses
+      close();
+    }
+  }
+
+  /// Scores of item tile j (`tile` + 1 of all) beside the output of the tile before it.
+  template <bool kModify> SINTER_DEVICE void step(int j, int tile) {
+    const int next = tile + 1;
+    takeTurn();
+    await(keysFull(next & 1), next >> 1);
+    scores(next & 1);
+    await(valuesFull(tile & 1), tile >> 1);
+    accumulate(tile & 1, j > 1);
+    passTurn();
+    wgmmaWait<1>();
+    wgmmaOperand(s);
+    release(keysEmpty(next & 1));
+    if constexpr (kModify)
+      modify(j * kKeys);
+    float alpha[2];
+    softmax(alpha);
+    wgmmaWait<0>();
+    wgmmaOperand(o);
+    release(valuesEmpty(tile & 1));
+#pragma unroll
+    for (int i = 0; i < 64; ++i)
+      o[i] *= alpha[i >> 1 & 1];
+    pack();
+  }
+
+  /// Waits for copies; they were ordinary writes, the matrix instructions read by another path.
+  SINTER_DEVICE static void await(u32 full, int phase) {
+    waitBarrier(full, u32(phase & 1));
+    fenceAsyncProxy();
+  }
+
+  SINTER_DEVICE void scores(int stage) {
+    const u32 q = queries() + u32(mathGroup() * 64 * 128), k = keys(stage);
+    wgmmaOperand(s);
+    wgmmaFence();
+#pragma unroll
+    for (int d = 0; d < kDim / 16; ++d) {
+      const u32 at = u32(d / 4) * kPanel + u32(d % 4 * 32);
+      wgmma<Type>(s, descriptorAlongK(q + at), descriptorAlongK(k + at), d > 0);
+    }
+    wgmmaCommit();
+  }
+
+  SINTER_DEVICE void accumulate(int stage, bool add) {
+    const u32 v = values(stage);
+    wgmmaOperand(o);
+    wgmmaFence();
+#pragma unroll
+    for (int k = 0; k < kKeys / 16; ++k)
+      wgmma<Type>(o, p[k], descriptorAcrossK(v + u32(k * 2048), kPanel), k > 0 || add);
+    wgmmaCommit();
+  }
+
+  /// Score and mask hooks; scores stay in units of 1 / scale.
+  SINTER_DEVICE void modify(int key) {
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const int h = headOf(rowOf(half));
+      const float scale = factor / kLog2e;
+#pragma unroll
+      for (int i = 0; i < 64; ++i) {
+        if ((i >> 1 & 1) != half)
+          continue;
+        const int kvPos = key + i / 4 * 8 + 2 * (lane() & 3) + (i & 1);
+        if constexpr (!Hooks::kCausal)
+          s[i] = Hooks::score(s[i] * scale, work.seq, h, position[half], kvPos) / scale;
+        const bool seen = bool(Hooks::mask(work.seq, h, position[half], kvPos) & (kvPos < end));
+        s[i] = seen ? s[i] : minusInfinity();
+      }
+    }
+  }
+
+  /// Scores to probabilities; `alpha` is what older sums and outputs shrink by.
+  SINTER_DEVICE void softmax(float (&alpha)[2]) {
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      float top = maximum[half];
+#pragma unroll
+      for (int n = 0; n < 16; ++n)
+        top = maxOf(top, maxOf(s[4 * n + 2 * half], s[4 * n + 2 * half + 1]));
+      top = maxOf(top, shuffleXor(top, 1));
+      top = maxOf(top, shuffleXor(top, 2));
+      const float base = top == minusInfinity() ? 0.0f : top * factor;
+      alpha[half] = exp2Approx(maximum[half] * factor - base);
+      maximum[half] = top;
+      float total = 0;
+#pragma unroll
+      for (int n = 0; n < 16; ++n)
+#pragma unroll
+        for (int i = 4 * n + 2 * half; i < 4 * n + 2 * half + 2; ++i) {
+          s[i] = exp2Approx(s[i] * factor - base);
+          total += s[i];
+        }
+      sum[half] = sum[half] * alpha[half] + total;
+    }
+  }
+
+  SINTER_DEVICE void pack() {
+#pragma unroll
+    for (int k = 0; k < kKeys / 16; ++k)
+#pragma unroll
+      for (int i = 0; i < 4; ++i)
+        p[k][i] = Type::pack(s[8 * k + 2 * i], s[8 * k + 2 * i + 1]);
+  }
+
+  SINTER_DEVICE void close() {
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      float total = sum[half];
+      total += shuffleXor(total, 1);
+      total += shuffleXor(total, 2);
+      const float inverse = total == 0.0f ? 0.0f : 1.0f / total; // a row that sees nothing is zero
+      const int row = rowOf(half);
+      u8 *to = static_cast<u8 *>(a.out) + (offsetOf(row) + u32(2 * (lane() & 3))) * 2;
+      if (row < rows)
+#pragma unroll
+        for (int n = 0; n < 16; ++n)
+          Type::store2(to + n * 16, o[4 * n + 2 * half] * inverse,
+                       o[4 * n + 2 * half + 1] * inverse);
+    }
+  }
+
+  const PrefillArgs &a;
+  u32 shared;
+  int items;
+  PrefillWork work;
+  int head, rows, end, tiles;
+
+  float factor;
+  int position[2];
+  float maximum[2], sum[2];
+  float s[64], o[64];
+  u32 p[kKeys / 16][4];
+};
+
+} // namespace sinter::kernels
