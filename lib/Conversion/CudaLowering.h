@@ -66,7 +66,22 @@ private:
   mlir::LogicalResult kvWrite(xfmr::KvWriteOp op);
   mlir::LogicalResult rope(xfmr::RopeOp op);
 
+  /// x * gamma of a residual stream and the row sums of squares of x, left by its producer for the
+  /// norm that reads it next.
+  struct PreparedRows {
+    mlir::Value x, gamma; ///< whose they are
+    int64_t sums = 0;     ///< per row
+    SinterArg xgAt, sumsAt;
+  };
+  int64_t preparedBytes();
+  PreparedRows preparedRoom(mlir::Value x) const;
+  mlir::Value nextGamma(mlir::Value y) const;
+  mlir::FailureOr<SinterArg> prepareRows(mlir::Operation *op, const LinearParts &parts,
+                                         gpu::LinearSpec &spec, std::vector<SinterArg> &sums);
+
   gpu::GpuChip chip;
+  PreparedRows prepared;
+  int64_t preparedAt = 0; ///< arena offset of room for PreparedRows
   llvm::StringMap<gpu::GpuKernel> launches; ///< by key
   int64_t plansAt = 0;                      ///< arena offset of the attention plans
   bool fullEdgeNext = false;                ///< the next launch waits for everything before it

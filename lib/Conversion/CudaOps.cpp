@@ -29,8 +29,48 @@ static std::string linearKey(StringRef op, const LinearSpec &s) {
   std::string key;
   llvm::raw_string_ostream os(key);
   os << linearName(op, s) << " e" << int(s.epilogue) << (s.norm ? " norm" : "")
-     << (s.bias ? " b" : "") << (s.residual ? " r" : "") << ' ' << bits(s.eps);
+     << (s.bias ? " b" : "") << (s.residual ? " r" : "") << (s.xg ? " xg" : "")
+     << (s.xgOut ? " xgout " : " ") << s.sumsIn << ' ' << bits(s.eps);
   return key;
+}
+
+CudaLowering::PreparedRows CudaLowering::preparedRoom(Value x) const {
+  PreparedRows rows;
+  rows.x = x;
+  rows.xgAt = arena(preparedAt);
+  rows.sumsAt = arena(preparedAt + alignUp(entry->maxTokens * rowBytes(x), 256));
+  return rows;
+}
+
+/// The norm weight with which a linear reads y, if one does and nothing comes between.
+Value CudaLowering::nextGamma(Value y) const {
+  for (Operation *user : y.getUsers()) {
+    if (auto op = dyn_cast<xfmr::RmsNormLinearOp>(user); op && op.getX() == y)
+      return op.getGamma();
+    if (auto op = dyn_cast<xfmr::RmsNormSwigluOp>(user); op && op.getX() == y)
+      return op.getGamma();
+  }
+  return {};
+}
+
+/// Makes the norm of `p` part of what the linear reads: from its producer's x * gamma and sums where
+/// they are there, else by a kernel of its own. Returns what takes the place of x.
+FailureOr<SinterArg> CudaLowering::prepareRows(Operation *op, const LinearParts &p,
+                                               LinearSpec &spec, std::vector<SinterArg> &sums) {
+  if (prepared.x == p.x && prepared.gamma == p.gamma && prepared.sums) {
+    spec.xg = true;
+    spec.sumsIn = prepared.sums;
+    sums = {prepared.sumsAt};
+    return prepared.xgAt;
+  }
+  RowSpec norm{RowSpec::RmsNorm, spec.k, spec.x, spec.x, spec.maxTokens, spec.rows};
+  norm.eps = p.eps;
+  const PreparedRows room = preparedRoom(p.x);
+  prepared = {};
+  if (failed(startRows(op, ".norm", norm, {place(p.x), place(p.gamma), room.xgAt}, {p.x, p.x})))
+    return failure();
+  spec.norm = false;
+  return room.xgAt;
 }
 
 LogicalResult CudaLowering::linear(Operation *op, const LinearParts &p) {
@@ -48,6 +88,24 @@ LogicalResult CudaLowering::linear(Operation *op, const LinearParts &p) {
   spec.rows = countsRows(p.x);
   spec.norm = static_cast<bool>(p.gamma), spec.bias = static_cast<bool>(p.bias);
   spec.residual = static_cast<bool>(p.residual), spec.eps = p.eps;
+  SinterArg x = place(p.x), gamma = place(p.gamma);
+  std::vector<SinterArg> sumsIn, gammaNext, left;
+  const bool ready = readsPreparedRows(chip, spec);
+  if (ready && spec.norm) {
+    auto rows = prepareRows(op, p, spec, sumsIn);
+    if (failed(rows))
+      return failure();
+    x = *rows, gamma = {};
+  }
+  prepared = {};
+  Value next = ready && spec.residual && spec.y == DType::BF16 ? nextGamma(p.y) : Value();
+  if (next) {
+    prepared = preparedRoom(p.y);
+    prepared.gamma = next;
+    spec.xgOut = spec.sumsOut = true;
+    gammaNext = {place(next)};
+    left = {prepared.sumsAt, prepared.xgAt};
+  }
   StringRef mnemonic = op->getName().stripDialect();
   auto k = kernel(
       mnemonic, linearName(mnemonic, spec), linearKey(mnemonic, spec),
@@ -55,11 +113,19 @@ LogicalResult CudaLowering::linear(Operation *op, const LinearParts &p) {
   if (failed(k))
     return failure();
   const int64_t flops = 2 * spec.n * spec.k;
-  std::vector<SinterArg> args = {place(p.x), place(p.w), place(p.gamma), place(p.bias),
-                                 place(p.residual)};
+  std::vector<SinterArg> args = {x, place(p.w), gamma, place(p.bias), place(p.residual)};
+  args.insert(args.end(), sumsIn.begin(), sumsIn.end());
+  args.insert(args.end(), gammaNext.begin(), gammaNext.end());
   if (spec.epilogue != LinearSpec::Argmax) {
     args.push_back(place(p.y));
+    args.insert(args.end(), left.begin(), left.end());
     start(op, "", *k, args, {p.x, p.y, p.residual}, {p.w, p.gamma, p.bias}, flops);
+    int64_t &traffic = entry->ops.back().actBytesPerToken;
+    traffic += 4 * spec.sumsIn;
+    if (next) {
+      prepared.sums = k->made.partials;
+      traffic += 4 * prepared.sums + rowBytes(p.y);
+    }
     return success();
   }
   // A value and an index per tile of rows of W, then the best of them.

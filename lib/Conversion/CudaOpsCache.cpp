@@ -83,6 +83,28 @@ static xfmr::AttentionOp firstAttention(FunctionOpInterface func) {
   return first;
 }
 
+/// x * gamma and a sum of squares per 16 columns, for the widest rows a norm reads.
+int64_t CudaLowering::preparedBytes() {
+  int64_t bytes = 0;
+  planned.walk([&](Operation *op) {
+    Value x;
+    if (auto o = dyn_cast<xfmr::RmsNormLinearOp>(op))
+      x = o.getX();
+    else if (auto o = dyn_cast<xfmr::RmsNormSwigluOp>(op))
+      x = o.getX();
+    else if (auto o = dyn_cast<xfmr::LinearArgmaxOp>(op))
+      x = o.getGamma() ? o.getX() : Value();
+    auto tokens = op->getParentOfType<FunctionOpInterface>()->getAttrOfType<DenseI64ArrayAttr>(
+        xfmr::kTokensAttr);
+    if (!x || !tokens || tokens.size() != 2)
+      return;
+    const int64_t columns = cast<RankedTensorType>(x.getType()).getDimSize(1);
+    bytes = std::max(bytes, alignUp(tokens[1] * rowBytes(x), 256) +
+                                alignUp(tokens[1] * 4 * (columns / 16 + 1), 256));
+  });
+  return bytes;
+}
+
 LogicalResult CudaLowering::prepare() {
   int64_t plans = 0;
   for (auto func : planned.getOps<func::FuncOp>()) {
@@ -100,7 +122,8 @@ LogicalResult CudaLowering::prepare() {
   }
   // Plans live as long as the step, so nobody else may use their room.
   plansAt = alignUp(plannedArena, 256);
-  plannedArena = plansAt + plans;
+  preparedAt = plansAt + plans;
+  plannedArena = preparedAt + preparedBytes();
   return success();
 }
 

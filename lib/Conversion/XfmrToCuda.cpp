@@ -48,6 +48,10 @@ FailureOr<CudaLowering::Kernel> CudaLowering::kernel(StringRef op, const std::st
     return failure();
   made.device.threads = k->threads;
   made.device.sharedBytes = k->sharedBytes;
+  made.device.cluster = k->cluster;
+  for (const gpu::TensorMap &map : k->tensorMaps)
+    made.device.tensorMaps.push_back(
+        {map.arg, map.type, map.rows, map.columns, map.boxRows, map.boxColumns});
   launches[key] = *k;
   program.kernels.push_back(std::move(made));
   return Kernel{it->second, *k};

@@ -74,6 +74,12 @@ static FailureOr<std::unique_ptr<LinearTemplate>> createLinear(Operation *gpuMod
   return std::unique_ptr<LinearTemplate>(std::make_unique<WgmmaGemmTemplate>(spec, tuning));
 }
 
+bool sinter::gpu::readsPreparedRows(const GpuChip &chip, LinearSpec spec) {
+  spec.norm = spec.xg = false;
+  const LinearTuning::Kind kind = choose(spec);
+  return chip.wgmma() && (kind == LinearTuning::WgmmaSkinny || kind == LinearTuning::WgmmaGemm);
+}
+
 FailureOr<GpuKernel> sinter::gpu::emitLinear(Operation *gpuModule, StringRef name,
                                              const GpuChip &chip, const LinearSpec &spec,
                                              const LinearTuning &tuning) {

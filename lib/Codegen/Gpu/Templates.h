@@ -124,6 +124,10 @@ mlir::FailureOr<GpuKernel> emitLinear(mlir::Operation *gpuModule, llvm::StringRe
 mlir::FailureOr<GpuKernel> emitRows(mlir::Operation *gpuModule, llvm::StringRef name,
                                     const GpuChip &chip, const RowSpec &spec);
 
+/// Whether `spec`, with a norm or without, is computed by a template that feeds the tensor cores
+/// from memory: then a norm must be there as x * gamma and row sums (`xg`), or done before.
+bool readsPreparedRows(const GpuChip &chip, LinearSpec spec);
+
 /// Two linears in one persistent kernel of `ctas` CTAs that must all be resident: the parameters of
 /// the first without its batch, those of the second with it, then a pointer to a u32 counter that
 /// starts at 0 and is left at a multiple of `ctas`.
