@@ -224,6 +224,9 @@ LogicalResult CudaLowering::lowerKernelOp(Operation *op) {
         return rows(o, RowSpec::Embedding, {o.getTable()}, {o.getResult()});
       })
       .Case([&](xfmr::SelectRowsOp o) {
+        // The row of one token is that token.
+        if (entry->maxTokens == 1)
+          return alias(o.getResult(), o.getX()), success();
         return rows(o, RowSpec::SelectRows, {o.getX()}, {o.getResult()});
       })
       .Case([&](xfmr::ArgmaxOp o) {

@@ -33,6 +33,8 @@ protected:
 
   //--- places ---
   SinterArg place(mlir::Value v) const;
+  /// `v` lies where `source` does.
+  void alias(mlir::Value v, mlir::Value source) { places[v] = places.lookup(source); }
   SinterArg arena(int64_t offset) const;
   /// In the part of the arena that is zero at first and belongs to the kernels.
   SinterArg persistent(int64_t offset) const;

@@ -1,8 +1,15 @@
 // RUN: sinter-opt %s --xfmr-assign-weight-layout --split-input-file --verify-diagnostics | FileCheck %s
+// RUN: sinter-opt %s --xfmr-assign-weight-layout=target=cuda --split-input-file 2>&1 | FileCheck %s --check-prefix=CUDA
+// RUN: not sinter-opt %S/Inputs/one-layer.mlir --xfmr-assign-weight-layout=target=tpu 2>&1 | FileCheck %s --check-prefix=TPU
+// TPU: target 'tpu' is not cpu or cuda
 // Idempotent.
 // RUN: sinter-opt %s --xfmr-assign-weight-layout --xfmr-assign-weight-layout --split-input-file --verify-diagnostics | FileCheck %s
 
 !kv = !xfmr.kv<1, 16, 4, bf16, token_major>
+
+// CUDA: xfmr.weight @embed {{.*}} layout row_major
+// CUDA: xfmr.weight @norm {{.*}} layout plain
+// CUDA: func.func @step({{.*}}token_major
 
 // A matrix is packed whether a linear or an embedding reads it; vectors and tables are plain; what
 // nobody reads is not loaded.

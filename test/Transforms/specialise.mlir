@@ -67,3 +67,15 @@
 // RUN: not sinter-opt %S/Inputs/one-layer.mlir --xfmr-specialise=heads=tail 2>&1 | FileCheck %s --check-prefix=HEAD
 // HEAD: head 'tail' is not logits or argmax
 
+
+// Entries for few tokens of many sequences stand beside those for anything.
+// RUN: sinter-opt %S/Inputs/one-layer.mlir --xfmr-specialise="token-ranges=1,2-16@8,2-max heads=argmax" | FileCheck %s --check-prefix=SHORT
+// SHORT: func.func @step_m1_argmax
+// SHORT: func.func @step_m2_16_q8_argmax
+// SHORT-SAME: xfmr.max_q = 8 : i64
+// SHORT: func.func @step_m2_600_argmax
+// SHORT-NOT: xfmr.max_q
+// RUN: not sinter-opt %S/Inputs/one-layer.mlir --xfmr-specialise=token-ranges=2-16@8,9-17@4 2>&1 | FileCheck %s --check-prefix=SHORTS
+// SHORTS: token range '9-17@4' overlaps the one before it
+// RUN: not sinter-opt %S/Inputs/one-layer.mlir --xfmr-specialise=token-ranges=2-16@0 2>&1 | FileCheck %s --check-prefix=NONE
+// NONE: token range '2-16@0' is not N, LO-HI or LO-max

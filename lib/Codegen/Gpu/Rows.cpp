@@ -22,7 +22,8 @@ class RowTemplate : public Template {
 public:
   explicit RowTemplate(const RowSpec &spec)
       : spec(spec), width(spec.k % 8 ? 1 : 8), chunks(spec.k / width),
-        threads(std::min<int64_t>(256, std::max(kWarp, roundUp(chunks, kWarp)))) {}
+        threads(isArgmax() ? std::min<int64_t>(1024, roundUp(spec.k, kWarp))
+                           : std::min<int64_t>(256, std::max(kWarp, roundUp(chunks, kWarp)))) {}
 
   TilePlan plan() const override {
     TilePlan p;
@@ -53,6 +54,9 @@ private:
   Value chunkOf(GpuBuilder &b, int64_t slot);
   Value inside(GpuBuilder &b, int64_t slot);
   void storeSlot(GpuBuilder &b, Value base, int64_t slot, const Values &v);
+  bool isArgmax() const {
+    return spec.kind == RowSpec::Argmax || spec.kind == RowSpec::ArgmaxMerge;
+  }
   int64_t slots() const { return ceilDiv(chunks, threads); }
   void copyRow(GpuBuilder &b, Value source, Value target);
   void elementwise(GpuBuilder &b, Value token);
@@ -207,13 +211,22 @@ void RowTemplate::argmax(GpuBuilder &b, Value token) {
   const DType type = merge ? DType::F32 : spec.x;
   Value values = address(b, 0, token, type, spec.k);
   Value indices = merge ? address(b, 1, token, DType::I32, spec.k) : Value();
+  // One CTA waits for memory again and again: several loads at once.
+  constexpr int64_t kAtOnce = 4;
   Candidate best = noCandidate(b);
   Values found = b.loop(
-      b.thread(), b.i32(spec.k), threads, {best.value, best.index}, [&](Value i, ValueRange now) {
-        Candidate c;
-        c.value = b.load(b.at(values, i, bytesOf(type)), type, Access::Activation);
-        c.index = merge ? b.loadI32(b.at(indices, i, 4), Access::Activation) : i;
-        c = better(b, {now[0], now[1]}, c);
+      b.thread(), b.i32(spec.k), kAtOnce * threads, {best.value, best.index},
+      [&](Value first, ValueRange now) {
+        SmallVector<Candidate, kAtOnce> loaded;
+        for (int64_t u = 0; u < kAtOnce; ++u) {
+          Value i = b.min(b.add(first, u * threads), b.i32(spec.k - 1));
+          loaded.push_back({b.load(b.at(values, i, bytesOf(type)), type, Access::Activation),
+                            merge ? b.loadI32(b.at(indices, i, 4), Access::Activation) : i});
+        }
+        // The last element, seen again by who has none left, changes nothing.
+        Candidate c{now[0], now[1]};
+        for (const Candidate &other : loaded)
+          c = better(b, c, other);
         return Values{c.value, c.index};
       });
   best = bestOfWarp(b, {found[0], found[1]});

@@ -1,0 +1,55 @@
+// The CUDA target without a GPU or a toolkit: what runs, in which order, and as which PTX.
+// REQUIRES: sinter-compile, sinter-inspect
+// RUN: rm -rf %t.cache
+// RUN: env PATH=/nowhere CUDA_HOME= CUDA_PATH= XDG_CACHE_HOME=%t.cache sinter-compile %models/shakespeare --target=cuda:sm_90a --max-tokens-per-step 12 -o %t.sinter > %t.out
+// RUN: FileCheck %s --check-prefix=WROTE < %t.out
+// WROTE: wrote {{.*}}.sinter ({{.*}} MB, 12 entry points, {{[0-9]+}} kernels
+
+// A kernel cache makes the second time short and the same.
+// RUN: env PATH=/nowhere CUDA_HOME= CUDA_PATH= XDG_CACHE_HOME=%t.cache sinter-compile %models/shakespeare --target=cuda:sm_90a --max-tokens-per-step 12 -o %t.again.sinter > %t.out
+// RUN: FileCheck %s --check-prefix=CACHED < %t.out
+// CACHED: kernels, [[#]] cached
+// RUN: cmp %t.sinter %t.again.sinter
+
+// RUN: sinter-inspect %t.sinter --schedule | FileCheck %s --check-prefix=SCHEDULE
+// One token: the plan, then each kernel lets the next one start early; what follows the plan waits.
+// SCHEDULE: step_m1_argmax: argmax, 1 to 1 tokens
+// SCHEDULE: decode_plan decode_plan_bf16
+// SCHEDULE-NEXT: CTAs 1;
+// SCHEDULE: embed embedding_bf16_256_m1
+// SCHEDULE-NEXT: CTAs 1;
+// SCHEDULE-NEXT: layers.0.attn.qkv rms_norm_linear_bf16_1024x256_m1
+// SCHEDULE-NEXT: dependent launch
+// SCHEDULE: layers.0.attn.kv_write qk_norm_rope_write
+// SCHEDULE: layers.0.attn.attention attention_decode
+// SCHEDULE-NOT: attention_prefill
+// SCHEDULE: layers.0.attn.o linear_add
+// SCHEDULE: layers.0.mlp.gate_up rms_norm_swiglu
+// SCHEDULE: layers.0.mlp.down linear_add
+// SCHEDULE: lm_head linear_argmax
+// SCHEDULE: lm_head.merge argmax_merge
+// More tokens than short sequences have: both kinds of attention, each with its plan.
+// SCHEDULE: step_m9_12_q8_argmax
+// SCHEDULE: step_m9_12_argmax
+// SCHEDULE: prefill_plan
+// SCHEDULE: layers.0.attn.attention.prefill attention_prefill
+// SCHEDULE: layers.0.attn.attention attention_decode
+
+// RUN: sinter-inspect %t.sinter --meta | FileCheck %s --check-prefix=META
+// META: "layout": "row_major"
+// META: "target": "cuda"
+
+// RUN: env XDG_CACHE_HOME=%t.cache sinter-compile %models/shakespeare --target=cuda:sm_80 --max-tokens-per-step 1 --emit=lowered --no-cache | FileCheck %s --check-prefix=LOWERED
+// LOWERED: gpu.module @decode_plan
+// LOWERED: gpu.module @embedding_bf16_256_m1
+// LOWERED: llvm.func @embedding_bf16_256_m1({{.*}}!llvm.ptr<1>
+
+// RUN: sinter-compile %models/shakespeare --target=cuda:sm_80 --max-tokens-per-step 1 --emit=llvm | FileCheck %s --check-prefix=LLVM
+// LLVM: define ptx_kernel void @decode_plan
+
+// No dependent launches before sm_90, no call in any kernel, nothing unresolved.
+// RUN: env PATH=/nowhere CUDA_HOME= CUDA_PATH= sinter-compile %models/shakespeare --target=cuda:sm_80 --max-tokens-per-step 1 --emit=asm --no-cache > %t.ptx
+// RUN: FileCheck %s --check-prefix=PTX --implicit-check-not=griddepcontrol --implicit-check-not=call.uni --implicit-check-not=.extern\ .func < %t.ptx
+// PTX: .target sm_80
+// PTX: .entry decode_plan_bf16
+// PTX: .entry rms_norm_linear_bf16_1024x256_m1
