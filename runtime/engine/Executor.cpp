@@ -57,8 +57,7 @@ Status Executor::poisonPage(PageId page) {
 }
 
 Status Executor::poisonArena() {
-  return device_->fill(arena_.data(), kPoison,
-                       manifest().arenaBytes - manifest().persistentBytes);
+  return device_->fill(arena_.data(), kPoison, manifest().arenaBytes - manifest().persistentBytes);
 }
 
 bool Executor::hasHead(HeadKind head) const {
@@ -138,21 +137,20 @@ Status Executor::step(std::span<const WorkItem> items, HeadKind head, StepOutput
     item.sequence->advance(item.tokens);
   }
   if (profile_) {
-    const std::vector<StepCost> costs = launchCosts();
     profile_->costs.resize(manifest().entries.size());
     std::vector<StepCost> &sums = profile_->costs[entry];
-    sums.resize(costs.size());
-    for (size_t i = 0; i < costs.size(); ++i) {
-      sums[i].bytes += costs[i].bytes;
-      sums[i].flops += costs[i].flops;
-    }
+    sums.resize(manifest().entries[entry].schedule.size());
+    size_t launch = 0;
+    forEachLaunch([&](const StepCost &cost) {
+      sums[launch].bytes += cost.bytes;
+      sums[launch++].flops += cost.flops;
+    });
   }
   return Status::ok();
 }
 
-std::vector<StepCost> Executor::launchCosts() const {
+template <typename Each> void Executor::forEachLaunch(Each each) const {
   const KvPlan &kv = manifest().kv;
-  std::vector<StepCost> costs;
   uint64_t tokens = lastShape_.tokens;
   for (const OpPlan &op : manifest().entries[lastEntry_].schedule) {
     if (op.op == "select_rows")
@@ -162,17 +160,16 @@ std::vector<StepCost> Executor::launchCosts() const {
       cost.bytes += lastShape_.context * kv.tokenBytes() / kv.layers;
       cost.flops += 4 * lastShape_.attended * manifest().model.heads * kv.headDim;
     }
-    costs.push_back(cost);
+    each(cost);
   }
-  return costs;
 }
 
 StepCost Executor::lastCost() const {
   StepCost sum;
-  for (const StepCost &cost : launchCosts()) {
+  forEachLaunch([&](const StepCost &cost) {
     sum.bytes += cost.bytes;
     sum.flops += cost.flops;
-  }
+  });
   return sum;
 }
 

@@ -84,7 +84,8 @@ private:
   Result<uint32_t> chooseEntry(const SinterBatch &batch, HeadKind head) const;
   Status check(std::span<const WorkItem> items) const;
   Status poisonArena();
-  std::vector<StepCost> launchCosts() const;
+  /// Calls each(StepCost) for the last step's launches.
+  template <typename Each> void forEachLaunch(Each each) const;
 
   ModelView model_;
   Device *device_ = nullptr;

@@ -71,6 +71,7 @@ constexpr unsigned kEventBlockingSync = 1;
 constexpr unsigned kEventDisableTiming = 2;
 constexpr unsigned kEventRecordExternal = 1; ///< in a capture: becomes a node of the graph
 constexpr unsigned kHostAllocPortable = 1;
+constexpr unsigned kHostAllocDeviceMap = 2;
 constexpr int kCaptureThreadLocal = 1;
 
 /// CUlaunchAttribute; the driver's union of values is `value`, whose first words are used.

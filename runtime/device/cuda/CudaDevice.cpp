@@ -247,12 +247,11 @@ Status CudaDevice::step(SinterStepFn function, SinterModel &model, uint32_t entr
     SINTER_RETURN_IF_ERROR(reserveMarks(entry));
   SINTER_RETURN_IF_ERROR(inputs_.upload(stream_.get()));
   SINTER_RETURN_IF_ERROR(run(function, model, entry, onDevice));
-  SINTER_RETURN_IF_ERROR(
-      outputs_.startDownload(plan, outputs, batch.num_rows, vocab, stream_.get()));
+  SINTER_RETURN_IF_ERROR(outputs_.startDownload(outputs, batch.num_rows, vocab, stream_.get()));
   SINTER_RETURN_IF_ERROR(wait(entry));
   if (profile_)
     SINTER_RETURN_IF_ERROR(readMarks(entry));
-  return outputs_.finishDownload(plan, outputs, batch, vocab, stream_.get());
+  return outputs_.finishDownload(outputs, batch, vocab, stream_.get());
 }
 
 Status CudaDevice::reserveMarks(uint32_t entry) {

@@ -1,8 +1,9 @@
 //===- CudaDevice.h - an NVIDIA GPU as a device -----------------*- C++ -*-===//
 //
-// A step is one copy of its inputs, the captured graph of its entry point, one copy of its results
-// and a wait. The graph is captured at the entry's first step by running sinter_step on a stream in
-// capture; it is valid for every later step, as kernels read what changes from the inputs' block.
+// A step is one copy of its inputs, the captured graph of its entry point, one copy of its logits
+// if it has any, and a wait. The graph is captured at the entry's first step by running sinter_step
+// on a stream in capture; it is valid for every later step, as kernels read what changes from the
+// inputs' block.
 //
 //===----------------------------------------------------------------------===//
 #pragma once

@@ -37,7 +37,8 @@ using OwnedModule = Handle<Module, &CudaDriver::moduleUnload>;
 using OwnedGraph = Handle<Graph, &CudaDriver::graphDestroy>;
 using OwnedGraphExec = Handle<GraphExec, &CudaDriver::graphExecDestroy>;
 using DeviceBlock = Handle<DevicePointer, &CudaDriver::memFree>;
-using PinnedBlock = Handle<void *, &CudaDriver::memFreeHost>; ///< host memory the GPU can copy
+using PinnedBlock = Handle<void *, &CudaDriver::memFreeHost>; ///< host memory the GPU can reach, at
+                                                              ///< the same address
 
 inline Result<OwnedStream> makeStream() {
   Stream stream = nullptr;
@@ -61,9 +62,9 @@ inline std::string memoryText(uint64_t bytes) {
 
 inline Result<PinnedBlock> makePinned(uint64_t bytes) {
   void *data = nullptr;
-  SINTER_CUDA_RETURN_IF_ERROR(driver().memHostAlloc(&data, bytes, kHostAllocPortable),
-                              "cannot allocate " + memoryText(bytes) +
-                                  " of host memory for copies");
+  SINTER_CUDA_RETURN_IF_ERROR(
+      driver().memHostAlloc(&data, bytes, kHostAllocPortable | kHostAllocDeviceMap),
+      "cannot allocate " + memoryText(bytes) + " of host memory for copies");
   return PinnedBlock(data);
 }
 

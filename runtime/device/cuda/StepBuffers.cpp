@@ -12,16 +12,18 @@ constexpr uint64_t kLargestPiece = uint64_t(32) << 20; ///< of results copied at
 
 uint64_t aligned(uint64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
 
-/// What startDownload() copies: values and indices of an argmax head lie in one piece.
-uint64_t resultBytes(const EntryPlan &entry, uint32_t rows, uint64_t vocab) {
-  if (rows == 0)
-    return 0;
-  return entry.head == HeadKind::Argmax ? (uint64_t(entry.maxRows) + rows) * sizeof(float)
-                                        : rows * vocab * sizeof(float);
-}
-
-DevicePointer resultAddress(const EntryOutputs &outputs) {
-  return reinterpret_cast<DevicePointer>(outputs.logits ? outputs.logits : outputs.argmaxValue);
+/// The first of `blocks` that has `bytes`. Graphs captured before hold addresses: a block is never
+/// replaced, a larger one is added.
+template <typename Block, typename Make>
+Result<Block *> blockOf(std::vector<Block> &blocks, uint64_t bytes, Make make) {
+  for (Block &block : blocks)
+    if (block.bytes >= bytes)
+      return &block;
+  auto memory = make(bytes);
+  if (!memory)
+    return memory.status();
+  blocks.push_back({*std::move(memory), bytes});
+  return &blocks.back();
 }
 
 } // namespace
@@ -72,73 +74,66 @@ Status StepInputs::upload(Stream stream) const {
   return Status::ok();
 }
 
+Result<float *> StepOutputs::logitsBlock(uint64_t bytes) {
+  SINTER_ASSIGN_OR_RETURN(const auto *block, blockOf(logits_, bytes, makeDeviceBlock));
+  return reinterpret_cast<float *>(block->memory.get());
+}
+
+Result<float *> StepOutputs::tokensBlock(uint64_t bytes) {
+  SINTER_ASSIGN_OR_RETURN(const auto *block, blockOf(tokens_, bytes, makePinned));
+  return static_cast<float *>(block->memory.get());
+}
+
 Result<EntryOutputs> StepOutputs::of(const EntryPlan &entry, uint64_t vocab) {
   const uint64_t rows = std::max<uint32_t>(entry.maxRows, 1);
-  const uint64_t bytes = rows * sizeof(float) * (entry.head == HeadKind::Argmax ? 2 : vocab);
-  // Graphs captured before hold addresses: a block is never replaced, a larger one is added.
-  auto found = std::find_if(blocks_.begin(), blocks_.end(),
-                            [&](const Block &block) { return block.bytes >= bytes; });
-  if (found == blocks_.end()) {
-    SINTER_ASSIGN_OR_RETURN(DeviceBlock memory, makeDeviceBlock(bytes));
-    blocks_.push_back({std::move(memory), bytes});
-    found = blocks_.end() - 1;
-  }
-  auto *data = reinterpret_cast<float *>(found->memory.get());
   EntryOutputs outputs;
   if (entry.head == HeadKind::Logits) {
-    outputs.logits = data;
-  } else {
-    outputs.argmaxValue = data;
-    outputs.argmaxIndex = reinterpret_cast<int32_t *>(data + rows);
+    SINTER_ASSIGN_OR_RETURN(outputs.logits, logitsBlock(rows * vocab * sizeof(float)));
+    return outputs;
   }
+  SINTER_ASSIGN_OR_RETURN(outputs.argmaxValue, tokensBlock(rows * 2 * sizeof(float)));
+  outputs.argmaxIndex = reinterpret_cast<int32_t *>(outputs.argmaxValue + rows);
   return outputs;
 }
 
-Status StepOutputs::reservePinned(uint64_t bytes) {
-  if (bytes <= pinnedBytes_)
+Status StepOutputs::startDownload(const EntryOutputs &outputs, uint32_t rows, uint64_t vocab,
+                                  Stream stream) {
+  const uint64_t bytes = std::min(rows * vocab * sizeof(float), kLargestPiece);
+  if (!outputs.logits || bytes == 0)
     return Status::ok();
-  SINTER_ASSIGN_OR_RETURN(pinned_, makePinned(bytes));
-  pinnedBytes_ = bytes;
+  if (bytes > staging_.bytes) {
+    SINTER_ASSIGN_OR_RETURN(staging_.memory, makePinned(bytes));
+    staging_.bytes = bytes;
+  }
+  SINTER_CUDA_RETURN_IF_ERROR(driver().copyToHost(staging_.memory.get(),
+                                                  reinterpret_cast<DevicePointer>(outputs.logits),
+                                                  bytes, stream),
+                              "cannot copy logits from the GPU");
   return Status::ok();
 }
 
-Status StepOutputs::startDownload(const EntryPlan &entry, const EntryOutputs &outputs,
-                                  uint32_t rows, uint64_t vocab, Stream stream) {
-  const uint64_t bytes = std::min(resultBytes(entry, rows, vocab), kLargestPiece);
-  if (bytes == 0)
-    return Status::ok();
-  SINTER_RETURN_IF_ERROR(reservePinned(bytes));
-  SINTER_CUDA_RETURN_IF_ERROR(
-      driver().copyToHost(pinned_.get(), resultAddress(outputs), bytes, stream),
-      "cannot copy a step's results from the GPU");
-  return Status::ok();
-}
-
-Status StepOutputs::finishDownload(const EntryPlan &entry, const EntryOutputs &outputs,
-                                   const SinterBatch &batch, uint64_t vocab, Stream stream) {
-  const uint64_t bytes = resultBytes(entry, batch.num_rows, vocab);
-  if (bytes == 0)
-    return Status::ok();
-  const auto *results = static_cast<const float *>(pinned_.get());
-  if (entry.head == HeadKind::Argmax) {
-    std::memcpy(batch.argmax_value, results, batch.num_rows * sizeof(float));
-    std::memcpy(batch.argmax_index, results + entry.maxRows, batch.num_rows * sizeof(int32_t));
+Status StepOutputs::finishDownload(const EntryOutputs &outputs, const SinterBatch &batch,
+                                   uint64_t vocab, Stream stream) {
+  if (!outputs.logits) {
+    std::copy_n(outputs.argmaxValue, batch.num_rows, batch.argmax_value);
+    std::copy_n(outputs.argmaxIndex, batch.num_rows, batch.argmax_index);
     return Status::ok();
   }
-  auto *logits = reinterpret_cast<uint8_t *>(batch.logits);
-  for (uint64_t done = 0;;) {
+  const std::string what = "cannot copy logits from the GPU";
+  const uint64_t bytes = batch.num_rows * vocab * sizeof(float);
+  const auto from = reinterpret_cast<DevicePointer>(outputs.logits);
+  auto *to = reinterpret_cast<uint8_t *>(batch.logits);
+  for (uint64_t done = 0; done < bytes;) {
     const uint64_t piece = std::min(bytes - done, kLargestPiece);
-    std::memcpy(logits + done, pinned_.get(), piece);
+    if (done > 0) { // startDownload() has brought the first piece
+      SINTER_CUDA_RETURN_IF_ERROR(
+          driver().copyToHost(staging_.memory.get(), from + done, piece, stream), what);
+      SINTER_CUDA_RETURN_IF_ERROR(driver().streamSynchronize(stream), what);
+    }
+    std::memcpy(to + done, staging_.memory.get(), piece);
     done += piece;
-    if (done == bytes)
-      return Status::ok();
-    const uint64_t next = std::min(bytes - done, kLargestPiece);
-    SINTER_CUDA_RETURN_IF_ERROR(
-        driver().copyToHost(pinned_.get(), resultAddress(outputs) + done, next, stream),
-        "cannot copy logits from the GPU");
-    SINTER_CUDA_RETURN_IF_ERROR(driver().streamSynchronize(stream),
-                                "cannot copy logits from the GPU");
   }
+  return Status::ok();
 }
 
 } // namespace sinter::cuda

@@ -5,8 +5,8 @@
 // bytes it uses. The SinterBatch always lies at the same device address: it is all that kernels in
 // a captured graph know.
 //
-// Outputs: results lie at a fixed address per entry point and are copied back through pinned
-// memory.
+// Outputs: at a fixed address per entry point. Tokens are written by the kernels straight to pinned
+// memory, as a copy of a few bytes costs more than it moves; logits are copied back through it.
 //
 //===----------------------------------------------------------------------===//
 #pragma once
@@ -52,27 +52,27 @@ struct EntryOutputs {
 
 class StepOutputs {
 public:
-  /// The device memory for the results of `entry`, allocated on first use.
+  /// The memory for the results of `entry`, allocated on first use.
   Result<EntryOutputs> of(const EntryPlan &entry, uint64_t vocab);
 
-  /// Starts the copy of a step's results, as far as they fit one piece of pinned memory.
-  Status startDownload(const EntryPlan &entry, const EntryOutputs &outputs, uint32_t rows,
-                       uint64_t vocab, Stream stream);
+  /// Starts the copy of a step's logits, as far as they fit one piece of pinned memory.
+  Status startDownload(const EntryOutputs &outputs, uint32_t rows, uint64_t vocab, Stream stream);
   /// After the stream has finished: results to where `batch` wants them.
-  Status finishDownload(const EntryPlan &entry, const EntryOutputs &outputs,
-                        const SinterBatch &batch, uint64_t vocab, Stream stream);
+  Status finishDownload(const EntryOutputs &outputs, const SinterBatch &batch, uint64_t vocab,
+                        Stream stream);
 
 private:
-  struct Block {
-    DeviceBlock memory;
+  template <typename Memory> struct Block {
+    Memory memory;
     uint64_t bytes = 0;
   };
 
-  Status reservePinned(uint64_t bytes);
+  Result<float *> logitsBlock(uint64_t bytes);
+  Result<float *> tokensBlock(uint64_t bytes);
 
-  std::vector<Block> blocks_;
-  PinnedBlock pinned_;
-  uint64_t pinnedBytes_ = 0;
+  std::vector<Block<DeviceBlock>> logits_;
+  std::vector<Block<PinnedBlock>> tokens_;
+  Block<PinnedBlock> staging_;
 };
 
 } // namespace sinter::cuda

@@ -44,7 +44,7 @@ TEST(CudaEngine, LogitsMatchForEveryChunkingAndWayToRun) {
   }
 }
 
-// Every graph is captured once and replayed with other inputs; a step is one copy each way.
+// Every graph is captured once and replayed with other inputs; a step copies once, its inputs.
 TEST(CudaEngine, ReplaysOneGraphPerEntry) {
   FakeGpu gpu;
   CudaEngine engine;
@@ -69,7 +69,7 @@ TEST(CudaEngine, ReplaysOneGraphPerEntry) {
   EXPECT_EQ(counters.launches, 2u * 4) << "in captures only";
   EXPECT_EQ(counters.kernels, steps * 4);
   EXPECT_EQ(counters.copiesToDevice, steps);
-  EXPECT_LE(counters.copiesToHost, steps) << "none where no row was asked for";
+  EXPECT_EQ(counters.copiesToHost, 0u) << "the kernels write tokens to the host's memory";
 }
 
 TEST(CudaEngine, ChoosesTheEntryByTokensPerSequence) {
@@ -254,7 +254,7 @@ TEST(CudaErrors, EveryAllocationMayFail) {
     EXPECT_EQ(error.rfind("out of GPU memory: ", 0), 0u) << error;
     ++failed;
   }
-  EXPECT_GE(failed, 5) << "weights, inputs, activations, cache, results";
+  EXPECT_EQ(failed, 4) << "weights, inputs, activations, cache";
 }
 
 } // namespace

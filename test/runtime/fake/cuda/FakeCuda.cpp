@@ -54,7 +54,7 @@ constexpr uint64_t kLargest = uint64_t(256) << 20; ///< blocks above have no byt
 
 struct Block {
   uint64_t bytes = 0;
-  uint8_t *data = nullptr;
+  uint8_t *data = nullptr; ///< of pinned memory the address itself
 };
 
 struct Driver : DeviceView {
@@ -293,12 +293,14 @@ Code cuMemHostAlloc(void **data, size_t bytes, unsigned) {
   if (state().dead || state().captures > 0)
     return state().dead ? state().dead : kStreamCaptureUnsupported;
   *data = std::malloc(bytes);
+  state().blocks[reinterpret_cast<DevicePointer>(*data)] = {bytes, static_cast<uint8_t *>(*data)};
   ++state().counters.blocks;
-  return *data ? kSuccess : kOutOfMemory;
+  return kSuccess;
 }
 
 Code cuMemFreeHost(void *data) {
   LOCK;
+  state().blocks.erase(reinterpret_cast<DevicePointer>(data));
   std::free(data);
   --state().counters.blocks;
   return state().dead;
