@@ -60,6 +60,9 @@ private:
                                                     int64_t maxQ) const;
   mlir::FailureOr<gpu::CacheWriteSpec> cacheWrite(mlir::Operation *op, mlir::Value kv,
                                                   mlir::Value x, int64_t heads) const;
+  mlir::FailureOr<gpu::CacheWriteSpec> qkvWrite(xfmr::QkNormRopeWriteOp op) const;
+  xfmr::AttentionOp readerOfRawQkv(xfmr::QkNormRopeWriteOp op) const;
+  mlir::LogicalResult attentionFromQkv(xfmr::AttentionOp op, const gpu::AttentionSpec &spec);
   mlir::LogicalResult planAttention(xfmr::AttentionOp op);
   mlir::LogicalResult attention(xfmr::AttentionOp op);
   mlir::LogicalResult qkNormRopeWrite(xfmr::QkNormRopeWriteOp op);
@@ -81,7 +84,7 @@ private:
 
   gpu::GpuChip chip;
   PreparedRows prepared;
-  int64_t preparedAt = 0; ///< arena offset of room for PreparedRows
+  int64_t preparedAt = 0;                   ///< arena offset of room for PreparedRows
   llvm::StringMap<gpu::GpuKernel> launches; ///< by key
   int64_t plansAt = 0;                      ///< arena offset of the attention plans
   bool fullEdgeNext = false;                ///< the next launch waits for everything before it

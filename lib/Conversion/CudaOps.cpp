@@ -53,8 +53,8 @@ Value CudaLowering::nextGamma(Value y) const {
   return {};
 }
 
-/// Makes the norm of `p` part of what the linear reads: from its producer's x * gamma and sums where
-/// they are there, else by a kernel of its own. Returns what takes the place of x.
+/// Makes the norm of `p` part of what the linear reads: from its producer's x * gamma and sums
+/// where they are there, else by a kernel of its own. Returns what takes the place of x.
 FailureOr<SinterArg> CudaLowering::prepareRows(Operation *op, const LinearParts &p,
                                                LinearSpec &spec, std::vector<SinterArg> &sums) {
   if (prepared.x == p.x && prepared.gamma == p.gamma && prepared.sums) {

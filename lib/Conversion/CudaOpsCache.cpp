@@ -69,6 +69,23 @@ static std::string kernelKey(StringRef op, const AttentionSpec &s) {
          std::to_string(s.cache.pageBytes);
 }
 
+static std::string kernelName(StringRef op, const CacheWriteSpec &s) {
+  return op.str() + "_" + std::string(dtypeName(s.x)) + "_" + std::to_string(s.heads) + "_" +
+         std::to_string(s.cache.heads) + "x" + std::to_string(s.cache.headDim) + "_page" +
+         std::to_string(s.cache.page) + "_" + std::string(dtypeName(s.cache.type)) +
+         (s.norm ? "" : "_plain") + (s.kScale ? "_scaled_m" : "_m") + std::to_string(s.maxTokens);
+}
+
+static std::string kernelKey(StringRef op, const CacheWriteSpec &s) {
+  return kernelName(op, s) + " " + bits(s.eps) + (s.cache.kPacked ? " packed " : " ") +
+         std::to_string(s.cache.pageBytes);
+}
+
+/// K and V of one token, all heads.
+static int64_t tokenBytes(const PagedCache &c) {
+  return 2 * c.heads * c.headDim * int64_t(dtypeBytes(c.type));
+}
+
 //===----------------------------------------------------------------------===//
 // Memory and plans
 //===----------------------------------------------------------------------===//
@@ -94,9 +111,11 @@ int64_t CudaLowering::preparedBytes() {
       x = o.getX();
     else if (auto o = dyn_cast<xfmr::LinearArgmaxOp>(op))
       x = o.getGamma() ? o.getX() : Value();
+    if (!x)
+      return;
     auto tokens = op->getParentOfType<FunctionOpInterface>()->getAttrOfType<DenseI64ArrayAttr>(
         xfmr::kTokensAttr);
-    if (!x || !tokens || tokens.size() != 2)
+    if (!tokens || tokens.size() != 2)
       return;
     const int64_t columns = cast<RankedTensorType>(x.getType()).getDimSize(1);
     bytes = std::max(bytes, alignUp(tokens[1] * rowBytes(x), 256) +
@@ -172,6 +191,9 @@ LogicalResult CudaLowering::attention(xfmr::AttentionOp op) {
   auto spec = attentionSpec(op, entry->maxTokens, entry->maxQ);
   if (failed(spec))
     return failure();
+  if (auto raw = op.getQ().getDefiningOp<xfmr::QkNormRopeWriteOp>();
+      raw && readerOfRawQkv(raw) == op)
+    return attentionFromQkv(op, *spec);
   const AttentionMemory memory = attentionMemory(chip, *spec);
   const std::vector<SinterArg> common = {place(op.getQ()), place(op.getResult()),
                                          cacheStream(op.getKv(), false),
@@ -213,32 +235,34 @@ FailureOr<CacheWriteSpec> CudaLowering::cacheWrite(Operation *op, Value kv, Valu
   return spec;
 }
 
-static std::string kernelName(StringRef op, const CacheWriteSpec &s) {
-  return op.str() + "_" + std::string(dtypeName(s.x)) + "_" + std::to_string(s.heads) + "_" +
-         std::to_string(s.cache.heads) + "x" + std::to_string(s.cache.headDim) + "_page" +
-         std::to_string(s.cache.page) + "_" + std::string(dtypeName(s.cache.type)) +
-         (s.norm ? "" : "_plain") + (s.kScale ? "_scaled_m" : "_m") + std::to_string(s.maxTokens);
-}
-
-static std::string kernelKey(StringRef op, const CacheWriteSpec &s) {
-  return kernelName(op, s) + " " + bits(s.eps) + (s.cache.kPacked ? " packed " : " ") +
-         std::to_string(s.cache.pageBytes);
-}
-
-/// K and V of one token, all heads.
-static int64_t tokenBytes(const PagedCache &c) {
-  return 2 * c.heads * c.headDim * int64_t(dtypeBytes(c.type));
-}
-
-LogicalResult CudaLowering::qkNormRopeWrite(xfmr::QkNormRopeWriteOp op) {
-  const int64_t queries = op.getQ().getType().getDimSize(1);
-  auto spec = cacheWrite(op, op.getKv(), op.getQkv(), queries);
+FailureOr<CacheWriteSpec> CudaLowering::qkvWrite(xfmr::QkNormRopeWriteOp op) const {
+  auto spec = cacheWrite(op, op.getKv(), op.getQkv(), op.getQ().getType().getDimSize(1));
   if (failed(spec) || failed(checkVector(op, op.getQGamma())) ||
       failed(checkVector(op, op.getKGamma())))
     return failure();
   spec->norm = static_cast<bool>(op.getQGamma());
   spec->kScale = static_cast<bool>(op.getKScale());
   spec->eps = op.getEps().convertToFloat();
+  return spec;
+}
+
+/// The decode attention that does this op on the way, if there is one.
+xfmr::AttentionOp CudaLowering::readerOfRawQkv(xfmr::QkNormRopeWriteOp op) const {
+  if (!op.getQ().hasOneUse())
+    return {};
+  auto reader = dyn_cast<xfmr::AttentionOp>(*op.getQ().user_begin());
+  if (!reader || reader.getKv() != op.getResult())
+    return {};
+  auto spec = attentionSpec(reader, entry->maxTokens, entry->maxQ);
+  return succeeded(spec) && readsRawQkv(*spec) ? reader : xfmr::AttentionOp();
+}
+
+LogicalResult CudaLowering::qkNormRopeWrite(xfmr::QkNormRopeWriteOp op) {
+  if (readerOfRawQkv(op))
+    return success();
+  auto spec = qkvWrite(op);
+  if (failed(spec))
+    return failure();
   auto k = kernel("qk_norm_rope_write", kernelName("qk_norm_rope_write", *spec),
                   kernelKey("qk_norm_rope_write", *spec), [&](Operation *module, StringRef symbol) {
                     return emitQkNormRopeWrite(module, symbol, chip, *spec);
@@ -250,8 +274,32 @@ LogicalResult CudaLowering::qkNormRopeWrite(xfmr::QkNormRopeWriteOp op) {
          cacheStream(op.getKv(), true), place(op.getQGamma()), place(op.getKGamma()),
          place(op.getKScale())},
         {op.getQkv(), op.getQ()}, {op.getQGamma(), op.getKGamma()},
-        7 * (queries + spec->cache.heads) * spec->cache.headDim);
+        7 * (spec->heads + spec->cache.heads) * spec->cache.headDim);
   entry->ops.back().actBytesPerToken += tokenBytes(spec->cache);
+  return success();
+}
+
+LogicalResult CudaLowering::attentionFromQkv(xfmr::AttentionOp op, const AttentionSpec &spec) {
+  auto raw = op.getQ().getDefiningOp<xfmr::QkNormRopeWriteOp>();
+  auto write = qkvWrite(raw);
+  if (failed(write))
+    return failure();
+  const StringRef name = "attention_qkv";
+  auto k = kernel("attention", kernelName(name, spec) + (write->norm ? "" : "_plain"),
+                  kernelKey(name, spec) + kernelKey("", *write),
+                  [&](Operation *module, StringRef symbol) {
+                    return emitDecodeFromQkv(module, symbol, chip, spec, *write);
+                  });
+  if (failed(k))
+    return failure();
+  start(op, "", *k,
+        {place(raw.getQkv()), place(raw.getTable()), place(op.getResult()),
+         cacheStream(op.getKv(), false), cacheStream(op.getKv(), true), place(raw.getQGamma()),
+         place(raw.getKGamma()), place(raw.getKScale()), arena(plansAt),
+         room(attentionMemory(chip, spec).partials), persistent(0)},
+        {raw.getQkv(), op.getResult()}, {raw.getQGamma(), raw.getKGamma()},
+        7 * (write->heads + write->cache.heads) * write->cache.headDim, /*readsKv=*/true);
+  entry->ops.back().actBytesPerToken += tokenBytes(write->cache);
   return success();
 }
 

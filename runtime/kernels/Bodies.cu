@@ -81,6 +81,61 @@ SINTER_BODY sinter_device_prefill_plan(void *plan, const SinterBatch *batch, int
     DecodeAttention<query, cache, dim, ((rows) + 7) / 8, CausalHooks, rows, limit>::run(args);     \
   }
 
+/// Decode attention that takes the raw result of the qkv linear: what qk_norm_rope_write does
+/// happens on the way.
+#define SINTER_DECODE_QKV_BODY(name, type, dim, rows, limit)                                       \
+  SINTER_BODY name(const void *qkv, const float *table, void *out, void *k, void *v,               \
+                   const float *q_gamma, const float *k_gamma, const float *k_scale, void *plan,   \
+                   float *partial, unsigned *counters, const SinterBatch *batch, u64 page_bytes,   \
+                   float scale, float eps, int heads, int kv_heads, int page_log2, int k_packed,   \
+                   int max_entries, int max_slots, int early) {                                    \
+    const QkvArgs raw{qkv,                                                                         \
+                      nullptr,                                                                     \
+                      k,                                                                           \
+                      v,                                                                           \
+                      page_bytes,                                                                  \
+                      table,                                                                       \
+                      global(batch->positions),                                                    \
+                      global(batch->slots),                                                        \
+                      q_gamma,                                                                     \
+                      k_gamma,                                                                     \
+                      k_scale,                                                                     \
+                      nullptr,                                                                     \
+                      nullptr,                                                                     \
+                      eps,                                                                         \
+                      int(batch->num_tokens),                                                      \
+                      heads,                                                                       \
+                      kv_heads,                                                                    \
+                      page_log2,                                                                   \
+                      k_packed};                                                                   \
+    const DecodeArgs args{nullptr,                                                                 \
+                          out,                                                                     \
+                          k,                                                                       \
+                          v,                                                                       \
+                          page_bytes,                                                              \
+                          global(batch->block_table),                                              \
+                          global(batch->positions),                                                \
+                          k_scale,                                                                 \
+                          nullptr,                                                                 \
+                          nullptr,                                                                 \
+                          static_cast<int *>(plan),                                                \
+                          entriesOf<DecodeWork>(plan),                                             \
+                          partial,                                                                 \
+                          partial + u64(u32(max_slots * kv_heads)) * ((rows) * (dim)),             \
+                          counters,                                                                \
+                          scale,                                                                   \
+                          heads,                                                                   \
+                          kv_heads,                                                                \
+                          int(batch->block_table_stride),                                          \
+                          page_log2,                                                               \
+                          k_packed,                                                                \
+                          max_entries,                                                             \
+                          early};                                                                  \
+    using Raw = RawQkv<type, type, dim>;                                                           \
+    DecodeAttention<type, type, dim, ((rows) + 7) / 8, CausalHooks, rows, limit, Raw>::run(        \
+        args, Raw{QkNormRopeWrite<type, type, dim>(raw)});                                         \
+  }
+
 #define SINTER_PREFILL_BODY(name, kernel)                                                          \
   SINTER_BODY name(const void *q, void *out, const void *k, const void *v, const float *k_scale,   \
                    void *plan, const SinterBatch *batch, u64 page_bytes, float scale, int heads,   \
@@ -179,6 +234,9 @@ SINTER_BODY sinter_device_prefill_plan(void *plan, const SinterBatch *batch, int
 #define SINTER_DECODE_R8(name, query, cache, dim)                                                  \
   SINTER_DECODE_BODY(sinter_device_decode_##name##_d##dim##_r8, query, cache, dim, 8,              \
                      kDecodeSharedLimit)
+#define SINTER_DECODE_QKV_R8(name, type, dim)                                                      \
+  SINTER_DECODE_QKV_BODY(sinter_device_decode_qkv_##name##_d##dim##_r8, type, dim, 8,              \
+                         kDecodeSharedLimit)
 #define SINTER_PREFILL_SIZE(name, type, dim)                                                       \
   SINTER_PREFILL_BODY(sinter_device_prefill_##name##_d##dim,                                       \
                       SINTER_LIST(PrefillAttention<type, dim, CausalHooks>))
@@ -201,6 +259,9 @@ SINTER_SIZES(SINTER_ROPE_BODY, bf16, BF16)
 SINTER_SIZES(SINTER_ROPE_BODY, f16, F16)
 SINTER_SIZES(SINTER_ROPE_BODY, f32, F32)
 
+SINTER_SIZES(SINTER_DECODE_QKV_R8, bf16_bf16, BF16)
+SINTER_SIZES(SINTER_DECODE_QKV_R8, f16_f16, F16)
+
 SINTER_SIZES(SINTER_PREFILL_SIZE, bf16_bf16, BF16)
 SINTER_SIZES(SINTER_PREFILL_SIZE, f16_f16, F16)
 
@@ -209,6 +270,10 @@ SINTER_SIZES(SINTER_PREFILL_SIZE, f16_f16, F16)
 SINTER_DECODE_BODY(sinter_device_decode_bf16_bf16_d128_r4, BF16, BF16, 128, 4,
                    kDecodeSharedLimitSm90)
 SINTER_DECODE_BODY(sinter_device_decode_f16_f16_d128_r4, F16, F16, 128, 4, kDecodeSharedLimitSm90)
+SINTER_DECODE_QKV_BODY(sinter_device_decode_qkv_bf16_bf16_d128_r4, BF16, 128, 4,
+                       kDecodeSharedLimitSm90)
+SINTER_DECODE_QKV_BODY(sinter_device_decode_qkv_f16_f16_d128_r4, F16, 128, 4,
+                       kDecodeSharedLimitSm90)
 #endif
 
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)

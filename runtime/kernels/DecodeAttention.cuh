@@ -7,11 +7,24 @@
 
 #include "DecodeLoader.cuh"
 #include "Hooks.cuh"
+#include "QkNormRopeWrite.cuh"
 
 namespace sinter::kernels {
 
+/// Queries come from memory, K and V of this step from the cache.
+struct ReadyQueries {
+  static constexpr bool kRaw = false;
+};
+
+/// Queries, K and V of this step come raw from the qkv linear: normed, turned and, K and V, written
+/// to the cache on the way (16-bit types).
+template <class Query, class Cache, int kDim> struct RawQkv {
+  static constexpr bool kRaw = true;
+  QkNormRopeWrite<Query, Cache, kDim> qkv;
+};
+
 template <class Query, class Cache, int kDim, int kRowTiles, class Hooks, int kRows = 8 * kRowTiles,
-          int kLimit = kDecodeSharedLimit>
+          int kLimit = kDecodeSharedLimit, class Source = ReadyQueries>
 class DecodeAttention {
   using Choice = DecodeMath<Query, Cache, kDim, kRowTiles, kRows, kLimit>;
   using Math = typename Choice::Type;
@@ -27,17 +40,17 @@ class DecodeAttention {
       Choice::kFma ? 8 : 16; // parts a thread reads at once when it merges
 
 public:
-  SINTER_DEVICE static void run(const DecodeArgs &args) {
+  SINTER_DEVICE static void run(const DecodeArgs &args, Source source = {}) {
     launchDependents();
     if (!args.early)
       waitForPredecessors();
-    DecodeAttention self(args);
+    DecodeAttention self(args, source);
     self.items();
   }
 
 private:
-  SINTER_DEVICE explicit DecodeAttention(const DecodeArgs &args)
-      : a(args), lane(threadIndex() & 31), warp(threadIndex() >> 5),
+  SINTER_DEVICE DecodeAttention(const DecodeArgs &args, const Source &source)
+      : a(args), source(source), lane(threadIndex() & 31), warp(threadIndex() >> 5),
         group(args.heads / args.kv_heads) {
     u8 *p = dynamicShared;
     ring = sharedAddress(p + warp * kRing);
@@ -53,16 +66,7 @@ private:
     next.read(a, blockIndex());
     const int count = *a.count * a.kv_heads;
     DecodeLoader<Cache, kDim, kWarps> loader(a, count, warp, lane);
-#pragma unroll
-    for (int s = 0; s < kStages; ++s) {
-      // With `early` the cache of earlier steps is as constant as a weight.
-      if (a.early && !loader.isOld())
-        waitForPredecessors();
-      loader.loadK(ring + u32(2 * s * kSlot));
-      loader.loadV(ring + u32((2 * s + 1) * kSlot));
-      loader.advance();
-    }
-    waitForPredecessors();
+    fill(loader, count);
     layerScale = a.scale * (a.k_scale ? *a.k_scale : 1.0f);
     int stage = 0;
     for (int item = blockIndex();; item += gridSize()) {
@@ -82,6 +86,62 @@ private:
       remember();
     }
     cpAsyncWait<0>();
+  }
+
+  /// The ring's first tiles. With `early` the cache of earlier steps is as constant as a weight and
+  /// is read before the predecessor has finished.
+  template <class Loader> SINTER_DEVICE void fill(Loader &loader, int count) {
+    bool waited = !a.early;
+    if constexpr (Source::kRaw) {
+      source.qkv.readGammas();
+      int filled = 0;
+#pragma unroll
+      for (int s = 0; s < kStages; ++s)
+        if (a.early && filled == s && loader.isOld()) {
+          load(loader, s);
+          filled = s + 1;
+        }
+      waitForPredecessors();
+      writeNew(count);
+#pragma unroll
+      for (int s = 0; s < kStages; ++s)
+        if (s >= filled)
+          load(loader, s);
+      waited = true;
+    } else {
+#pragma unroll
+      for (int s = 0; s < kStages; ++s) {
+        if (!waited && !loader.isOld())
+          waitForPredecessors();
+        load(loader, s);
+      }
+    }
+    if (!waited)
+      waitForPredecessors();
+  }
+
+  template <class Loader> SINTER_DEVICE void load(Loader &loader, int s) {
+    loader.loadK(ring + u32(2 * s * kSlot));
+    loader.loadV(ring + u32((2 * s + 1) * kSlot));
+    loader.advance();
+  }
+
+  /// K and V of this step's tokens at the positions of this block's items. Items that share a
+  /// position (blocks of rows) write the same bytes, and nobody else reads them in this launch.
+  SINTER_DEVICE void writeNew(int count) {
+    for (int item = blockIndex(); item < count; item += gridSize()) {
+      const int entry = item / a.kv_heads, h = item - entry * a.kv_heads;
+      const DecodeWork &w = a.work[entry];
+      const int first = maxOf(w.kv_begin, w.old_end);
+      for (int i = warp; i < 2 * (w.kv_end - first); i += kWarps) {
+        const int token = w.first_token + (first - w.old_end) + (i >> 1);
+        if (i & 1)
+          source.qkv.writeValue(token, h);
+        else
+          source.qkv.writeKey(token, h);
+      }
+    }
+    syncThreads();
   }
 
   //===--- one item ---===//
@@ -126,7 +186,25 @@ private:
 
   SINTER_DEVICE void loadQueries() {
     const u8 *q = static_cast<const u8 *>(a.q);
-    if constexpr (!Choice::kFma) {
+    if constexpr (Source::kRaw) {
+      static_assert(!Choice::kFma, "raw queries are for the matrix instructions");
+      // Between two items the merge area is free.
+      u8 *rowsHere = reinterpret_cast<u8 *>(merge);
+      syncThreads();
+      for (int row = warp; row < rows; row += kWarps) {
+        const int token = (work.row0 + row) / group;
+        source.qkv.query(work.first_token + token, head * group + work.row0 + row - token * group,
+                         rowsHere + row * kDim * Query::kBytes);
+      }
+      syncThreads();
+#pragma unroll
+      for (int n = 0; n < kRowTiles; ++n) {
+        const int row = 8 * n + (lane >> 2);
+        math.setQuery(n,
+                      row < rows ? reinterpret_cast<const u16 *>(rowsHere) + row * kDim : nullptr,
+                      lane & 3);
+      }
+    } else if constexpr (!Choice::kFma) {
 #pragma unroll
       for (int n = 0; n < kRowTiles; ++n) {
         const int row = 8 * n + (lane >> 2);
@@ -382,6 +460,7 @@ private:
   };
 
   const DecodeArgs &a;
+  Source source;
   int lane, warp, group;
   u32 ring;
   float *merge, *queries, *scratch;

@@ -43,12 +43,48 @@ public:
     }
   }
 
+  SINTER_DEVICE explicit QkNormRopeWrite(const QkvArgs &args) : a(args), lane(threadIndex() & 31) {}
+
+  //===--- for kernels that do this as a part of theirs: each call takes a whole warp ---===//
+
+  SINTER_DEVICE void readGammas() {
+    if (a.q_gamma) {
+      read<F32>(qGamma, a.q_gamma);
+      read<F32>(kGamma, a.k_gamma);
+    }
+  }
+
+  /// The query of a token and a head, to D elements.
+  SINTER_DEVICE void query(int token, int head, u8 *to) const {
+    Values x;
+    readHead(x, token, head);
+    normAndTurn(x, qGamma, token);
+#pragma unroll
+    for (int s = 0; s < kSteps; ++s)
+      if (has(s)) {
+        Type::store2(to + at(s) * Type::kBytes, x.low[s][0], x.low[s][1]);
+        Type::store2(to + (at(s) + kHalf) * Type::kBytes, x.high[s][0], x.high[s][1]);
+      }
+  }
+
+  SINTER_DEVICE void writeKey(int token, int h) const {
+    Values x;
+    readHead(x, token, a.heads + h);
+    normAndTurn(x, kGamma, token);
+    const float scale = (a.k_scale ? *a.k_scale : 1.0f) * (a.k_dequant ? a.k_dequant[h] : 1.0f);
+    write(x, a.k, token, h, 1.0f / scale, a.k_packed != 0);
+  }
+
+  SINTER_DEVICE void writeValue(int token, int h) const {
+    Values x;
+    readHead(x, token, a.heads + a.kv_heads + h);
+    write(x, a.v, token, h, a.v_dequant ? 1.0f / a.v_dequant[h] : 1.0f, false);
+  }
+
 private:
   struct Values {
     float low[kSteps][2], high[kSteps][2]; // elements i, i + 1 and i + D/2, i + 1 + D/2
   };
-
-  SINTER_DEVICE explicit QkNormRopeWrite(const QkvArgs &args) : a(args), lane(threadIndex() & 31) {}
 
   /// First element of the lane in a step, and whether it exists.
   SINTER_DEVICE int at(int step) const { return 64 * step + 2 * lane; }
@@ -66,40 +102,25 @@ private:
     }
   }
 
-  SINTER_DEVICE void readGammas() {
-    if (a.q_gamma) {
-      read<F32>(qGamma, a.q_gamma);
-      read<F32>(kGamma, a.k_gamma);
-    }
+  SINTER_DEVICE void readHead(Values &x, int token, int head) const {
+    const int item = token * (a.heads + 2 * a.kv_heads) + head;
+    read<Type>(x, static_cast<const u8 *>(a.qkv) + u64(u32(item)) * (kDim * Type::kBytes));
   }
 
-  SINTER_DEVICE void heads() {
+  SINTER_DEVICE void heads() const {
     const int perToken = a.heads + 2 * a.kv_heads;
     const int warps = gridSize() * (kQkvThreads / 32);
     for (int item = blockIndex() * (kQkvThreads / 32) + (threadIndex() >> 5);
          item < a.tokens * perToken; item += warps) {
       const int token = item / perToken, head = item - token * perToken;
-      Values x;
-      read<Type>(x, static_cast<const u8 *>(a.qkv) + u64(u32(item)) * (kDim * Type::kBytes));
-      if (head < a.heads) {
-        normAndTurn(x, qGamma, token);
-        u8 *to = static_cast<u8 *>(a.q) +
-                 (u64(u32(token)) * u32(a.heads) + u32(head)) * (kDim * Type::kBytes);
-#pragma unroll
-        for (int s = 0; s < kSteps; ++s)
-          if (has(s)) {
-            Type::store2(to + at(s) * Type::kBytes, x.low[s][0], x.low[s][1]);
-            Type::store2(to + (at(s) + kHalf) * Type::kBytes, x.high[s][0], x.high[s][1]);
-          }
-      } else if (head < a.heads + a.kv_heads) {
-        normAndTurn(x, kGamma, token);
-        const int h = head - a.heads;
-        const float scale = (a.k_scale ? *a.k_scale : 1.0f) * (a.k_dequant ? a.k_dequant[h] : 1.0f);
-        write(x, a.k, token, h, 1.0f / scale, a.k_packed != 0);
-      } else {
-        const int h = head - a.heads - a.kv_heads;
-        write(x, a.v, token, h, a.v_dequant ? 1.0f / a.v_dequant[h] : 1.0f, false);
-      }
+      if (head < a.heads)
+        query(token, head,
+              static_cast<u8 *>(a.q) +
+                  (u64(u32(token)) * u32(a.heads) + u32(head)) * (kDim * Type::kBytes));
+      else if (head < a.heads + a.kv_heads)
+        writeKey(token, head - a.heads);
+      else
+        writeValue(token, head - a.heads - a.kv_heads);
     }
   }
 

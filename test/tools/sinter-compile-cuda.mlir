@@ -20,8 +20,8 @@
 // SCHEDULE-NEXT: CTAs 1;
 // SCHEDULE-NEXT: layers.0.attn.qkv rms_norm_linear_bf16_1024x256_m1
 // SCHEDULE-NEXT: dependent launch
-// SCHEDULE: layers.0.attn.kv_write qk_norm_rope_write
-// SCHEDULE: layers.0.attn.attention attention_decode
+// SCHEDULE-NOT: qk_norm_rope_write
+// XX
 // SCHEDULE-NOT: attention_prefill
 // SCHEDULE: layers.0.attn.o linear_add
 // SCHEDULE: layers.0.mlp.gate_up rms_norm_swiglu
@@ -33,7 +33,7 @@
 // SCHEDULE: step_m9_12_argmax
 // SCHEDULE: prefill_plan
 // SCHEDULE: layers.0.attn.attention.prefill attention_prefill
-// SCHEDULE: layers.0.attn.attention attention_decode
+// XX
 
 // RUN: sinter-inspect %t.sinter --meta | FileCheck %s --check-prefix=META
 // META: "layout": "row_major"

@@ -154,6 +154,15 @@ TilePlan launchOf(int64_t grid, int64_t threads, int64_t sharedBytes, int64_t mi
   return p;
 }
 
+/// As many CTAs as can be resident; more where there are many items, which balances them.
+TilePlan decodeLaunch(const GpuChip &chip, const AttentionSpec &s) {
+  const kernels::DecodeLayout layout = decodeLayoutOf(chip, s);
+  const int64_t items = splitting(chip, s).entries * s.cache.heads,
+                resident = 2 * multiprocessors(chip);
+  return launchOf(std::min(items, s.maxTokens < 32 ? resident : 8 * resident), layout.threads(),
+                  layout.shared_bytes, 2);
+}
+
 int64_t pageLog2(const PagedCache &c) { return llvm::Log2_64(static_cast<uint64_t>(c.page)); }
 
 /// A warp per head and token, a few rounds at most.
@@ -201,18 +210,39 @@ FailureOr<GpuKernel> sinter::gpu::emitDecodeAttention(Operation *module, StringR
   if (failed(check(module, name, s.cache, s.heads)))
     return failure();
   const Splitting p = splitting(chip, s);
-  const kernels::DecodeLayout layout = decodeLayoutOf(chip, s);
-  // As many CTAs as can be resident; more where there are many items, which balances them.
-  const int64_t items = p.entries * s.cache.heads, resident = 2 * multiprocessors(chip);
   Constants c(module);
   c.i64(s.cache.pageBytes).f32(s.scale).i32(s.heads).i32(s.cache.heads);
   c.i32(pageLog2(s.cache)).i32(s.cache.kPacked).i32(p.entries).i32(p.slots).i32(s.early);
   return emitCall(module, name,
                   "sinter_device_decode_" + typeName(s.x) + "_" + typeName(s.cache.type) + "_d" +
                       std::to_string(s.cache.headDim) + "_r" + std::to_string(decodeRows(chip, s)),
-                  launchOf(std::min(items, s.maxTokens < 32 ? resident : 8 * resident),
-                           layout.threads(), layout.shared_bytes, 2),
-                  {true, true, true, true, s.kScale, true, true, true, true}, c.values);
+                  decodeLaunch(chip, s), {true, true, true, true, s.kScale, true, true, true, true},
+                  c.values);
+}
+
+bool sinter::gpu::readsRawQkv(const AttentionSpec &s) {
+  return !usesPrefill(s) && s.x == s.cache.type && isHalf(s.x);
+}
+
+FailureOr<GpuKernel> sinter::gpu::emitDecodeFromQkv(Operation *module, StringRef name,
+                                                    const GpuChip &chip, const AttentionSpec &s,
+                                                    const CacheWriteSpec &write) {
+  if (failed(check(module, name, s.cache, s.heads)))
+    return failure();
+  if (!readsRawQkv(s))
+    return module->emitError() << name
+                               << ": raw q, k and v are for 16-bit types and short sequences";
+  const Splitting p = splitting(chip, s);
+  Constants c(module);
+  c.i64(s.cache.pageBytes).f32(s.scale).f32(write.eps).i32(s.heads).i32(s.cache.heads);
+  c.i32(pageLog2(s.cache)).i32(s.cache.kPacked).i32(p.entries).i32(p.slots).i32(s.early);
+  return emitCall(
+      module, name,
+      "sinter_device_decode_qkv_" + typeName(s.x) + "_" + typeName(s.cache.type) + "_d" +
+          std::to_string(s.cache.headDim) + "_r" + std::to_string(decodeRows(chip, s)),
+      decodeLaunch(chip, s),
+      {true, true, true, true, true, write.norm, write.norm, s.kScale, true, true, true, true},
+      c.values);
 }
 
 FailureOr<GpuKernel> sinter::gpu::emitPrefillPlan(Operation *module, StringRef name,

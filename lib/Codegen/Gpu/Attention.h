@@ -90,6 +90,14 @@ struct CacheWriteSpec {
 /// q_gamma and k_gamma f32 [D] if norm, k_scale f32 [1] if kScale
 mlir::FailureOr<GpuKernel> emitQkNormRopeWrite(mlir::Operation *gpuModule, llvm::StringRef name,
                                                const GpuChip &chip, const CacheWriteSpec &spec);
+/// Whether decode attention can do qk_norm_rope_write on the way; saves a launch and q's round
+/// trip.
+bool readsRawQkv(const AttentionSpec &spec);
+/// qk_norm_rope_write and decode attention in one: parameters qkv, table, out, K and V stream of
+/// page 0, q_gamma and k_gamma if norm, k_scale if kScale, decode plan, partials, counters
+mlir::FailureOr<GpuKernel> emitDecodeFromQkv(mlir::Operation *gpuModule, llvm::StringRef name,
+                                             const GpuChip &chip, const AttentionSpec &spec,
+                                             const CacheWriteSpec &write);
 /// parameters: k, v [T, H, D], K and V stream of page 0, k_scale if kScale
 mlir::FailureOr<GpuKernel> emitKvWrite(mlir::Operation *gpuModule, llvm::StringRef name,
                                        const GpuChip &chip, const CacheWriteSpec &spec);
