@@ -16,8 +16,9 @@ struct ReadyQueries {
   static constexpr bool kRaw = false;
 };
 
-/// Queries, K and V of this step come raw from the qkv linear: normed, turned and, K and V, written
-/// to the cache on the way (16-bit types).
+/// Queries, K and V of this step come raw from the qkv linear (16-bit types): an item norms and
+/// turns its queries and the K of its new positions, writes new K and V to the cache, and takes
+/// them from shared memory itself, so that nothing of this step is read back from the cache.
 template <class Query, class Cache, int kDim> struct RawQkv {
   static constexpr bool kRaw = true;
   QkNormRopeWrite<Query, Cache, kDim> qkv;
@@ -66,7 +67,7 @@ private:
     next.read(a, blockIndex());
     const int count = *a.count * a.kv_heads;
     DecodeLoader<Cache, kDim, kWarps> loader(a, count, warp, lane);
-    fill(loader, count);
+    fill(loader);
     layerScale = a.scale * (a.k_scale ? *a.k_scale : 1.0f);
     int stage = 0;
     for (int item = blockIndex();; item += gridSize()) {
@@ -89,59 +90,19 @@ private:
   }
 
   /// The ring's first tiles. With `early` the cache of earlier steps is as constant as a weight and
-  /// is read before the predecessor has finished.
-  template <class Loader> SINTER_DEVICE void fill(Loader &loader, int count) {
-    bool waited = !a.early;
-    if constexpr (Source::kRaw) {
+  /// is read before the predecessor has finished; what a tile has of this step is replaced later.
+  template <class Loader> SINTER_DEVICE void fill(Loader &loader) {
+    if constexpr (Source::kRaw)
       source.qkv.readGammas();
-      int filled = 0;
 #pragma unroll
-      for (int s = 0; s < kStages; ++s)
-        if (a.early && filled == s && loader.isOld()) {
-          load(loader, s);
-          filled = s + 1;
-        }
-      waitForPredecessors();
-      writeNew(count);
-#pragma unroll
-      for (int s = 0; s < kStages; ++s)
-        if (s >= filled)
-          load(loader, s);
-      waited = true;
-    } else {
-#pragma unroll
-      for (int s = 0; s < kStages; ++s) {
-        if (!waited && !loader.isOld())
-          waitForPredecessors();
-        load(loader, s);
-      }
+    for (int s = 0; s < kStages; ++s) {
+      if (!Source::kRaw && a.early && !loader.isOld())
+        waitForPredecessors();
+      loader.loadK(ring + u32(2 * s * kSlot));
+      loader.loadV(ring + u32((2 * s + 1) * kSlot));
+      loader.advance();
     }
-    if (!waited)
-      waitForPredecessors();
-  }
-
-  template <class Loader> SINTER_DEVICE void load(Loader &loader, int s) {
-    loader.loadK(ring + u32(2 * s * kSlot));
-    loader.loadV(ring + u32((2 * s + 1) * kSlot));
-    loader.advance();
-  }
-
-  /// K and V of this step's tokens at the positions of this block's items. Items that share a
-  /// position (blocks of rows) write the same bytes, and nobody else reads them in this launch.
-  SINTER_DEVICE void writeNew(int count) {
-    for (int item = blockIndex(); item < count; item += gridSize()) {
-      const int entry = item / a.kv_heads, h = item - entry * a.kv_heads;
-      const DecodeWork &w = a.work[entry];
-      const int first = maxOf(w.kv_begin, w.old_end);
-      for (int i = warp; i < 2 * (w.kv_end - first); i += kWarps) {
-        const int token = w.first_token + (first - w.old_end) + (i >> 1);
-        if (i & 1)
-          source.qkv.writeValue(token, h);
-        else
-          source.qkv.writeKey(token, h);
-      }
-    }
-    syncThreads();
+    waitForPredecessors();
   }
 
   //===--- one item ---===//
@@ -187,21 +148,11 @@ private:
   SINTER_DEVICE void loadQueries() {
     const u8 *q = static_cast<const u8 *>(a.q);
     if constexpr (Source::kRaw) {
-      static_assert(!Choice::kFma, "raw queries are for the matrix instructions");
-      // Between two items the merge area is free.
-      u8 *rowsHere = reinterpret_cast<u8 *>(merge);
-      syncThreads();
-      for (int row = warp; row < rows; row += kWarps) {
-        const int token = (work.row0 + row) / group;
-        source.qkv.query(work.first_token + token, head * group + work.row0 + row - token * group,
-                         rowsHere + row * kDim * Query::kBytes);
-      }
-      syncThreads();
+      prepareRows();
 #pragma unroll
       for (int n = 0; n < kRowTiles; ++n) {
         const int row = 8 * n + (lane >> 2);
-        math.setQuery(n,
-                      row < rows ? reinterpret_cast<const u16 *>(rowsHere) + row * kDim : nullptr,
+        math.setQuery(n, row < rows ? reinterpret_cast<const u16 *>(prepared(row)) : nullptr,
                       lane & 3);
       }
     } else if constexpr (!Choice::kFma) {
@@ -224,12 +175,59 @@ private:
     }
   }
 
+  //===--- raw queries, K and V ---===//
+
+  /// Rows of D elements in the merge area, which is free while an item is computed: the queries,
+  /// then K and V of each new position.
+  SINTER_DEVICE u8 *prepared(int row) const {
+    return reinterpret_cast<u8 *>(merge) + row * (kDim * 2);
+  }
+  SINTER_DEVICE int firstNew() const { return maxOf(work.kv_begin, work.old_end); }
+
+  /// Items that share positions (blocks of rows) write the same bytes to the cache.
+  SINTER_DEVICE void prepareRows() {
+    static_assert(!Choice::kFma, "raw rows are for the matrix instructions");
+    static_assert((kRows + 2 * kDecodeMaxQuery) * kDim * 2 <= kLayout.merge_bytes, "no room");
+    syncThreads();
+    for (int i = warp; i < rows + 2 * (work.kv_end - firstNew()); i += kWarps) {
+      if (i < rows) {
+        const int row = work.row0 + i, token = row / group;
+        source.qkv.query(work.first_token + token, head * group + row - token * group, prepared(i));
+      } else {
+        const int token = work.first_token + (firstNew() - work.old_end) + ((i - rows) >> 1);
+        u8 *here = prepared(kRows + i - rows);
+        if ((i - rows) & 1)
+          source.qkv.writeValue(token, head, here);
+        else
+          source.qkv.writeKey(token, head, here);
+      }
+    }
+    syncThreads();
+  }
+
+  /// Puts the new rows of K (`isValue` 0) or V (1) over what the tile has in their place.
+  SINTER_DEVICE void replaceNew(int key, u32 slot, int isValue) {
+    if constexpr (Source::kRaw) {
+      constexpr int kChunks = kDim * 2 / 16;
+      for (int position = maxOf(key, firstNew()); position < minOf(key + kTile, work.kv_end);
+           ++position) {
+        const u8 *row = prepared(kRows + 2 * (position - firstNew()) + isValue);
+        if (lane < kChunks)
+          storeShared128(slot +
+                             u32((position - key) * TileShape<Cache, kDim>::kRowBytes + lane * 16),
+                         *reinterpret_cast<const U32x4 *>(row + lane * 16));
+      }
+      syncWarp();
+    }
+  }
+
   //===--- one tile ---===//
 
   template <class Loader> SINTER_DEVICE void tile(int key, u32 slot, Loader &loader) {
     float s[kRowTiles][4] = {};
     cpAsyncWait<kPending>();
     syncWarp();
+    replaceNew(key, slot, 0);
     math.scores(s, slot, lane, queries);
     syncWarp();
     // The next K goes where this one was: the loader stands kStages tiles ahead.
@@ -239,6 +237,7 @@ private:
       softmax(n, s[n], key);
     cpAsyncWait<kPending>();
     syncWarp();
+    replaceNew(key, slot + kSlot, 1);
     math.accumulate(out, slot + kSlot, lane, scratch);
     syncWarp();
     loader.loadV(slot + kSlot);

@@ -67,18 +67,19 @@ public:
       }
   }
 
-  SINTER_DEVICE void writeKey(int token, int h) const {
+  /// K of a token to the cache and, where `copy` is not null, to D elements there.
+  SINTER_DEVICE void writeKey(int token, int h, u8 *copy = nullptr) const {
     Values x;
     readHead(x, token, a.heads + h);
     normAndTurn(x, kGamma, token);
     const float scale = (a.k_scale ? *a.k_scale : 1.0f) * (a.k_dequant ? a.k_dequant[h] : 1.0f);
-    write(x, a.k, token, h, 1.0f / scale, a.k_packed != 0);
+    write(x, a.k, token, h, 1.0f / scale, a.k_packed != 0, copy);
   }
 
-  SINTER_DEVICE void writeValue(int token, int h) const {
+  SINTER_DEVICE void writeValue(int token, int h, u8 *copy = nullptr) const {
     Values x;
     readHead(x, token, a.heads + a.kv_heads + h);
-    write(x, a.v, token, h, a.v_dequant ? 1.0f / a.v_dequant[h] : 1.0f, false);
+    write(x, a.v, token, h, a.v_dequant ? 1.0f / a.v_dequant[h] : 1.0f, false, copy);
   }
 
 private:
@@ -154,12 +155,9 @@ private:
   }
 
   SINTER_DEVICE void write(const Values &x, void *stream, int token, int head, float factor,
-                           bool packed) const {
-    const int slot = a.slots[token];
-    if (slot < 0)
-      return;
+                           bool packed, u8 *copy = nullptr) const {
     constexpr int kX = 16 / Cache::kBytes;
-    const int page = 1 << a.page_log2, offset = slot & (page - 1);
+    const int slot = a.slots[token], page = 1 << a.page_log2, offset = slot & (page - 1);
     u8 *to = static_cast<u8 *>(stream) + u64(u32(slot >> a.page_log2)) * a.page_bytes +
              u64(u32(head)) * (u64(u32(page)) * (kDim * Cache::kBytes));
 #pragma unroll
@@ -170,7 +168,10 @@ private:
           const int d = at(s) + half * kHalf;
           const int index = packed ? (d / kX * page + offset) * kX + d % kX : offset * kDim + d;
           const float *pair = half ? x.high[s] : x.low[s];
-          Cache::store2(to + index * Cache::kBytes, pair[0] * factor, pair[1] * factor);
+          if (slot >= 0)
+            Cache::store2(to + index * Cache::kBytes, pair[0] * factor, pair[1] * factor);
+          if (copy)
+            Cache::store2(copy + d * Cache::kBytes, pair[0] * factor, pair[1] * factor);
         }
   }
 

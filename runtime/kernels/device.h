@@ -364,6 +364,12 @@ SINTER_DEVICE u32 loadShared32(u32 address) {
   return r;
 }
 
+SINTER_DEVICE void storeShared128(u32 address, const U32x4 &x) {
+  asm volatile("st.shared.v4.u32 [%0], {%1, %2, %3, %4};" ::"r"(address), "r"(x.v[0]), "r"(x.v[1]),
+               "r"(x.v[2]), "r"(x.v[3])
+               : "memory");
+}
+
 //===--- global memory written by other blocks of the same launch ---===//
 
 /// Reads from L2, where the writes of other blocks are.
