@@ -85,8 +85,9 @@ void fillTiles(const WeightPlan &weight, const Table<Element> &table, uint64_t k
 template <typename Element>
 void appendRows(const WeightPlan &weight, const Table<Element> &table, uint64_t key,
                 void *destination, UploadList &list) {
+  const auto shared = std::make_shared<const Table<Element>>(table);
   list.append(destination, weight.bytes, [&](uint64_t offset, uint64_t size) {
-    return [shared = std::make_shared<Table<Element>>(table), key, offset, size](void *host) {
+    return [shared, key, offset, size](void *host) {
       fillElements(*shared, key, offset / sizeof(Element), size / sizeof(Element),
                    static_cast<Element *>(host));
       return Status::ok();

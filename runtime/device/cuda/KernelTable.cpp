@@ -15,9 +15,9 @@ std::string joined(const std::vector<std::string> &parts) {
   return text;
 }
 
-/// What the driver says when the machine code is for something else than it can load: then the PTX
-/// may still do.
-bool isForeignCode(Code code) { return code == kInvalidImage || code == kNoBinaryForGpu; }
+/// Whether the driver could not read machine code, as an old one cannot read that of a newer
+/// assembler: then the PTX may still do.
+bool isForeignCode(Code code) { return code != kOutOfMemory && !isFatal(code); }
 
 Status jitError(Code code, const char *log) {
   if (code == kUnsupportedPtxVersion)
