@@ -189,7 +189,8 @@ private:
     static_assert(!Choice::kFma, "raw rows are for the matrix instructions");
     static_assert((kRows + 2 * kDecodeMaxQuery) * kDim * 2 <= kLayout.merge_bytes, "no room");
     syncThreads();
-    for (int i = warp; i < rows + 2 * (work.kv_end - firstNew()); i += kWarps) {
+    const int fresh = maxOf(0, work.kv_end - firstNew()); // none where the part ends before them
+    for (int i = warp; i < rows + 2 * fresh; i += kWarps) {
       if (i < rows) {
         const int row = work.row0 + i, token = row / group;
         source.qkv.query(work.first_token + token, head * group + row - token * group, prepared(i));
