@@ -1,5 +1,5 @@
 // RUN: sinter-opt %s --xfmr-assign-weight-layout --split-input-file --verify-diagnostics | FileCheck %s
-// RUN: sinter-opt %s --xfmr-assign-weight-layout=target=cuda --split-input-file 2>&1 | FileCheck %s --check-prefix=CUDA
+// RUN: sinter-opt %s --xfmr-assign-weight-layout=target=cuda --split-input-file --verify-diagnostics | FileCheck %s --check-prefix=CUDA
 // RUN: not sinter-opt %S/Inputs/one-layer.mlir --xfmr-assign-weight-layout=target=tpu 2>&1 | FileCheck %s --check-prefix=TPU
 // TPU: target 'tpu' is not cpu or cuda
 // Idempotent.

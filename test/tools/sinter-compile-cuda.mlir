@@ -21,7 +21,7 @@
 // SCHEDULE-NEXT: layers.0.attn.qkv rms_norm_linear_bf16_1024x256_m1
 // SCHEDULE-NEXT: dependent launch
 // SCHEDULE-NOT: qk_norm_rope_write
-// XX
+// SCHEDULE: layers.0.attn.attention attention_qkv
 // SCHEDULE-NOT: attention_prefill
 // SCHEDULE: layers.0.attn.o linear_add
 // SCHEDULE: layers.0.mlp.gate_up rms_norm_swiglu
@@ -33,11 +33,11 @@
 // SCHEDULE: step_m9_12_argmax
 // SCHEDULE: prefill_plan
 // SCHEDULE: layers.0.attn.attention.prefill attention_prefill
-// XX
+// SCHEDULE: layers.0.attn.attention attention_decode
 
 // RUN: sinter-inspect %t.sinter --meta | FileCheck %s --check-prefix=META
-// META: "layout": "row_major"
 // META: "target": "cuda"
+// META: "layout": "row_major"
 
 // RUN: env XDG_CACHE_HOME=%t.cache sinter-compile %models/shakespeare --target=cuda:sm_80 --max-tokens-per-step 1 --emit=lowered --no-cache | FileCheck %s --check-prefix=LOWERED
 // LOWERED: gpu.module @decode_plan
