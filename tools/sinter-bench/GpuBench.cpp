@@ -4,11 +4,14 @@
 #include "runtime/cli/Quantity.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <optional>
 
 namespace sinter {
 namespace {
+
+using Clock = std::chrono::steady_clock;
 
 /// What is asked of one H200, in milliseconds.
 struct Bar {
@@ -69,8 +72,11 @@ void printLines(const std::vector<GpuLine> &lines, double bandwidth, const Sessi
   std::printf("%s: %s, %s\n", session.manifest().model.name.c_str(),
               std::string(dtypeName(session.manifest().dtype)).c_str(),
               session.device->name().c_str());
-  std::printf("read bandwidth %.0f GB/s (a kernel of 16-byte loads), FMA peak not measured\n",
-              bandwidth * 1e-9);
+  if (bandwidth > 0)
+    std::printf("read bandwidth %.0f GB/s (a kernel of 16-byte loads), FMA peak not measured\n",
+                bandwidth * 1e-9);
+  else
+    std::printf("read bandwidth not measured: too little memory is free\n");
   std::printf("%-26s %10s %10s %10s %9s %10s %10s %8s %9s %9s\n", "", "ms", "p99 ms", "graph ms",
               "host gap", "tok/s", "bytes", "GB/s", "TFLOP/s", "of floor");
   for (const GpuLine &line : lines) {
@@ -92,8 +98,10 @@ Status keepRecords(const BenchOptions &options, const std::vector<GpuLine> &line
   if (options.json.empty())
     return Status::ok();
   const std::string hardware = session.device->name(), commit = session.manifest().compilerBuild;
-  std::vector<BenchRecord> records = {
-      {"machine/read-bandwidth", bandwidth * 1e-9, "GB/s", {}, {}, hardware, commit}};
+  std::vector<BenchRecord> records;
+  if (bandwidth > 0)
+    records.push_back(
+        {"machine/read-bandwidth", bandwidth * 1e-9, "GB/s", {}, {}, hardware, commit});
   for (const GpuLine &line : lines) {
     std::optional<double> floor = floorOf(line, bandwidth);
     if (floor)
@@ -130,18 +138,20 @@ Result<GpuLine> decodeOnce(const BenchOptions &options, Session &session, uint32
   PageAllocator allocator(session.executor->numPages(), kShuffleSeed);
   GeneratorOptions loop;
   loop.prefillChunk = prefillChunk(options, session);
+  std::vector<double> seconds;
+  GpuLine line;
+  auto last = Clock::now();
+  loop.onStep = [&](const StepRecord &step) { // from step to step: all that the loop does counts
+    const auto now = Clock::now();
+    if (step.decode)
+      seconds.push_back(std::chrono::duration<double>(now - last).count());
+    if (step.decode && seconds.size() == kWarmUp + options.tokens / 2)
+      line.cost = step.cost; // of the middle step, as context grows
+    last = now;
+  };
   Generator generator(*session.executor, allocator, loop);
   SINTER_ASSIGN_OR_RETURN(const auto generations, generator.run(requests, {}));
   SINTER_RETURN_IF_ERROR(firstFailure(generations));
-  std::vector<double> seconds;
-  GpuLine line;
-  for (const StepRecord &step : generator.steps()) {
-    if (!step.decode)
-      continue;
-    seconds.push_back(step.seconds);
-    if (seconds.size() == kWarmUp + options.tokens / 2)
-      line.cost = step.cost; // of the middle step, as context grows
-  }
   seconds.erase(seconds.begin(), seconds.begin() + kWarmUp);
   line.decode = true;
   line.name = "decode/" + shortName(session.manifest()) + "/b" + std::to_string(batch) + "/c" +

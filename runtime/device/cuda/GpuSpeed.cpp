@@ -101,17 +101,18 @@ Result<double> measureGpuReadBandwidth(const Gpu &gpu, Stream stream) {
   constexpr uint64_t kMost = uint64_t(2) << 30, kLeast = uint64_t(512) << 20;
   constexpr int kPasses = 20;
   const std::string what = "cannot measure the GPU's read bandwidth";
+  size_t free = 0, total = 0;
+  SINTER_CUDA_RETURN_IF_ERROR(driver().memGetInfo(&free, &total), what);
+  if (free < 2 * kLeast)
+    return 0.0;
   const std::string text = readKernel();
   SINTER_ASSIGN_OR_RETURN(const OwnedModule module, loadPtx(text.c_str()));
   ReadJob job = {};
   SINTER_CUDA_RETURN_IF_ERROR(
       driver().moduleGetFunction(&job.function, module.get(), "sinter_read"), what);
   job.ctas = gpu.multiprocessors() * kCtasPerSm;
-  size_t free = 0, total = 0;
-  SINTER_CUDA_RETURN_IF_ERROR(driver().memGetInfo(&free, &total), what);
-  // Smaller where memory is short; below the least the last cache would count.
   const uint64_t roundBytes = uint64_t(job.ctas) * kThreads * kLoads * 16;
-  const uint64_t wanted = std::clamp<uint64_t>(free / 2, kLeast, kMost);
+  const uint64_t wanted = std::min<uint64_t>(free / 2, kMost);
   job.rounds = uint32_t(std::max<uint64_t>(wanted / roundBytes, 1));
   const uint64_t bytes = job.rounds * roundBytes;
   SINTER_ASSIGN_OR_RETURN(const DeviceBlock memory, makeDeviceBlock(bytes));

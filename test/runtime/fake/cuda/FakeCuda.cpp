@@ -455,7 +455,11 @@ Code cuModuleUnload(Module module) {
 }
 
 Code cuModuleGetFunction(Function *function, Module module, const char *name) {
-  const auto found = module->functions.find(name);
+  auto found = module->functions.find(name);
+  if (found == module->functions.end() && state().number("any-kernel", 0)) {
+    static const FakeKernel nothing = {"", [](DeviceView &, const Parameters &) {}};
+    found = module->functions.emplace(name, new FunctionHandle{name, &nothing}).first;
+  }
   if (found == module->functions.end())
     return kNotFound;
   *function = found->second.get();
