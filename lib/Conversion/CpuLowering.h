@@ -22,6 +22,7 @@ private:
                                                            mlir::Value w) const;
   mlir::FailureOr<cpu::CacheShape> cacheShape(mlir::Operation *op, mlir::Value kv) const;
   SinterGrid perToken(mlir::Value v, int64_t perToken = 1, uint32_t split = 1) const;
+  int64_t maxPositions();
 
   using Emit = llvm::function_ref<int64_t(mlir::ModuleOp, llvm::StringRef, CpuIsa)>;
   unsigned kernel(llvm::StringRef op, const std::string &name, const std::string &key, Emit emit);

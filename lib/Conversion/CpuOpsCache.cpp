@@ -108,6 +108,18 @@ LogicalResult CpuLowering::qkNormRopeWrite(xfmr::QkNormRopeWriteOp op) {
   return success();
 }
 
+/// The rows of the rope table; 0 where there is none.
+int64_t CpuLowering::maxPositions() {
+  int64_t positions = 0;
+  for (auto weight : planned.getOps<xfmr::WeightOp>())
+    if (isa<xfmr::RopeTableAttr>(weight.getInit()))
+      positions = cast<RankedTensorType>(weight.getType()).getDimSize(0);
+  return positions;
+}
+
+/// From so many kv heads on each can be one task: a split needs a second launch.
+static constexpr int64_t kManyHeads = 8;
+
 LogicalResult CpuLowering::attention(xfmr::AttentionOp op) {
   auto cache = cacheShape(op, op.getKv());
   auto type = elementType(op, op.getQ());
@@ -120,10 +132,13 @@ LogicalResult CpuLowering::attention(xfmr::AttentionOp op) {
                      static_cast<bool>(op.getKScale()),
                      op.getScale().convertToFloat(),
                      ShapedType::isDynamic(tokens) ? entry->maxTokens : tokens};
+  const int64_t chunks = ceilDiv(maxPositions(), kAttentionChunk);
+  spec.split = spec.maxTokens == 1 && cache->heads < kManyHeads && chunks > 1;
   const int64_t blockTokens = spec.blockTokens();
   std::string name = "attention_" + std::string(dtypeName(*type)) + "_" +
                      std::to_string(spec.queryHeads) + "_" + cacheName(*cache) + "_q" +
-                     std::to_string(blockTokens) + (spec.kScale ? "_scaled" : "");
+                     std::to_string(blockTokens) + (spec.kScale ? "_scaled" : "") +
+                     (spec.split ? "_split" : "");
   unsigned k =
       kernel("attention", name, name + " " + bits(spec.scale),
              [&](ModuleOp m, StringRef s, CpuIsa isa) { return emitAttention(m, s, isa, spec); });
@@ -131,9 +146,27 @@ LogicalResult CpuLowering::attention(xfmr::AttentionOp op) {
                   {SINTER_GRID_SEQS, SINTER_GRID_MAX_Q, SINTER_GRID_ONE},
                   {1, static_cast<uint32_t>(blockTokens), 1},
                   4};
-  launch(op, "", k, grid,
-         {place(op.getQ()), place(op.getResult()), cacheStream(op.getKv(), false),
-          cacheStream(op.getKv(), true), place(op.getKScale())},
-         {op.getQ(), op.getResult()}, {}, 0, true);
+  std::vector<SinterArg> args = {place(op.getQ()), place(op.getResult()),
+                                 cacheStream(op.getKv(), false), cacheStream(op.getKv(), true),
+                                 place(op.getKScale())};
+  if (!spec.split) {
+    launch(op, "", k, grid, args, {op.getQ(), op.getResult()}, {}, 0, true);
+    return success();
+  }
+  args.push_back(arena(plannedArena));
+  partialBytes = std::max(partialBytes, roundUp(chunks * cache->heads * spec.partialBytes(), 64));
+  grid.dim[0] = SINTER_GRID_MAX_CTX, grid.div[0] = kAttentionChunk;
+  grid.dim[1] = SINTER_GRID_ONE, grid.div[1] = 1;
+  // Of the partial states at least one chunk goes through memory.
+  const int64_t partial = cache->heads * spec.partialBytes();
+  launch(op, "", k, grid, args, {op.getQ()}, {}, 0, true);
+  entry->ops.back().actBytesPerToken += partial;
+  name += "_merge";
+  k = kernel("attention", name, name, [&](ModuleOp m, StringRef s, CpuIsa isa) {
+    return emitAttentionMerge(m, s, isa, spec);
+  });
+  launch(op, ".merge", k, {static_cast<uint32_t>(cache->heads), {}, {1, 1, 1}, 1}, args,
+         {op.getResult()});
+  entry->ops.back().actBytesPerToken += partial;
   return success();
 }

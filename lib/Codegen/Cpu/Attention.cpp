@@ -8,6 +8,10 @@
 // (maximum, sum, output) is merged into the row's state. A row's bits depend on its own position
 // only, not on the other rows of the block, the step's size or who runs it.
 //
+// A split attention, for one token, makes every chunk a task of its own: with few kv heads and many
+// positions all threads have work. Its states go through memory and are merged in the same order by
+// the same operations, by a second kernel.
+//
 //===----------------------------------------------------------------------===//
 #include "AttentionEmitter.h"
 
@@ -51,27 +55,43 @@ void AttentionEmitter::layoutScratch() {
   addFactors = b.at(keepFactors, perRow);
 }
 
+/// A chunk of a head in `partials`: per row the output, then maximum and sum.
+static int64_t partialRowBytes(const AttentionSpec &spec) {
+  return roundUp(spec.cache.headDim, kLanes) * 4 + 64;
+}
+int64_t AttentionSpec::partialBytes() const { return group() * partialRowBytes(*this); }
+
+Value AttentionEmitter::partialRow(Value chunk, Value row) {
+  Value first = b.mul(b.add(b.mul(head, chunks), chunk), spec.partialBytes());
+  return b.at(b.at(partials, first), b.mul(row, partialRowBytes(spec)));
+}
+
 //===----------------------------------------------------------------------===//
 // Queries
 //===----------------------------------------------------------------------===//
+
+/// How many positions a token sees.
+Value AttentionEmitter::limitOf(Value sequence, Value token) {
+  Value context = b.loadI32(b.at(contexts, b.mul(sequence, 4)));
+  Value position = b.loadI32(b.at(positions, b.mul(token, 4)));
+  return b.max(b.min(b.add(position, 1), context), b.i64(0));
+}
 
 /// Fills queryRows (times scale) and limits (positions a row sees, 0 for rows that do not exist);
 /// returns the largest limit.
 Value AttentionEmitter::loadQueries(Value sequence, Value firstToken, Value tokens,
                                     Value lastToken) {
   const int64_t dim = spec.cache.headDim, bytes = bytesOf(spec.type), group = spec.group();
-  Value context = b.loadI32(b.at(contexts, b.mul(sequence, 4)));
   Value factor = b.splat(scale);
   Values most =
       b.loop(b.i64(0), b.i64(spec.blockTokens()), 1, ValueRange(b.i64(0)),
              [&](Value i, ValueRange carried) {
                Value token = b.min(b.add(firstToken, i), lastToken);
-               Value position = b.loadI32(b.at(positions, b.mul(token, 4)));
-               Value limit = b.min(b.add(position, 1), context);
-               limit = b.select(b.less(i, tokens), b.max(limit, b.i64(0)), b.i64(0));
+               Value sees = limitOf(sequence, token);
+               sees = b.select(b.less(i, tokens), sees, b.i64(0));
                b.loop(b.i64(0), b.i64(group), 1, [&](Value g) {
                  Value row = b.add(b.mul(i, group), g);
-                 b.storeI32(b.at(limits, b.mul(row, 4)), limit);
+                 b.storeI32(b.at(limits, b.mul(row, 4)), sees);
                  Value queryHead = b.add(b.mul(head, group), g);
                  Value source = b.add(b.mul(token, spec.queryHeads), queryHead);
                  Value from = b.at(q, b.mul(source, dim * bytes));
@@ -81,7 +101,7 @@ Value AttentionEmitter::loadQueries(Value sequence, Value firstToken, Value toke
                    b.store(b.at(to, b.mul(d, 4)), DType::F32, v, lanes);
                  });
                });
-               return Values{b.max(carried[0], limit)};
+               return Values{b.max(carried[0], sees)};
              });
   return most[0];
 }
@@ -135,8 +155,8 @@ void AttentionEmitter::scoreGroup(Value keyPointer, Ahead ahead, Value position,
       });
   Value lanes = b.laneIndices(b.i64(0));
   for (int64_t row = 0; row < run.count; ++row) {
-    Value limit = b.loadI32(b.at(limits, (run.first + row) * 4));
-    Value visible = b.min(b.sub(limit, position), valid);
+    Value sees = b.loadI32(b.at(limits, (run.first + row) * 4));
+    Value visible = b.min(b.sub(sees, position), valid);
     Value score = b.addf(dots[2 * row], dots[2 * row + 1]);
     score = b.select(b.lessI(lanes, b.splatI32(visible)), score, b.splat(kMinusInfinity));
     b.store(b.at(b.at(scores, (run.first + row) * scoreRowBytes), b.mul(column, 4)), DType::F32,
@@ -187,20 +207,21 @@ void AttentionEmitter::fetchAhead(Ahead ahead, Value pair, int64_t columnBytes) 
     b.prefetchFar(b.at(value, byte));
 }
 
-/// Turns a row's scores into exp(score - maximum) and merges the chunk's maximum and sum into the
-/// row's. keepFactors and addFactors say how the outputs are to be merged.
-void AttentionEmitter::softmaxRow(Value row, Value count) {
+/// Where nothing is visible the maximum is -inf, and -inf - -inf is NaN: subtract 0 instead.
+static Value finite(KernelBuilder &b, Value m) {
+  return b.select(b.equalF(m, b.f32(kMinusInfinity)), b.f32(0.0f), m);
+}
+
+/// Turns a row's scores into exp(score - maximum), and passes the chunk's maximum and sum on.
+void AttentionEmitter::softmaxRow(Value row, Value count, Value chunk) {
   Value line = b.at(scores, b.mul(row, scoreRowBytes));
   Values top = b.loop(b.i64(0), count, kLanes, ValueRange(b.splat(kMinusInfinity)),
                       [&](Value column, ValueRange carried) {
                         Value s = b.load(b.at(line, b.mul(column, 4)), DType::F32);
                         return Values{b.maxKeep(carried[0], s)};
                       });
-  Value zero = b.f32(0.0f), lowest = b.f32(kMinusInfinity);
-  // Where nothing is visible the maximum is -inf, and -inf - -inf is NaN: subtract 0 instead.
-  auto finite = [&](Value m) { return b.select(b.equalF(m, lowest), zero, m); };
   Value maximum = b.maxLanes(top[0]);
-  Value base = b.splat(finite(maximum));
+  Value base = b.splat(finite(b, maximum));
   Values total = b.loop(b.i64(0), count, kLanes, ValueRange(b.splat(0.0f)),
                         [&](Value column, ValueRange carried) {
                           Value p = b.at(line, b.mul(column, 4));
@@ -208,15 +229,26 @@ void AttentionEmitter::softmaxRow(Value row, Value count) {
                           b.store(p, DType::F32, e);
                           return Values{b.addf(carried[0], e)};
                         });
+  Value sum = b.sumLanes(total[0]);
+  if (!spec.split)
+    return mergeRow(row, maximum, sum);
+  Value p = partialRow(chunk, row);
+  b.storeF32(b.at(p, padded * 4), maximum);
+  b.storeF32(b.at(p, padded * 4 + 4), sum);
+}
+
+/// Merges a chunk's maximum and sum into the row's. keepFactors and addFactors say how the outputs
+/// are to be merged.
+void AttentionEmitter::mergeRow(Value row, Value maximum, Value chunkSum) {
   Value offset = b.mul(row, 4);
   Value before = b.loadF32(b.at(maxima, offset));
   Value after = b.maxKeep(before, maximum);
-  Value reference = b.splat(finite(after));
+  Value reference = b.splat(finite(b, after));
   Value keep = b.lane(b.exp(b.subf(b.splat(before), reference)), 0);
   Value take = b.lane(b.exp(b.subf(b.splat(maximum), reference)), 0);
   Value sum = b.loadF32(b.at(sums, offset));
   b.storeF32(b.at(maxima, offset), after);
-  b.storeF32(b.at(sums, offset), b.fma(sum, keep, b.mulf(b.sumLanes(total[0]), take)));
+  b.storeF32(b.at(sums, offset), b.fma(sum, keep, b.mulf(chunkSum, take)));
   b.storeF32(b.at(keepFactors, offset), keep);
   b.storeF32(b.at(addFactors, offset), take);
 }
@@ -225,7 +257,15 @@ void AttentionEmitter::softmaxRow(Value row, Value count) {
 // Outputs
 //===----------------------------------------------------------------------===//
 
-/// output = output * keep + (P V) * add, for `vectors` vectors of the head size.
+/// output = output * keep + (P V) * add
+void AttentionEmitter::mergeOutput(Value row, int64_t vector, Value chunkOutput) {
+  Value keep = b.splat(b.loadF32(b.at(keepFactors, b.mul(row, 4))));
+  Value take = b.splat(b.loadF32(b.at(addFactors, b.mul(row, 4))));
+  Value p = b.at(b.at(outputRows, b.mul(row, padded * 4)), vector * kLanes * 4);
+  b.store(p, DType::F32, b.fma(b.load(p, DType::F32), keep, b.mulf(chunkOutput, take)));
+}
+
+/// P V for `vectors` vectors of the head size.
 void AttentionEmitter::accumulateChunk(Value start, Value count, RowRun run, int64_t firstVector,
                                        int64_t vectors) {
   const CacheShape &cache = spec.cache;
@@ -257,13 +297,16 @@ void AttentionEmitter::accumulateChunk(Value start, Value count, RowRun run, int
       return next;
     });
   });
-  for (int64_t row = 0; row < run.count; ++row) {
-    Value keep = b.splat(b.loadF32(b.at(keepFactors, (run.first + row) * 4)));
-    Value take = b.splat(b.loadF32(b.at(addFactors, (run.first + row) * 4)));
+  Value chunk = spec.split ? b.div(start, kAttentionChunk) : Value();
+  for (int64_t r = 0; r < run.count; ++r) {
+    Value row = b.i64(run.first + r);
     for (int64_t i = 0; i < vectors; ++i) {
-      Value p = b.at(outputRows, ((run.first + row) * padded + (firstVector + i) * kLanes) * 4);
-      Value old = b.load(p, DType::F32);
-      b.store(p, DType::F32, b.fma(old, keep, b.mulf(sumsOut[row * vectors + i], take)));
+      const int64_t vector = firstVector + i;
+      Value sum = sumsOut[r * vectors + i];
+      if (spec.split)
+        b.store(b.at(partialRow(chunk, row), vector * kLanes * 4), DType::F32, sum);
+      else
+        mergeOutput(row, vector, sum);
     }
   }
 }
@@ -287,26 +330,47 @@ void AttentionEmitter::storeOutputs(Value firstToken, Value tokens) {
   });
 }
 
+//===----------------------------------------------------------------------===//
+// Tasks
+//===----------------------------------------------------------------------===//
+
+void AttentionEmitter::attendChunk(Value start) {
+  const int64_t vectors = padded / kLanes;
+  Value count = b.min(b.sub(limit, start), kAttentionChunk);
+  Value chunk = spec.split ? b.div(start, kAttentionChunk) : Value();
+  scoreChunk(start, count);
+  b.loop(b.i64(0), b.i64(rows), 1, [&](Value row) { softmaxRow(row, count, chunk); });
+  for (RowRun run : runs(isV4() ? 8 : 4)) {
+    const int64_t together = std::max<int64_t>(1, (isV4() ? 16 : 4) / run.count);
+    for (int64_t v = 0; v < vectors; v += together)
+      accumulateChunk(start, count, run, v, std::min(together, vectors - v));
+  }
+}
+
 void AttentionEmitter::block(Value sequence, Value firstToken, Value tokens, Value lastToken) {
   table = b.at(blockTable, b.mul(b.mul(sequence, tableStride), 4));
-  Value limit = loadQueries(sequence, firstToken, tokens, lastToken);
+  limit = loadQueries(sequence, firstToken, tokens, lastToken);
   resetState();
-  const int64_t vectors = padded / kLanes;
-  b.loop(b.i64(0), limit, kChunk, [&](Value start) {
-    Value count = b.min(b.sub(limit, start), kChunk);
-    scoreChunk(start, count);
-    b.loop(b.i64(0), b.i64(rows), 1, [&](Value row) { softmaxRow(row, count); });
-    for (RowRun run : runs(isV4() ? 8 : 4)) {
-      const int64_t together = std::max<int64_t>(1, (isV4() ? 16 : 4) / run.count);
-      for (int64_t v = 0; v < vectors; v += together)
-        accumulateChunk(start, count, run, v, std::min(together, vectors - v));
-    }
-  });
+  b.loop(b.i64(0), limit, kAttentionChunk, [&](Value start) { attendChunk(start); });
   storeOutputs(firstToken, tokens);
 }
 
-void AttentionEmitter::emit() {
+/// One chunk of one head, for the only token of the step.
+void AttentionEmitter::splitTask(Value task) {
+  table = blockTable;
+  head = b.div(task, chunks);
+  Value start = b.mul(b.rem(task, chunks), kAttentionChunk);
+  limit = limitOf(b.i64(0), b.i64(0));
+  b.when(b.less(start, limit), [&] {
+    loadQueries(b.i64(0), b.i64(0), b.i64(1), b.i64(0));
+    attendChunk(start);
+  });
+}
+
+void AttentionEmitter::loadArguments() {
   q = b.arg(0), y = b.arg(1), keys = b.arg(2), values = b.arg(3);
+  if (spec.split)
+    partials = b.arg(5);
   cuQ = b.batchPointer(offsetof(SinterBatch, cu_q));
   contexts = b.batchPointer(offsetof(SinterBatch, ctx));
   positions = b.batchPointer(offsetof(SinterBatch, positions));
@@ -316,7 +380,17 @@ void AttentionEmitter::emit() {
   scale = b.f32(spec.scale);
   if (spec.kScale)
     scale = b.mulf(scale, b.loadF32(b.arg(4)));
+  if (spec.split)
+    chunks = b.ceilDivide(b.batchU32(offsetof(SinterBatch, max_ctx)), kAttentionChunk);
   layoutScratch();
+}
+
+void AttentionEmitter::emit() {
+  loadArguments();
+  if (spec.split) {
+    rows = spec.group();
+    return b.loop(b.begin, b.end, 1, [&](Value task) { splitTask(task); });
+  }
   Value blocks = b.ceilDivide(b.batchU32(offsetof(SinterBatch, max_q)), spec.blockTokens());
   b.loop(b.begin, b.end, 1, [&](Value task) {
     Value place = b.div(task, blocks);
@@ -342,12 +416,44 @@ void AttentionEmitter::emit() {
   });
 }
 
-int64_t sinter::cpu::emitAttention(ModuleOp module, StringRef symbol, CpuIsa isa,
-                                   const AttentionSpec &spec) {
+/// Merges the chunks of a head in order, as block() does.
+void AttentionEmitter::emitMerge() {
+  loadArguments();
+  rows = spec.group();
+  b.loop(b.begin, b.end, 1, [&](Value task) {
+    head = task;
+    resetState();
+    b.loop(b.i64(0), limitOf(b.i64(0), b.i64(0)), kAttentionChunk, [&](Value start) {
+      Value chunk = b.div(start, kAttentionChunk);
+      b.loop(b.i64(0), b.i64(rows), 1, [&](Value row) {
+        Value p = partialRow(chunk, row);
+        mergeRow(row, b.loadF32(b.at(p, padded * 4)), b.loadF32(b.at(p, padded * 4 + 4)));
+        for (int64_t v = 0; v < padded / kLanes; ++v)
+          mergeOutput(row, v, b.load(b.at(p, v * kLanes * 4), DType::F32));
+      });
+    });
+    storeOutputs(b.i64(0), b.i64(1));
+  });
+}
+
+using Body = void (AttentionEmitter::*)();
+
+static int64_t emitWith(Body body, ModuleOp module, StringRef symbol, CpuIsa isa,
+                        const AttentionSpec &spec) {
   KernelBuilder b(module, symbol, isa);
   AttentionEmitter emitter{b, spec, spec.blockTokens() * spec.group(),
                            roundUp(spec.cache.headDim, kLanes)};
-  emitter.emit();
+  (emitter.*body)();
   b.finish();
   return emitter.scratchBytes();
+}
+
+int64_t sinter::cpu::emitAttention(ModuleOp module, StringRef symbol, CpuIsa isa,
+                                   const AttentionSpec &spec) {
+  return emitWith(&AttentionEmitter::emit, module, symbol, isa, spec);
+}
+
+int64_t sinter::cpu::emitAttentionMerge(ModuleOp module, StringRef symbol, CpuIsa isa,
+                                        const AttentionSpec &spec) {
+  return emitWith(&AttentionEmitter::emitMerge, module, symbol, isa, spec);
 }

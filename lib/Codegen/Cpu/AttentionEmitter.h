@@ -6,10 +6,6 @@
 
 namespace sinter::cpu {
 
-/// Positions are cut into chunks at absolute multiples of this; a chunk's softmax state is complete
-/// in itself and states are merged in order.
-constexpr int64_t kChunk = 512;
-
 /// A run of neighbouring rows that share registers.
 struct RowRun {
   int64_t first, count;
@@ -27,24 +23,29 @@ struct AttentionEmitter {
   int64_t mostRows; ///< in a full block
   int64_t padded;   ///< head size in whole vectors
   int64_t rows = 0; ///< in the block being emitted
-  int64_t scoreRowBytes = kChunk * 4 + 64;
+  int64_t scoreRowBytes = kAttentionChunk * 4 + 64;
   // Arguments.
   Value q = {}, y = {}, keys = {}, values = {};
   Value cuQ = {}, contexts = {}, positions = {}, blockTable = {};
   Value tableStride = {}, pageBytes = {}, scale = {};
+  Value partials = {}; ///< of a split attention
   // Scratch.
   Value queryRows = {}, outputRows = {}, scores = {};
   Value limits = {}, maxima = {}, sums = {}, keepFactors = {}, addFactors = {};
   // The task.
-  Value head = {}, table = {};
+  Value head = {}, table = {}, limit = {};
+  Value chunks = {}; ///< of a split attention: the tasks of a head
 
   int64_t scratchBytes() const;
   void emit();
+  void emitMerge();
 
 private:
   bool isV4() const { return b.isa == CpuIsa::V4; }
   llvm::SmallVector<RowRun> runs(int64_t most) const;
+  void loadArguments();
   void layoutScratch();
+  Value partialRow(Value chunk, Value row);
   Value loadQueries(Value sequence, Value firstToken, Value tokens, Value lastToken);
   void resetState();
   Value pageOf(Value position, Value count, Value &valid);
@@ -55,9 +56,14 @@ private:
   void scoreChunk(Value start, Value count);
   void scoreGroup(Value keyPointer, Ahead ahead, Value position, Value valid, Value column,
                   RowRun run);
-  void softmaxRow(Value row, Value groups);
+  void softmaxRow(Value row, Value count, Value chunk);
+  void mergeRow(Value row, Value maximum, Value sum);
+  Value limitOf(Value sequence, Value token);
   void accumulateChunk(Value start, Value count, RowRun run, int64_t firstVector, int64_t vectors);
+  void mergeOutput(Value row, int64_t vector, Value chunkOutput);
+  void attendChunk(Value start);
   void storeOutputs(Value firstToken, Value tokens);
+  void splitTask(Value task);
   void block(Value sequence, Value firstToken, Value tokens, Value lastToken);
 };
 

@@ -121,8 +121,11 @@ struct QkvSpec {
 };
 int64_t emitQkNormRopeWrite(mlir::ModuleOp, llvm::StringRef symbol, CpuIsa, const QkvSpec &);
 
-/// args: q [T, Hq, D], y, K stream, V stream, k_scale (may be null).
-/// tasks: S * heads * ceil(max_q / blockTokens).
+/// Attention cuts positions into chunks at absolute multiples of this.
+constexpr int64_t kAttentionChunk = 512;
+
+/// args: q [T, Hq, D], y, K stream, V stream, k_scale (may be null), partials (null unless split).
+/// tasks: S * heads * ceil(max_q / blockTokens); split: heads * ceil(max_ctx / kAttentionChunk).
 struct AttentionSpec {
   CacheShape cache;
   int64_t queryHeads;
@@ -130,10 +133,16 @@ struct AttentionSpec {
   bool kScale;
   float scale;
   int64_t maxTokens;
+  /// For one token: a task is one chunk and leaves its state in partials, for emitAttentionMerge.
+  bool split = false;
 
   int64_t group() const { return queryHeads / cache.heads; }
-  int64_t blockTokens() const; ///< query tokens per task
+  int64_t blockTokens() const;  ///< query tokens per task
+  int64_t partialBytes() const; ///< of one chunk of one head
 };
 int64_t emitAttention(mlir::ModuleOp, llvm::StringRef symbol, CpuIsa, const AttentionSpec &);
+
+/// The second half of a split attention. args as there. tasks: heads.
+int64_t emitAttentionMerge(mlir::ModuleOp, llvm::StringRef symbol, CpuIsa, const AttentionSpec &);
 
 } // namespace sinter::cpu
