@@ -37,10 +37,10 @@ template <class Work> SINTER_DEVICE Work *entriesOf(void *plan) {
 
 SINTER_BODY sinter_device_decode_plan(void *plan, const SinterBatch *batch, int max_entries,
                                       int max_slots, int group, int rows, int max_q, int min_chunk,
-                                      int target_splits, int fixed_chunk) {
+                                      int max_chunk, int target_splits, int fixed_chunk) {
   decodePlan({global(batch->cu_q), global(batch->ctx), static_cast<int *>(plan),
               entriesOf<DecodeWork>(plan), int(batch->num_seqs), max_entries, max_slots, group,
-              rows, max_q, min_chunk, target_splits, fixed_chunk});
+              rows, max_q, min_chunk, max_chunk, target_splits, fixed_chunk});
 }
 
 SINTER_BODY sinter_device_prefill_plan(void *plan, const SinterBatch *batch, int max_entries,

@@ -376,15 +376,13 @@ private:
   //===--- merging the splits ---===//
 
   /// Tells the others that this warp's rows of its part are stored. Deferred until after a tile of
-  /// the next item, so that the fence finds the stores done.
+  /// the next item, so that the atomic finds the stores done.
   SINTER_DEVICE void announce() {
     if (pending.state != kUnannounced)
       return;
     syncWarp();
-    if (lane == 0) {
-      fenceGpu();
-      pending.ticket = atomicAddGpu(a.counters + u64(pending.first) * kWarps + u32(warp), 1);
-    }
+    if (lane == 0)
+      pending.ticket = atomicAddOrdered(a.counters + u64(pending.first) * kWarps + u32(warp), 1);
     pending.state = kAnnounced;
   }
 
@@ -396,7 +394,7 @@ private:
     pending.state = kNothing;
     if (shuffleIndex(int(pending.ticket), 0) + 1 != pending.splits)
       return;
-    fenceGpu();
+    syncWarp(); // what lane 0 knows now, all know
     if (lane == 0)
       a.counters[u64(pending.first) * kWarps + u32(warp)] = 0;
     for (int row = warp; row < pending.rows; row += kWarps)

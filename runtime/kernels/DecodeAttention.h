@@ -77,7 +77,8 @@ struct DecodePlanArgs {
   int rows;          ///< R
   int max_q;         ///< sequences with more tokens, or none, get no entry
   int min_chunk;     ///< smallest part in positions, a multiple of 64
-  int target_splits; ///< aimed at for long sequences: about SMs / H; 1..kDecodeMaxSplits
+  int max_chunk;     ///< longer parts are cut further, as far as kDecodeMaxSplits allows
+  int target_splits; ///< parts that sequences between the two are cut into
   int fixed_chunk;   ///< not 0: the part's size, whatever ctx is (batch-invariant artefacts)
 };
 

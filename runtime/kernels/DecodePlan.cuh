@@ -12,8 +12,8 @@ namespace sinter::kernels {
 
 /// Positions in one part of a sequence of `ctx` positions.
 SINTER_DEVICE int decodeChunk(const DecodePlanArgs &a, int ctx) {
-  const int wanted =
-      a.fixed_chunk != 0 ? a.fixed_chunk : maxOf(a.min_chunk, ceilDiv(ctx, a.target_splits));
+  const int even = minOf(a.max_chunk, ceilDiv(ctx, a.target_splits));
+  const int wanted = a.fixed_chunk != 0 ? a.fixed_chunk : maxOf(a.min_chunk, even);
   const int chunk = maxOf(wanted, ceilDiv(ctx, kDecodeMaxSplits));
   return ceilDiv(chunk, 64) * 64;
 }

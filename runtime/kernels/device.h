@@ -90,6 +90,16 @@ SINTER_DEVICE u32 atomicAddGpu(u32 *p, u32 value) {
   return old;
 }
 
+/// The same, ordered after what this thread knows of and before what it does next.
+SINTER_DEVICE u32 atomicAddOrdered(u32 *p, u32 value) {
+  u32 old;
+  asm volatile("atom.add.acq_rel.gpu.global.u32 %0, [%1], %2;"
+               : "=r"(old)
+               : "l"(p), "r"(value)
+               : "memory");
+  return old;
+}
+
 //===--- numbers ---===//
 
 SINTER_DEVICE float asFloat(u32 bits) {
@@ -117,7 +127,12 @@ SINTER_DEVICE float rsqrtApprox(float x) {
   asm("rsqrt.approx.f32 %0, %1;" : "=f"(y) : "f"(x));
   return y;
 }
-SINTER_DEVICE float maxOf(float a, float b) { return a > b ? a : b; }
+/// One instruction; of a number and a NaN the number.
+SINTER_DEVICE float maxOf(float a, float b) {
+  float r;
+  asm("max.f32 %0, %1, %2;" : "=f"(r) : "f"(a), "f"(b));
+  return r;
+}
 SINTER_DEVICE int minOf(int a, int b) { return a < b ? a : b; }
 SINTER_DEVICE int maxOf(int a, int b) { return a > b ? a : b; }
 SINTER_DEVICE int ceilDiv(int a, int b) { return (a + b - 1) / b; }
@@ -339,6 +354,10 @@ SINTER_DEVICE u32 sharedAddress(const void *p) {
 SINTER_DEVICE void cpAsync16(u32 to, const void *from, int bytes) {
   asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16, %2;" ::"r"(to), "l"(from),
                "r"(bytes)
+               : "memory");
+}
+SINTER_DEVICE void cpAsync16(u32 to, const void *from) {
+  asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16;" ::"r"(to), "l"(from)
                : "memory");
 }
 SINTER_DEVICE void cpAsyncCommit() { asm volatile("cp.async.commit_group;" ::: "memory"); }

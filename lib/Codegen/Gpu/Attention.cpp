@@ -80,24 +80,26 @@ kernels::DecodeLayout decodeLayoutOf(const GpuChip &chip, const AttentionSpec &s
                                          : kernels::kDecodeSharedLimit);
 }
 
-/// How the sequences of an entry are cut.
+/// How the sequences of an entry are cut: so that sequences of one length fill the machine once.
 struct Splitting {
-  int64_t minChunk, target, slots, entries;
+  int64_t minChunk, maxChunk, target, slots, entries;
 };
 
 Splitting splitting(const GpuChip &chip, const AttentionSpec &s) {
   const int64_t seqs = s.maxSeqs ? std::min(s.maxSeqs, s.maxTokens) : s.maxTokens;
-  const int64_t sms = multiprocessors(chip), perToken = ceilDiv(group(s), decodeRows(chip, s));
+  const int64_t sms = multiprocessors(chip), pairs = seqs * s.cache.heads;
+  const int64_t perToken = ceilDiv(group(s), decodeRows(chip, s));
   Splitting p{};
-  p.target = std::clamp<int64_t>(sms / s.cache.heads, 1, kernels::kDecodeMaxSplits);
-  // Many sequences fill the machine by themselves: short ones are then left whole.
-  p.minChunk = std::clamp<int64_t>(roundUp(seqs * s.cache.heads * 2, 64), 64, 1024);
+  p.minChunk = 64;
+  p.target = std::clamp<int64_t>(std::min(2 * sms / pairs, sms / s.cache.heads), 1,
+                                 kernels::kDecodeMaxSplits);
+  // What one sequence, longer than the others, may keep a CTA busy with.
+  p.maxChunk = std::clamp<int64_t>(roundUp(64 * pairs, 64), 1024, 4096);
   // No sequence has more rows than its tokens bring.
   const int64_t blocks = s.maxTokens * perToken;
-  if (s.fixedChunk)
-    p.slots = blocks * kernels::kDecodeMaxSplits;
-  else
-    p.slots = std::min(blocks * p.target, std::max(kMaxSlots, perToken * p.target));
+  p.slots = blocks * kernels::kDecodeMaxSplits;
+  if (!s.fixedChunk) // with it, what is split may not depend on the others
+    p.slots = std::min(p.slots, std::max(kMaxSlots, perToken * kernels::kDecodeMaxSplits));
   p.entries = blocks + p.slots;
   return p;
 }
@@ -154,13 +156,12 @@ TilePlan launchOf(int64_t grid, int64_t threads, int64_t sharedBytes, int64_t mi
   return p;
 }
 
-/// As many CTAs as can be resident; more where there are many items, which balances them.
+/// As many CTAs as can be resident.
 TilePlan decodeLaunch(const GpuChip &chip, const AttentionSpec &s) {
   const kernels::DecodeLayout layout = decodeLayoutOf(chip, s);
-  const int64_t items = splitting(chip, s).entries * s.cache.heads,
-                resident = 2 * multiprocessors(chip);
-  return launchOf(std::min(items, s.maxTokens < 32 ? resident : 8 * resident), layout.threads(),
-                  layout.shared_bytes, 2);
+  const int64_t items = splitting(chip, s).entries * s.cache.heads;
+  return launchOf(std::min(items, 2 * multiprocessors(chip)), layout.threads(), layout.shared_bytes,
+                  2);
 }
 
 int64_t pageLog2(const PagedCache &c) { return llvm::Log2_64(static_cast<uint64_t>(c.page)); }
@@ -200,7 +201,7 @@ FailureOr<GpuKernel> sinter::gpu::emitDecodePlan(Operation *module, StringRef na
   const int64_t maxQ = usesPrefill(s) ? kernels::kDecodeMaxQuery : INT32_MAX;
   Constants c(module);
   c.i32(p.entries).i32(p.slots).i32(group(s)).i32(decodeRows(chip, s)).i32(maxQ);
-  c.i32(p.minChunk).i32(p.target).i32(s.fixedChunk);
+  c.i32(p.minChunk).i32(p.maxChunk).i32(p.target).i32(s.fixedChunk);
   return emitCall(module, name, "sinter_device_decode_plan",
                   launchOf(1, kPlanThreads, kPlanSharedBytes, 1), {true, true}, c.values);
 }

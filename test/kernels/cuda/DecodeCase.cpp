@@ -9,6 +9,8 @@ const std::vector<DecodeVariant> &decodeVariants() {
   static const std::vector<DecodeVariant> variants = {
       {"sinter_decode_qwen3_bf16", Type::BF16, Type::BF16, 128, 1, 4,
        kernels::kDecodeSharedLimitSm90},
+      {"sinter_decode_qwen3_06b", Type::BF16, Type::BF16, 128, 1, 4,
+       kernels::kDecodeSharedLimitSm90},
 #define SINTER_DECODE(name, query, cache, dim, tiles) {#name, Type::query, Type::cache, dim, tiles},
 #include "runtime/kernels/DecodeVariants.def"
 #undef SINTER_DECODE
@@ -87,6 +89,7 @@ DecodeCase::DecodeCase(const Kernels &kernels, const DecodeOptions &options)
           rows,
           options.maxQuery,
           options.minChunk,
+          options.maxChunk,
           options.targetSplits,
           options.fixedChunk};
   args.q = q_.as();

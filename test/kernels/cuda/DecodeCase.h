@@ -31,7 +31,7 @@ struct DecodeOptions {
   std::vector<int> ctx, query; ///< per sequence; query may be shorter: the rest is 1
   float kScale = 1, kMagnitude = 1;
   bool dequant = false;
-  int minChunk = 64, targetSplits = 16, fixedChunk = 0, maxSlots = 1 << 30;
+  int minChunk = 64, maxChunk = 1 << 20, targetSplits = 16, fixedChunk = 0, maxSlots = 1 << 30;
   int maxQuery = kernels::kDecodeMaxQuery;
   bool blind = false; ///< the first token of every sequence sees nothing
   bool early = false; ///< old cache positions may be read before the wait

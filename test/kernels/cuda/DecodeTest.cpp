@@ -24,17 +24,19 @@ static void everyVariant(const Kernels &kernels, Report &report) {
   for (const DecodeVariant &v : decodeVariants())
     for (int page = 3; page <= 6; ++page)
       for (int packed = 0; packed < 2; ++packed) {
-        const bool fixed = std::string(v.name) == "sinter_decode_qwen3_bf16";
+        const bool fixed = std::string(v.name).rfind("sinter_decode_qwen3_", 0) == 0;
         if (fixed && (page != 4 || packed))
           continue;
         DecodeOptions o;
         o.kernel = v.name;
+        if (o.kernel == "sinter_decode_qwen3_06b")
+          o.heads = 16, o.kvHeads = 8, o.early = true;
         o.pageLog2 = page;
         o.packed = packed;
         o.ctx = {1, 16, 17, 70, 511, 512, 513, 1300};
         o.query = {1, 1, 3, 8, 1, 2, 5, 1};
         o.dequant = bytesOf(v.cache) == 1;
-        o.early = packed;
+        o.early = o.early || packed;
         o.grid = page == 5 ? 33 : 264;
         o.seed = uint64_t(page * 2 + packed);
         checkCase(kernels, report, o);
@@ -61,6 +63,9 @@ static void contexts(const Kernels &kernels, Report &report) {
     o.ctx = {4096};
     checkCase(kernels, report, o);
     o.ctx = {32768, 31};
+    checkCase(kernels, report, o);
+    o.targetSplits = 2;
+    o.maxChunk = 2048; // 16 parts
     checkCase(kernels, report, o);
     o.fixedChunk = 256;
     o.query = {4, 2};
@@ -281,23 +286,19 @@ static void timeOne(const Kernels &kernels, const char *name, int batch, int con
 
 void timeDecode(const Kernels &kernels) {
   struct Row {
-    int batch, context, sets, minChunk, target, grid;
+    int batch, context, sets, target, grid;
   };
   const Row rows[] = {
-      {64, 4096, 2, 64, 1, 264},   {64, 4096, 2, 64, 1, 512},    {64, 4096, 2, 64, 2, 264},
-      {64, 4096, 2, 64, 2, 1056},  {64, 4096, 2, 64, 4, 264},    {64, 4096, 2, 64, 4, 1056},
-      {64, 4096, 2, 64, 4, 2112},  {64, 4096, 2, 64, 8, 2112},   {1, 4096, 32, 64, 16, 264},
-      {1, 4096, 32, 64, 32, 264},  {1, 4096, 32, 64, 32, 256},   {1, 32768, 4, 64, 32, 264},
-      {1, 512, 64, 64, 16, 264},   {1, 512, 64, 64, 16, 64},     {8, 512, 32, 64, 16, 264},
-      {8, 512, 32, 128, 16, 264},  {8, 4096, 4, 128, 16, 264},   {32, 512, 16, 512, 16, 264},
-      {64, 512, 8, 256, 16, 1056}, {64, 512, 8, 512, 16, 264},   {64, 512, 8, 512, 16, 512},
-      {128, 512, 4, 512, 16, 264}, {128, 512, 4, 512, 16, 1024},
+      {64, 4096, 2, 1, 264},  {64, 4096, 2, 1, 512}, {1, 4096, 32, 16, 136}, {1, 4096, 32, 16, 264},
+      {1, 32768, 4, 32, 264}, {1, 512, 64, 16, 136}, {1, 512, 64, 4, 136},   {8, 512, 32, 4, 264},
+      {8, 512, 32, 2, 264},   {8, 4096, 4, 4, 264},  {32, 512, 16, 1, 264},  {64, 512, 8, 1, 264},
+      {128, 512, 4, 1, 264},
   };
   for (const Row &r : rows)
-    timeOne(kernels, "sinter_decode_qwen3_bf16", r.batch, r.context, r.sets, r.minChunk, r.target,
-            r.grid, true);
-  timeOne(kernels, "sinter_decode_qwen3_bf16", 64, 4096, 2, 64, 8, 2112, false);
-  timeOne(kernels, "sinter_decode_bf16_e4m3_d128", 64, 4096, 2, 64, 8, 2112, true);
+    timeOne(kernels, "sinter_decode_qwen3_06b", r.batch, r.context, r.sets, 64, r.target, r.grid,
+            true);
+  timeOne(kernels, "sinter_decode_qwen3_bf16", 64, 4096, 2, 64, 1, 264, true);
+  timeOne(kernels, "sinter_decode_bf16_e4m3_d128", 64, 4096, 2, 64, 1, 264, true);
 }
 
 } // namespace sinter::test

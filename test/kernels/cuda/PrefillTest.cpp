@@ -14,14 +14,19 @@ struct PrefillVariant {
   Type type;
   int dim;
   bool wgmma = false;
+  int pageLog2 = 0; ///< the only one; 0: all
 };
 
 const PrefillVariant kVariants[] = {
 #define SINTER_PREFILL(name, type, dim) {#name, Type::type, dim},
 #include "runtime/kernels/PrefillVariants.def"
 #undef SINTER_PREFILL
-    {"sinter_prefill_wgmma_bf16_d128", Type::BF16, 128, true},
-    {"sinter_prefill_wgmma_f16_d128", Type::F16, 128, true},
+    {"sinter_prefill_wgmma_bf16_page8", Type::BF16, 128, true, 3},
+    {"sinter_prefill_wgmma_bf16_page16", Type::BF16, 128, true, 4},
+    {"sinter_prefill_wgmma_bf16_page32", Type::BF16, 128, true, 5},
+    {"sinter_prefill_wgmma_bf16_page64", Type::BF16, 128, true, 6},
+    {"sinter_prefill_wgmma_f16_page16", Type::F16, 128, true, 4},
+    {"sinter_prefill_qwen3_bf16", Type::BF16, 128, true, 4},
 };
 
 const PrefillVariant &variantOf(const std::string &name) {
@@ -210,8 +215,12 @@ void testPrefill(const Kernels &kernels, Report &report) {
   for (const PrefillVariant &v : kVariants)
     for (int page = 3; page <= 6; ++page)
       for (int packed = 0; packed < (v.wgmma ? 1 : 2); ++packed) {
+        if (v.pageLog2 && page != v.pageLog2)
+          continue;
         PrefillOptions o;
         o.kernel = v.name;
+        if (o.kernel == "sinter_prefill_qwen3_bf16")
+          o.heads = 16, o.kvHeads = 8;
         o.pageLog2 = page;
         o.packed = packed;
         o.ctx = {1, 9, 63, 64, 65, 200, 300};
@@ -219,10 +228,11 @@ void testPrefill(const Kernels &kernels, Report &report) {
         checkCase(kernels, report, o);
       }
   report.group("prefill: every variant");
-  for (const char *kernel : {"sinter_prefill_bf16_bf16_d128", "sinter_prefill_wgmma_bf16_d128"})
+  for (const char *kernel : {"sinter_prefill_bf16_bf16_d128", "sinter_prefill_wgmma_bf16_page16"})
     shapes(kernels, report, kernel);
-  for (const char *kernel : {"sinter_prefill_bf16_bf16_d128", "sinter_prefill_f16_f16_d128",
-                             "sinter_prefill_wgmma_bf16_d128", "sinter_prefill_wgmma_f16_d128"}) {
+  for (const char *kernel :
+       {"sinter_prefill_bf16_bf16_d128", "sinter_prefill_f16_f16_d128",
+        "sinter_prefill_wgmma_bf16_page16", "sinter_prefill_wgmma_f16_page16"}) {
     PrefillOptions o;
     o.kernel = kernel;
     o.ctx = {900};
@@ -232,7 +242,7 @@ void testPrefill(const Kernels &kernels, Report &report) {
     checkCase(kernels, report, o);
   }
   report.group("prefill: 96x k norm");
-  for (const char *kernel : {"sinter_prefill_bf16_bf16_d128", "sinter_prefill_wgmma_bf16_d128"})
+  for (const char *kernel : {"sinter_prefill_bf16_bf16_d128", "sinter_prefill_wgmma_bf16_page16"})
     repeats(kernels, report, kernel);
   report.group("prefill: repeats, checker");
 }
@@ -244,7 +254,7 @@ void quickPrefill(const Kernels &kernels, Report &report) {
   o.kScale = 4;
   o.kMagnitude = 8;
   checkCase(kernels, report, o);
-  o.kernel = "sinter_prefill_wgmma_bf16_d128";
+  o.kernel = "sinter_prefill_wgmma_bf16_page16";
   o.grid = 5;
   checkCase(kernels, report, o);
   report.group("prefill: quick");
@@ -276,8 +286,9 @@ void timePrefill(const Kernels &kernels) {
   for (int heads : {16, 32})
     for (int tokens : {2048, 8192}) {
       timeOne(kernels, "sinter_prefill_bf16_bf16_d128", heads, tokens, 264 * 64);
-      for (int grid : {132, 132 * 128})
-        timeOne(kernels, "sinter_prefill_wgmma_bf16_d128", heads, tokens, grid);
+      timeOne(kernels, "sinter_prefill_wgmma_bf16_page16", heads, tokens, 132);
+      if (heads == 16)
+        timeOne(kernels, "sinter_prefill_qwen3_bf16", heads, tokens, 132);
     }
 }
 
