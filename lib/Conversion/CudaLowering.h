@@ -50,6 +50,7 @@ private:
   mlir::LogicalResult rows(mlir::Operation *op, gpu::RowSpec::Kind kind,
                            llvm::ArrayRef<mlir::Value> operands,
                            llvm::ArrayRef<mlir::Value> results, float eps = 0);
+  mlir::LogicalResult splitHeads(xfmr::SplitHeadsOp op);
   mlir::LogicalResult startRows(mlir::Operation *op, llvm::StringRef suffix,
                                 const gpu::RowSpec &spec, std::vector<SinterArg> args,
                                 llvm::ArrayRef<mlir::Value> tensors);

@@ -165,16 +165,23 @@ static const char *kindName(RowSpec::Kind kind) {
     return "argmax_merge";
   case RowSpec::Argmax:
     return "argmax";
+  case RowSpec::SwigluTwo:
+    return "swiglu_two";
+  case RowSpec::Columns:
+    return "columns";
   }
   return "";
 }
 
 LogicalResult CudaLowering::startRows(Operation *op, StringRef suffix, const RowSpec &spec,
                                       std::vector<SinterArg> args, ArrayRef<Value> tensors) {
-  std::string name = std::string(kindName(spec.kind)) + "_" + typeName(spec.x) +
-                     (spec.y == spec.x ? "" : "_" + typeName(spec.y)) + "_" +
-                     std::to_string(spec.k) + (spec.rows ? "_rows_m" : "_m") +
-                     std::to_string(spec.maxTokens);
+  std::string name =
+      std::string(kindName(spec.kind)) + "_" + typeName(spec.x) +
+      (spec.y == spec.x ? "" : "_" + typeName(spec.y)) + "_" + std::to_string(spec.k) +
+      (spec.perToken > 1 ? "x" + std::to_string(spec.perToken) : "") +
+      (spec.stride ? "_of_" + std::to_string(spec.stride) + "_at_" + std::to_string(spec.offset)
+                   : "") +
+      (spec.rows ? "_rows_m" : "_m") + std::to_string(spec.maxTokens);
   auto k = kernel(
       op->getName().stripDialect(), name, name + " " + bits(spec.eps),
       [&](Operation *module, StringRef symbol) { return emitRows(module, symbol, chip, spec); });
@@ -197,7 +204,7 @@ LogicalResult CudaLowering::rows(Operation *op, RowSpec::Kind kind, ArrayRef<Val
   RowSpec spec{kind, shape.back(), *x, *y, mostOf(results.front()), countsRows(results.front())};
   spec.eps = eps;
   if (shape.size() == 3)
-    return op->emitOpError("on heads is not executed alone on the cuda target");
+    spec.perToken = shape[1];
   std::vector<SinterArg> args;
   SmallVector<Value> tensors(operands);
   for (Value v : operands)
@@ -207,6 +214,19 @@ LogicalResult CudaLowering::rows(Operation *op, RowSpec::Kind kind, ArrayRef<Val
     tensors.push_back(v);
   }
   return startRows(op, "", spec, std::move(args), tensors);
+}
+
+LogicalResult CudaLowering::splitHeads(xfmr::SplitHeadsOp op) {
+  auto type = elementType(op, op.getX());
+  if (failed(type))
+    return failure();
+  auto shape = op.getType().getShape();
+  RowSpec spec{RowSpec::Columns,       shape[1] * shape[2],       *type, *type,
+               mostOf(op.getResult()), countsRows(op.getResult())};
+  spec.stride = op.getX().getType().getDimSize(1);
+  spec.offset = static_cast<int64_t>(op.getOffset());
+  return startRows(op, "", spec, {place(op.getX()), place(op.getResult())},
+                   {op.getResult(), op.getResult()});
 }
 
 //===----------------------------------------------------------------------===//
@@ -243,11 +263,12 @@ LogicalResult CudaLowering::lowerKernelOp(Operation *op) {
         return rows(o, RowSpec::AddRmsNorm, {o.getA(), o.getB(), o.getGamma()},
                     {o.getSum(), o.getResult()}, eps(o.getEps()));
       })
-      .Case([&](xfmr::SwigluOp o) -> LogicalResult {
+      .Case([&](xfmr::SwigluOp o) {
         if (o.getUp())
-          return o.emitOpError("of two matrices is not executed on the cuda target");
+          return rows(o, RowSpec::SwigluTwo, {o.getGate(), o.getUp()}, {o.getResult()});
         return rows(o, RowSpec::Swiglu, {o.getGate()}, {o.getResult()});
       })
+      .Case([&](xfmr::SplitHeadsOp o) { return splitHeads(o); })
       .Case([&](xfmr::QkNormRopeWriteOp o) { return qkNormRopeWrite(o); })
       .Case([&](xfmr::AttentionOp o) { return attention(o); })
       .Case([&](xfmr::KvWriteOp o) { return kvWrite(o); })

@@ -275,7 +275,7 @@ private:
     json.attribute("static_shared_bytes", kernel.staticSharedBytes);
     json.attribute("spill_bytes", kernel.spillBytes);
     json.attributeArray("tensor_maps", [&] {
-      for (const TensorMapPlan &map : kernel.tensorMaps)
+      for (const DeviceTensorMap &map : kernel.tensorMaps)
         json.object([&] {
           json.attribute("arg", static_cast<int64_t>(map.arg));
           json.attribute("dtype", StringRef(dtypeName(map.type)));

@@ -2,6 +2,7 @@
 #include "NativeModel.h"
 
 #include "sinter/Conversion/LowerToLLVM.h"
+#include "sinter/Conversion/XfmrToCpu.h"
 #include "sinter/Dialect/Xfmr.h"
 #include "sinter/Support/Half.h"
 #include "sinter/Target/Artifact.h"

@@ -56,6 +56,7 @@ public:
   std::string name() const override { return device_->name(); }
   std::string target() const override { return device_->target(); }
   uint32_t isa() const override { return device_->isa(); }
+  bool hasHostMemory() const override { return device_->hasHostMemory(); }
   uint64_t freeMemory() const override { return device_->freeMemory(); }
   Result<DeviceMemory> allocate(uint64_t bytes, MemoryUse use) override {
     return device_->allocate(bytes, use);
@@ -63,7 +64,23 @@ public:
   Status fill(void *data, uint32_t word, uint64_t bytes) override {
     return device_->fill(data, word, bytes);
   }
-  Status prepare(uint64_t scratchBytes) override { return device_->prepare(scratchBytes); }
+  Status upload(void *to, const void *from, uint64_t bytes) override {
+    return device_->upload(to, from, bytes);
+  }
+  Status download(void *to, const void *from, uint64_t bytes) override {
+    return device_->download(to, from, bytes);
+  }
+  Status produce(std::span<const UploadPiece> pieces,
+                 const std::function<Status(uint32_t, void *)> &body) override {
+    return device_->produce(pieces, body);
+  }
+  Status loadKernels(const Manifest &manifest, std::string_view ptx,
+                     std::string_view cubin) override {
+    return device_->loadKernels(manifest, ptx, cubin);
+  }
+  Result<double> measureReadBandwidth() override { return device_->measureReadBandwidth(); }
+  Result<double> measureFmaPeak() override { return device_->measureFmaPeak(); }
+  Status prepare(const StepLimits &limits) override { return device_->prepare(limits); }
   Status step(SinterStepFn function, SinterModel &model, uint32_t entry,
               const SinterBatch &batch) override {
     SinterBatch changedBatch = batch;
@@ -143,7 +160,7 @@ GoldenModel::GoldenModel(const std::string &artifact, const std::string &weights
 GoldenModel::~GoldenModel() = default;
 
 std::unique_ptr<Executor> GoldenModel::makeExecutor(uint32_t numPages) {
-  require(device_->prepare(manifest().scratchBytes), "prepare");
+  require(device_->prepare({manifest().scratchBytes, numPages}), "prepare");
   ModelView view;
   view.manifest = &manifest();
   view.step = artifact_->step();

@@ -2,6 +2,7 @@
 #include "Jit.h"
 
 #include "sinter/Conversion/LowerToLLVM.h"
+#include "sinter/Conversion/XfmrToCpu.h"
 #include "sinter/Dialect/Xfmr.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"

@@ -214,7 +214,8 @@ void Machine::run(CpuIsa isa, Split split, unsigned entryIndex) {
     uint32_t tasks = op.grid.count;
     for (int d = 0; d < 3; ++d)
       tasks *= (gridValue(batch, op.grid.dim[d]) + op.grid.div[d] - 1) / op.grid.div[d];
-    SinterLaunch launch{&batch, &model, args.data(), i, op.grid.split};
+    SinterLaunch launch{
+        &batch, &model, args.data(), i, op.grid.split, uint32_t(args.size()), SINTER_EDGE_FULL};
     if (tasks)
       handOut(jit.kernel(op.kernel, isa), launch, tasks, scratch, split);
   }

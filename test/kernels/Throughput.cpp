@@ -153,7 +153,8 @@ double seconds(const Shape &s, int64_t tokens, int threads, CpuIsa isa, int copi
         args.push_back(a.kind == SINTER_ARG_ARENA    ? arena.data() + a.offset
                        : a.kind == SINTER_ARG_WEIGHT ? (a.index ? gamma : weights[size_t(i)]).data()
                                                      : nullptr);
-      SinterLaunch launch{&batch, &model, args.data(), 0, op.grid.split};
+      SinterLaunch launch{
+          &batch, &model, args.data(), 0, op.grid.split, uint32_t(args.size()), SINTER_EDGE_FULL};
       const uint32_t chunks = uint32_t(threads) * op.grid.split;
       for (uint32_t c = uint32_t(thread); c < chunks; c += uint32_t(threads))
         kernel(&launch, tasks * c / chunks, tasks * (c + 1) / chunks,

@@ -19,7 +19,7 @@ namespace sinter {
 enum class CpuIsa { V3 = 0, V4 = 1 };
 
 /// A parameter that is a tensor map over a matrix [rows, columns] instead of its address.
-struct TensorMapPlan {
+struct DeviceTensorMap {
   unsigned arg;
   DType type;
   int64_t rows, columns, boxRows, boxColumns;
@@ -30,7 +30,7 @@ struct DeviceKernel {
   int64_t threads = 0;
   int64_t sharedBytes = 0; ///< dynamic
   int64_t cluster = 1;     ///< CTAs that are started together
-  std::vector<TensorMapPlan> tensorMaps;
+  std::vector<DeviceTensorMap> tensorMaps;
   int64_t registers = 0, staticSharedBytes = 0, spillBytes = 0;
 };
 

@@ -21,13 +21,13 @@ namespace {
 class RowTemplate : public Template {
 public:
   explicit RowTemplate(const RowSpec &spec)
-      : spec(spec), width(spec.k % 8 ? 1 : 8), chunks(spec.k / width),
+      : spec(spec), width((spec.k | spec.stride | spec.offset) % 8 ? 1 : 8), chunks(spec.k / width),
         threads(isArgmax() ? std::min<int64_t>(1024, roundUp(spec.k, kWarp))
                            : std::min<int64_t>(256, std::max(kWarp, roundUp(chunks, kWarp)))) {}
 
   TilePlan plan() const override {
     TilePlan p;
-    p.tiles = spec.maxTokens;
+    p.tiles = spec.maxTokens * spec.perToken;
     p.threads = threads;
     p.sharedBytes = 2 * 4 * (threads / kWarp);
     return p;
@@ -39,7 +39,7 @@ public:
     tokens = b.loadI32(b.at(batch(), static_cast<int64_t>(field)), Access::Constant);
   }
   void compute(GpuBuilder &b, Value tile, Ring &) override {
-    b.when(b.less(tile, tokens), [&] { row(b, tile); });
+    b.when(b.less(tile, b.mul(tokens, spec.perToken)), [&] { row(b, tile); });
   }
 
 private:
@@ -70,9 +70,11 @@ unsigned RowTemplate::parameters() const {
   case RowSpec::Embedding:
   case RowSpec::SelectRows:
   case RowSpec::Swiglu:
+  case RowSpec::Columns:
     return 3;
   case RowSpec::RmsNorm:
   case RowSpec::Add:
+  case RowSpec::SwigluTwo:
   case RowSpec::Argmax:
     return 4;
   case RowSpec::ArgmaxMerge:
@@ -131,8 +133,13 @@ void RowTemplate::row(GpuBuilder &b, Value token) {
     // The table is constant, but which row is only known now.
     return copyRow(b, address(b, 0, source, spec.x, spec.k), address(b, 1, token, spec.y, spec.k));
   }
+  case RowSpec::Columns:
+    return copyRow(b,
+                   b.at(address(b, 0, token, spec.x, spec.stride), spec.offset * bytesOf(spec.x)),
+                   address(b, 1, token, spec.y, spec.k));
   case RowSpec::Add:
   case RowSpec::Swiglu:
+  case RowSpec::SwigluTwo:
     return elementwise(b, token);
   case RowSpec::RmsNorm:
   case RowSpec::AddRmsNorm:
@@ -148,12 +155,12 @@ void RowTemplate::copyRow(GpuBuilder &b, Value source, Value target) {
     storeSlot(b, target, s, loadSlot(b, source, spec.x, s));
 }
 
-/// a + b, or silu(gate) * up with gate and up in one row.
+/// a + b, or silu(gate) * up with gate and up in one row or in two.
 void RowTemplate::elementwise(GpuBuilder &b, Value token) {
-  const bool add = spec.kind == RowSpec::Add;
-  Value first = address(b, 0, token, spec.x, add ? spec.k : 2 * spec.k);
-  Value second = add ? address(b, 1, token, spec.x, spec.k) : b.at(first, spec.k * bytesOf(spec.x));
-  Value target = address(b, add ? 2 : 1, token, spec.y, spec.k);
+  const bool add = spec.kind == RowSpec::Add, one = spec.kind == RowSpec::Swiglu;
+  Value first = address(b, 0, token, spec.x, one ? 2 * spec.k : spec.k);
+  Value second = one ? b.at(first, spec.k * bytesOf(spec.x)) : address(b, 1, token, spec.x, spec.k);
+  Value target = address(b, one ? 1 : 2, token, spec.y, spec.k);
   for (int64_t s = 0; s < slots(); ++s) {
     Values u = loadSlot(b, first, spec.x, s), v = loadSlot(b, second, spec.x, s);
     for (auto [i, value] : llvm::enumerate(u))
@@ -214,21 +221,21 @@ void RowTemplate::argmax(GpuBuilder &b, Value token) {
   // One CTA waits for memory again and again: several loads at once.
   constexpr int64_t kAtOnce = 4;
   Candidate best = noCandidate(b);
-  Values found = b.loop(
-      b.thread(), b.i32(spec.k), kAtOnce * threads, {best.value, best.index},
-      [&](Value first, ValueRange now) {
-        SmallVector<Candidate, kAtOnce> loaded;
-        for (int64_t u = 0; u < kAtOnce; ++u) {
-          Value i = b.min(b.add(first, u * threads), b.i32(spec.k - 1));
-          loaded.push_back({b.load(b.at(values, i, bytesOf(type)), type, Access::Activation),
-                            merge ? b.loadI32(b.at(indices, i, 4), Access::Activation) : i});
-        }
-        // The last element, seen again by who has none left, changes nothing.
-        Candidate c{now[0], now[1]};
-        for (const Candidate &other : loaded)
-          c = better(b, c, other);
-        return Values{c.value, c.index};
-      });
+  Values found =
+      b.loop(b.thread(), b.i32(spec.k), kAtOnce * threads, {best.value, best.index},
+             [&](Value first, ValueRange now) {
+               SmallVector<Candidate, kAtOnce> loaded;
+               for (int64_t u = 0; u < kAtOnce; ++u) {
+                 Value i = b.min(b.add(first, u * threads), b.i32(spec.k - 1));
+                 loaded.push_back({b.load(b.at(values, i, bytesOf(type)), type, Access::Activation),
+                                   merge ? b.loadI32(b.at(indices, i, 4), Access::Activation) : i});
+               }
+               // The last element, seen again by who has none left, changes nothing.
+               Candidate c{now[0], now[1]};
+               for (const Candidate &other : loaded)
+                 c = better(b, c, other);
+               return Values{c.value, c.index};
+             });
   best = bestOfWarp(b, {found[0], found[1]});
   const int64_t warps = threads / kWarp;
   b.when(b.equal(b.lane(), b.i32(0)), [&] {

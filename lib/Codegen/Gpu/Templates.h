@@ -71,16 +71,31 @@ struct LinearTuning {
 ///   Add         a, b [T, K] -> y [T, K]
 ///   AddRmsNorm  a, b [T, K], gamma -> sum, y [T, K]
 ///   Swiglu      gate and up side by side [T, 2K] -> y [T, K]
+///   SwigluTwo   gate, up [T, K] -> y [T, K]
+///   Columns     x [T, stride] -> y [T, K], the columns from `offset` on
 ///   ArgmaxMerge value f32 [R, K], index i32 [R, K] -> value f32 [R], index i32 [R]
 ///   Argmax      x [R, K] -> value f32 [R], index i32 [R]
 struct RowSpec {
-  enum Kind { Embedding, SelectRows, RmsNorm, Add, AddRmsNorm, Swiglu, ArgmaxMerge, Argmax };
+  enum Kind {
+    Embedding,
+    SelectRows,
+    RmsNorm,
+    Add,
+    AddRmsNorm,
+    Swiglu,
+    ArgmaxMerge,
+    Argmax,
+    SwigluTwo,
+    Columns
+  };
   Kind kind = RmsNorm;
   int64_t k = 0;
   DType x = DType::BF16, y = DType::BF16; ///< embedding: x is the table's type
   int64_t maxTokens = 1;
   bool rows = false;
   float eps = 1e-6f;
+  int64_t perToken = 1;           ///< rows of K that each token has: heads
+  int64_t stride = 0, offset = 0; ///< Columns
 };
 
 /// A parameter that is not a pointer but a CUtensorMap by value: 16-bit [rows, columns], row-major,
