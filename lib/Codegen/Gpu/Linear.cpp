@@ -46,7 +46,7 @@ static LinearTuning::Kind chooseWgmma(const LinearSpec &spec) {
   if (spec.maxTokens <= 8)
     return spec.maxTokens >= 4 && spec.n * spec.k >= kMuchWeight ? LinearTuning::WgmmaSkinny
                                                                  : LinearTuning::SkinnyMma;
-  const int64_t skinnyTokens = spec.n <= 2048 ? 512 : 128;
+  const int64_t skinnyTokens = spec.n <= 2048 ? 512 : spec.n <= 6144 ? 128 : 64;
   return spec.maxTokens <= skinnyTokens ? LinearTuning::WgmmaSkinny : LinearTuning::WgmmaGemm;
 }
 

@@ -34,6 +34,10 @@ WgmmaSkinnyTemplate::WgmmaSkinnyTemplate(LinearSpec s, const LinearTuning &tunin
   int64_t own = 1;
   while (own < 8 && 2 * own * tiles() <= enough && 2 * own <= ceilDiv(spec.k, kColumns))
     own *= 2;
+  // Two, where one could not ask for all of its tile at once.
+  if (own == 1 && ceilDiv(spec.k, kColumns) * (weightStage() + tokenStage()) > kRoom &&
+      2 * tiles() <= kProcessors)
+    own = 2;
   splits = chunked ? pick(tuning.splits, own) : 1;
   const int64_t scratch = 4 * tokens * tile.stride();
   // A CTA that takes several tiles copies ahead while it finishes one; two of them fit a processor.

@@ -158,7 +158,7 @@ static int stressChain(const Kernels &kernels, const std::vector<Entry> &entries
 
 /// The chains that the list may have: name and tokens.
 static const std::pair<const char *, int> kChains[] = {
-    {"chain", 1}, {"chain8", 8}, {"chain32", 32}, {"chain128", 128}};
+    {"chain", 1}, {"chain32", 32}, {"chain128", 128}};
 
 int sinter::test::stressChains(const Kernels &kernels, const std::vector<Entry> &entries,
                                int rounds) {

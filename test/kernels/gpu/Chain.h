@@ -7,7 +7,7 @@ namespace sinter::test {
 
 /// Layers of qkv, o, gate_up, down whose weights differ, buffers reused: with overlap and random
 /// delays the same bits as without overlap, in `rounds` rounds; and without the wait not. Kernels
-/// "chain_qkv", "chain_qkv_delays", "chain_qkv_nowait" .. for one token, "chain8_qkv" .. for 8, 32,
+/// "chain_qkv", "chain_qkv_delays", "chain_qkv_nowait" .. for one token, "chain32_qkv" .. for 32,
 /// 128, where the manifest has them. Returns failures.
 int stressChains(const Kernels &kernels, const std::vector<Entry> &entries, int rounds);
 
