@@ -166,10 +166,17 @@ public:
   void wgmmaWait(int64_t pending);
   void wgmmaWaitAll(Values &d); ///< d may be read after it
   Value clusterRank();
-  void clusterBarrier();
+  void clusterArrive();
+  void clusterWait();
+  /// A shared memory address in a CTA of the cluster.
+  Value inCluster(Value address, Value rank);
+  /// Releases to, and acquires from, the cluster.
+  void mbarrierArriveCluster(Value clusterAddress);
+  void mbarrierWaitCluster(Value address, Value parity);
   Value sharedOf(int64_t offset, int64_t rank); ///< shared(offset) of a CTA of the cluster
 
 private:
+  void waitLoop(llvm::StringRef instruction, Value address, Value parity);
   Value tileDescriptor(Value address);
   void unpackAccumulators(Value result, Values &d);
   mlir::OpBuilder &b;

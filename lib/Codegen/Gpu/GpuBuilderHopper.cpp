@@ -65,7 +65,7 @@ void GpuBuilder::mbarrierInit(Value address, int64_t count) {
 
 void GpuBuilder::mbarrierInitDone() {
   assembly({}, "fence.mbarrier_init.release.cluster;", "~{memory}");
-  assembly({}, "fence.proxy.async;", "~{memory}");
+  assembly({}, "fence.proxy.async.shared::cta;", "~{memory}");
 }
 
 void GpuBuilder::mbarrierExpect(Value address, int64_t bytes) {
@@ -81,19 +81,26 @@ void GpuBuilder::mbarrierArrive(Value address, Value condition) {
            "r,r,~{memory}", {address, flag});
 }
 
-void GpuBuilder::mbarrierWait(Value address, Value parity) {
-  // A few seconds: a copy that never lands is a bug, not a reason to hang. One loop with one way
-  // out: of anything else ptxas believes that lanes leave it apart, and serialises the wgmmas
-  // behind it.
+/// A few seconds at most: a copy that never lands is a bug, not a reason to hang. One loop with one
+/// way out: of anything else ptxas believes that lanes leave it apart, and serialises the wgmmas
+/// behind it.
+void GpuBuilder::waitLoop(StringRef instruction, Value address, Value parity) {
   assembly({},
-           "{ .reg .pred p, late; .reg .u32 tries; "
-           "mov.u32 tries, 0; "
-           "AGAIN: mbarrier.try_wait.parity.shared::cta.b64 p, [$0], $1, 2000; "
-           "add.u32 tries, tries, 1; "
-           "setp.gt.u32 late, tries, 2097152; "
-           "@late trap; "
-           "@!p bra AGAIN; }",
+           ("{ .reg .pred p, late; .reg .u32 tries; mov.u32 tries, 0; "
+            "AGAIN: " +
+            instruction +
+            ".b64 p, [$0], $1; "
+            "add.u32 tries, tries, 1; setp.gt.u32 late, tries, 4194304; "
+            "@late trap; @!p bra AGAIN; }")
+               .str(),
            "r,r,~{memory}", {address, parity});
+}
+
+void GpuBuilder::mbarrierWait(Value address, Value parity) {
+  waitLoop("mbarrier.try_wait.parity.shared::cta", address, parity);
+}
+void GpuBuilder::mbarrierWaitCluster(Value address, Value parity) {
+  waitLoop("mbarrier.try_wait.parity.acquire.cluster.shared::cta", address, parity);
 }
 
 //===----------------------------------------------------------------------===//
@@ -182,8 +189,22 @@ Value GpuBuilder::clusterRank() {
   return intrinsic(b.getI32Type(), "llvm.nvvm.read.ptx.sreg.cluster.ctarank", {});
 }
 
-void GpuBuilder::clusterBarrier() {
-  assembly({}, "barrier.cluster.arrive.release; barrier.cluster.wait.acquire;", "~{memory}");
+/// Orders execution only: a release would wait for this CTA's stores to global memory as well.
+void GpuBuilder::clusterArrive() {
+  assembly({}, "barrier.cluster.arrive.relaxed.aligned;", "~{memory}");
+}
+void GpuBuilder::clusterWait() {
+  assembly({}, "barrier.cluster.wait.acquire.aligned;", "~{memory}");
+}
+
+Value GpuBuilder::inCluster(Value address, Value rank) {
+  return assembly(b.getI32Type(), "mapa.shared::cluster.u32 $0, $1, $2;", "=r,r,r",
+                  {address, rank});
+}
+
+void GpuBuilder::mbarrierArriveCluster(Value clusterAddress) {
+  assembly({}, "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [$0];", "r,~{memory}",
+           clusterAddress);
 }
 
 Value GpuBuilder::sharedOf(int64_t offset, int64_t rank) {

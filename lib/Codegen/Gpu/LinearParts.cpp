@@ -99,14 +99,7 @@ Candidate sinter::gpu::bestOfWarp(GpuBuilder &b, Candidate c) {
 //===----------------------------------------------------------------------===//
 
 Value LinearTemplate::dot(GpuBuilder &b, const LinearTile &tile, Value token, Value row) const {
-  auto element = [&](Value base) { return b.at(b.at(base, token, 4 * tile.stride()), row, 4); };
-  if (tile.cluster > 1) {
-    Value sum = b.loadF32(element(b.sharedOf(tile.sumOffset, 0)));
-    for (int64_t rank = 1; rank < tile.cluster; ++rank)
-      sum = b.addf(sum, b.loadF32(element(b.sharedOf(tile.sumOffset, rank))));
-    return sum;
-  }
-  Value p = element(b.shared(tile.sumOffset));
+  Value p = b.at(b.at(b.shared(tile.sumOffset), token, 4 * tile.stride()), row, 4);
   Value sum = b.loadF32(p);
   for (int64_t part = 1; part < tile.parts; ++part)
     sum = b.addf(sum, b.loadF32(b.at(p, 4 * part * tile.tokens * tile.stride())));
@@ -222,11 +215,8 @@ constexpr int64_t kLoadsTogether = 32;
 
 void LinearTemplate::epilogue(GpuBuilder &b, const LinearTile &tile, Value rowTile,
                               Value firstToken, Value tokens) const {
-  const int64_t own = tile.warps ? tile.warps : b.threadCount() / kWarp;
-  const int64_t warps = own * tile.cluster;
+  const int64_t warps = tile.warps ? tile.warps : b.threadCount() / kWarp;
   Value me = b.warp();
-  if (tile.cluster > 1)
-    me = b.add(b.mul(b.clusterRank(), own), me);
   auto someTokens = [&](Value first, int64_t count) {
     llvm::SmallVector<Place, 4> places;
     llvm::SmallVector<Values, 4> values;

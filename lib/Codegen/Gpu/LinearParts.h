@@ -27,7 +27,6 @@ struct LinearTile {
   int64_t squareParts = 0;
   int64_t padding = 0;     ///< f32 between the rows of one token and of the next
   int64_t rstdOffset = -1; ///< bytes: f32 [tokens], the row scale itself
-  int64_t cluster = 1;     ///< CTAs that hold such a tile each, to be added up in order
   int64_t warps = 0;       ///< that run the epilogue, the CTA's first; 0: all
   int64_t stride() const { return rows + padding; }
   int64_t outputs(const LinearSpec &spec) const {

@@ -59,6 +59,7 @@ private:
   }
   int64_t slots() const { return ceilDiv(chunks, threads); }
   void copyRow(GpuBuilder &b, Value source, Value target);
+  void embedForNorm(GpuBuilder &b, Value source, Value token);
   void elementwise(GpuBuilder &b, Value token);
   void norm(GpuBuilder &b, Value token);
   Value sumCta(GpuBuilder &b, Value v);
@@ -68,6 +69,7 @@ private:
 unsigned RowTemplate::parameters() const {
   switch (spec.kind) {
   case RowSpec::Embedding:
+    return spec.sumsOut ? 6 : 3;
   case RowSpec::SelectRows:
   case RowSpec::Swiglu:
   case RowSpec::Columns:
@@ -131,6 +133,8 @@ void RowTemplate::row(GpuBuilder &b, Value token) {
                                                    : offsetof(SinterBatch, rows));
     Value source = b.loadI32(b.at(list, token, 4), Access::Activation);
     // The table is constant, but which row is only known now.
+    if (spec.sumsOut)
+      return embedForNorm(b, address(b, 0, source, spec.x, spec.k), token);
     return copyRow(b, address(b, 0, source, spec.x, spec.k), address(b, 1, token, spec.y, spec.k));
   }
   case RowSpec::Columns:
@@ -153,6 +157,28 @@ void RowTemplate::row(GpuBuilder &b, Value token) {
 void RowTemplate::copyRow(GpuBuilder &b, Value source, Value target) {
   for (int64_t s = 0; s < slots(); ++s)
     storeSlot(b, target, s, loadSlot(b, source, spec.x, s));
+}
+
+void RowTemplate::embedForNorm(GpuBuilder &b, Value source, Value token) {
+  Value squares = b.f32(0), y = address(b, 2, token, spec.y, spec.k);
+  Value xg = address(b, 4, token, spec.y, spec.k);
+  for (int64_t s = 0; s < slots(); ++s) {
+    Values v = loadSlot(b, source, spec.x, s);
+    Values gamma = loadSlot(b, operand(1), DType::F32, s, Access::Constant);
+    storeSlot(b, y, s, v);
+    Values multiplied;
+    for (size_t i = 0; i < v.size(); ++i) {
+      Value written = b.rounded(v[i], spec.y);
+      Value counted = b.select(inside(b, s), written, b.f32(0));
+      squares = b.fma(counted, counted, squares);
+      multiplied.push_back(b.mulf(written, gamma[i]));
+    }
+    storeSlot(b, xg, s, multiplied);
+  }
+  Value sum = sumCta(b, squares), sums = address(b, 3, token, DType::F32, spec.sumsOut);
+  b.loop(b.thread(), b.i32(spec.sumsOut), threads, [&](Value i) {
+    b.storeF32(b.at(sums, i, 4), b.select(b.equal(i, b.i32(0)), sum, b.f32(0)));
+  });
 }
 
 /// a + b, or silu(gate) * up with gate and up in one row or in two.
@@ -258,6 +284,8 @@ void RowTemplate::argmax(GpuBuilder &b, Value token) {
 
 FailureOr<GpuKernel> sinter::gpu::emitRows(Operation *gpuModule, StringRef name,
                                            const GpuChip &chip, const RowSpec &spec) {
+  if (spec.sumsOut && (spec.kind != RowSpec::Embedding || spec.y == DType::F16))
+    return gpuModule->emitError() << name << ": only embeddings leave sums, and not in f16";
   RowTemplate op(spec);
   return emitKernel(gpuModule, name, chip, op, 0);
 }

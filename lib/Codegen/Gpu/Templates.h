@@ -52,20 +52,22 @@ struct LinearTuning {
   enum Stress { None, Delays, DelaysWithoutWait };
   enum Kind { Auto, Gemv, SkinnyMma, TiledMma, WgmmaSkinny, WgmmaGemm };
   Kind kind = Auto;
-  int64_t rows = 0;     ///< Gemv: rows per warp; others: rows of W per tile
-  int64_t warpsN = 0;   ///< warps along N
-  int64_t warpsK = 0;   ///< warps that split K
-  int64_t unroll = 0;   ///< 16-byte loads in flight per row and thread
-  int64_t tokens = 0;   ///< tokens per tile
-  int64_t stages = 0;   ///< TiledMma, Wgmma*: ring stages
-  int64_t cluster = 0;  ///< WgmmaSkinny: CTAs that split K
-  int64_t maxTiles = 0; ///< CTAs at most (each then takes several tiles); 0: one per tile
+  int64_t rows = 0;        ///< Gemv: rows per warp; others: rows of W per tile
+  int64_t warpsN = 0;      ///< warps along N
+  int64_t warpsK = 0;      ///< warps that split K
+  int64_t unroll = 0;      ///< 16-byte loads in flight per row and thread
+  int64_t tokens = 0;      ///< tokens per tile
+  int64_t stages = 0;      ///< TiledMma, Wgmma*: ring stages
+  int64_t splits = 0;      ///< WgmmaSkinny: CTAs of a cluster that split K
+  int64_t tokenStages = 0; ///< Wgmma*: ring stages of x
+  int64_t maxTiles = 0;    ///< CTAs at most (each then takes several tiles); 0: one per tile
   Stress stress = None;
 };
 
 /// Row kernels: one CTA or warp per token.
 /// parameters, then the batch:
 ///   Embedding   table [V, K] -> y [T, K]         (token ids come from the batch)
+///               with sumsOut: table, gammaNext f32 [K] -> y, sums f32 [T, sumsOut], xg [T, K]
 ///   SelectRows  x [T, K] -> y [R, K]             (rows come from the batch)
 ///   RmsNorm     x [T, K], gamma -> y [T, K]
 ///   Add         a, b [T, K] -> y [T, K]
@@ -93,6 +95,9 @@ struct RowSpec {
   DType x = DType::BF16, y = DType::BF16; ///< embedding: x is the table's type
   int64_t maxTokens = 1;
   bool rows = false;
+  /// Embedding for a linear with LinearSpec::xg: that many partial sums of squares, the first of
+  /// which holds them all, and the rows times gammaNext; not f16.
+  int64_t sumsOut = 0;
   float eps = 1e-6f;
   int64_t perToken = 1;           ///< rows of K that each token has: heads
   int64_t stride = 0, offset = 0; ///< Columns

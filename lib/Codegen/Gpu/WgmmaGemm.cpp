@@ -21,14 +21,19 @@ WgmmaGemmTemplate::WgmmaGemmTemplate(LinearSpec s, const LinearTuning &tuning)
   auto pick = [](int64_t asked, int64_t own) { return asked ? asked : own; };
   groups = 2;
   tokens = 128;
-  // The largest tile of which there is at least one per processor.
-  int64_t own = 256;
-  while (own > 64 && ceilDiv(spec.n, own) * tokenTiles() < kProcessors - 4)
-    own /= 2;
+  // The fewest rounds of all processors, a round in units of rows; loads of x count half a tile.
+  int64_t own = 0, least = 0;
+  for (int64_t candidate : {256, 128, 64}) {
+    const int64_t rounds = ceilDiv(ceilDiv(spec.n, candidate) * tokenTiles(), kProcessors);
+    const int64_t cost = rounds * (candidate + 64);
+    if (!own || cost < least)
+      own = candidate, least = cost;
+  }
   rows = pick(tuning.rows, own);
   tile = {tokens, rows, 1, 0};
   const int64_t wanted = pick(tuning.stages, rows == 256 ? 4 : rows == 128 ? 6 : 8);
-  arrange(wanted, pick(tuning.maxTiles, kProcessors), 8 * 16 * stagingRow(), false);
+  arrange(wanted, pick(tuning.tokenStages, wanted), kSharedLimit,
+          pick(tuning.maxTiles, kProcessors), 8 * 16 * stagingRow(), false);
 }
 
 //===----------------------------------------------------------------------===//
@@ -48,10 +53,10 @@ void WgmmaGemmTemplate::begin(GpuBuilder &b, const Place &place) {
   Value sum;
   if (spec.sumsIn % 2 == 0) {
     const int64_t half = spec.sumsIn / 2;
-    sum = rowScale(b, token, b.mul(b.div(lane, 16), half), half);
+    sum = sumOfSquares(b, token, b.mul(b.div(lane, 16), half), half);
     sum = b.addf(sum, b.shuffleXor(sum, 16));
   } else {
-    sum = rowScale(b, token, b.i32(0), spec.sumsIn);
+    sum = sumOfSquares(b, token, b.i32(0), spec.sumsIn);
   }
   Value rstd = rstdOf(b, sum);
   for (int64_t i = 0; i < 2; ++i)

@@ -1,7 +1,7 @@
 //===- WgmmaRing.cpp - wgmma fed by TMA -----------------------------------===//
 //
-// A stage's full barrier counts its bytes, of x and of W; its empty barrier the warps that have
-// read it. Stage and parity run on from tile to tile on both sides.
+// A stage's full barrier counts its bytes, its free barrier the warps that have read it. Stage and
+// parity run on from tile to tile on both sides.
 //
 //===----------------------------------------------------------------------===//
 #include "WgmmaRing.h"
@@ -13,26 +13,29 @@ using namespace sinter::gpu;
 /// Tiles of tokens walked before the next rows of W: together they stay in the L2.
 constexpr int64_t kTokenTilesTogether = 16;
 
-void WgmmaRing::arrange(int64_t wantedStages, int64_t mostStreams, int64_t scratch,
-                        bool scratchInRing) {
-  const int64_t fixed = scratchInRing ? 0 : roundUp(scratch, 128);
-  const int64_t room = kSharedLimit - fixed - 4 * tokens;
-  stages = std::max<int64_t>(2, std::min(wantedStages, room / (stageBytes() + 16)));
+void WgmmaRing::arrange(int64_t wanted, int64_t wantedTokens, int64_t room, int64_t mostStreams,
+                        int64_t scratch, bool scratchInRing) {
   streams = mostStreams ? std::min(mostStreams, tiles()) : tiles();
-  if (single())
-    stages = std::min(stages, std::max<int64_t>(steps(), 1));
-  scratchOffset = scratchInRing ? 0 : stages * stageBytes();
   scratchBytes = roundUp(scratch, 128);
+  room -= (scratchInRing ? 0 : scratchBytes) + 4 * tokens + 16 * (wanted + wantedTokens) + 16;
+  const int64_t most = single() ? std::max<int64_t>(steps(), 1) : wanted;
+  stages = std::min(wanted, most);
+  tokenStages = std::min(wantedTokens, single() ? most : wantedTokens);
+  while (ringBytes() > room && stages > 2)
+    --stages;
+  while (ringBytes() > room && tokenStages > 2)
+    --tokenStages;
+  scratchOffset = scratchInRing ? 0 : ringBytes();
 }
 
 TilePlan WgmmaRing::plan() const {
   TilePlan p;
   p.tiles = streams;
-  p.threads = groups * 128 + kWarp;
+  p.threads = groups * 128 + 2 * kWarp;
   p.sharedBytes = sharedBytes();
   p.stages = stages;
-  p.stageBytes = stageBytes();
-  p.cluster = cluster;
+  p.stageBytes = weightStage();
+  p.cluster = splits;
   p.weightBytes = spec.n * spec.k * bytesOf(spec.w);
   return p;
 }
@@ -65,19 +68,16 @@ WgmmaRing::Place WgmmaRing::placeOf(GpuBuilder &b, Value index) const {
 }
 
 Value WgmmaRing::firstColumn(GpuBuilder &b) const {
-  return cluster == 1 ? b.i32(0) : b.mul(b.clusterRank(), steps() * kColumns);
+  return splits == 1 ? b.i32(0) : b.mul(split, steps() * kColumns);
 }
 
-Value WgmmaRing::full(GpuBuilder &b, Value stage) const {
-  return b.add(b.sharedAddress(barrierOffset()), b.mul(stage, 8));
-}
-Value WgmmaRing::empty(GpuBuilder &b, Value stage) const {
-  return b.add(b.sharedAddress(barrierOffset() + 8 * stages), b.mul(stage, 8));
+Value WgmmaRing::barrierAt(GpuBuilder &b, int64_t first, Value stage) const {
+  return b.add(b.sharedAddress(barrierOffset() + 8 * first), b.mul(stage, 8));
 }
 
-void WgmmaRing::advance(GpuBuilder &b, Value &stage, Value &parity) const {
+void WgmmaRing::advance(GpuBuilder &b, Value &stage, Value &parity, int64_t count) const {
   Value next = b.add(stage, 1);
-  Value wraps = b.equal(next, b.i32(stages));
+  Value wraps = b.equal(next, b.i32(count));
   stage = b.select(wraps, b.i32(0), next);
   parity = b.select(wraps, b.exclusiveOr(parity, b.i32(1)), parity);
 }
@@ -94,62 +94,67 @@ void WgmmaRing::eachTile(GpuBuilder &b, Value stream, ValueRange init, TileBody 
 //===----------------------------------------------------------------------===//
 
 void WgmmaRing::loadWeights(GpuBuilder &b, const Place &place, Value stage, Value step) const {
-  Value to = b.add(b.sharedAddress(tokens * kRowBytes), b.mul(stage, stageBytes()));
+  Value to = b.add(b.sharedAddress(wRing()), b.mul(stage, weightStage()));
   Value column = b.add(firstColumn(b), b.mul(step, kColumns));
-  Value row = b.mul(place.rowTile, tile.outputs(spec));
-  b.loadTensor(to, operand(1), column, row, full(b, stage));
+  Value row = b.mul(place.rowTile, tile.outputs(spec)), full = wFull(b, stage);
+  b.mbarrierExpect(full, weightStage());
+  b.loadTensor(to, operand(1), column, row, full);
   if (spec.epilogue == LinearSpec::Swiglu)
-    b.loadTensor(b.add(to, rows / 2 * kRowBytes), operand(1), column, b.add(row, spec.n / 2),
-                 full(b, stage));
+    b.loadTensor(b.add(to, rows / 2 * kRowBytes), operand(1), column, b.add(row, spec.n / 2), full);
 }
 
 void WgmmaRing::loadTokens(GpuBuilder &b, const Place &place, Value stage, Value step) const {
-  Value to = b.add(b.sharedAddress(0), b.mul(stage, stageBytes()));
+  Value to = b.add(b.sharedAddress(xRing()), b.mul(stage, tokenStage()));
+  Value full = xFull(b, stage);
+  b.mbarrierExpect(full, tokenStage());
   b.loadTensor(to, operand(0), b.add(firstColumn(b), b.mul(step, kColumns)), place.firstToken,
-               full(b, stage));
+               full);
 }
 
 void WgmmaRing::prefetch(GpuBuilder &b, Value stream, Ring &) {
   tokensInStep = tokenCount(b);
   tilesInStep = b.mul(b.div(b.add(tokensInStep, tokens - 1), tokens), rowTiles(tile));
+  split = splits == 1 ? b.i32(0) : b.clusterRank();
   b.when(b.equal(b.thread(), b.i32(groups * 128)), [&] {
-    b.prefetchTensorMap(operand(0));
     b.prefetchTensorMap(operand(1));
+    b.prefetchTensorMap(operand(0));
     for (int64_t s = 0; s < stages; ++s) {
-      b.mbarrierInit(full(b, b.i32(s)), 1);
-      b.mbarrierInit(empty(b, b.i32(s)), 4 * groups);
+      b.mbarrierInit(wFull(b, b.i32(s)), 1);
+      b.mbarrierInit(wFree(b, b.i32(s)), 4 * groups);
     }
+    for (int64_t s = 0; s < tokenStages; ++s) {
+      b.mbarrierInit(xFull(b, b.i32(s)), 1);
+      b.mbarrierInit(xFree(b, b.i32(s)), 4 * groups);
+    }
+    if (splits > 1)
+      b.mbarrierInit(b.sharedAddress(readyBarrier()), splits);
     b.mbarrierInitDone();
     b.when(b.less(stream, tilesInStep), [&] {
       const Place place = placeOf(b, stream);
-      for (int64_t s = 0; s < prefetched(); ++s) {
-        b.mbarrierExpect(full(b, b.i32(s)), stageBytes());
+      for (int64_t s = 0; s < std::min(stages, steps()); ++s)
         loadWeights(b, place, b.i32(s), b.i32(s));
-      }
     });
   });
+  // The others' mbarriers are there once they have arrived, too; `compute` waits for that.
+  if (splits > 1)
+    b.clusterArrive();
 }
 
-void WgmmaRing::produce(GpuBuilder &b, Value stream) {
-  b.fenceAsyncGlobal();
-  b.when(b.less(stream, tilesInStep), [&] {
-    const Place place = placeOf(b, stream);
-    for (int64_t s = 0; s < prefetched(); ++s)
-      loadTokens(b, place, b.i32(s), b.i32(s));
-  });
-  const int64_t ahead = prefetched();
-  Values start = {b.i32(ahead % stages), b.i32(ahead / stages), b.i32(ahead)};
+void WgmmaRing::fill(GpuBuilder &b, Value stream, int64_t count, int64_t ahead,
+                     function_ref<Value(Value stage)> free,
+                     function_ref<void(const Place &, Value stage, Value step)> load) {
+  if (single() && steps() <= ahead)
+    return;
+  Values start = {b.i32(ahead % count), b.i32(ahead / count), b.i32(ahead)};
   eachTile(b, stream, start, [&](Value index, ValueRange carried) {
     const Place place = placeOf(b, index);
     Values next = b.loop(carried[2], b.i32(steps()), 1, carried.take_front(2),
                          [&](Value step, ValueRange now) {
                            Value stage = now[0], parity = now[1];
                            // Of a stage that was never filled, the phase before the first is over.
-                           b.mbarrierWait(empty(b, stage), b.exclusiveOr(parity, b.i32(1)));
-                           b.mbarrierExpect(full(b, stage), stageBytes());
-                           loadWeights(b, place, stage, step);
-                           loadTokens(b, place, stage, step);
-                           advance(b, stage, parity);
+                           b.mbarrierWait(free(stage), b.exclusiveOr(parity, b.i32(1)));
+                           load(place, stage, step);
+                           advance(b, stage, parity, count);
                            return Values{stage, parity};
                          });
     next.push_back(b.i32(0));
@@ -157,63 +162,108 @@ void WgmmaRing::produce(GpuBuilder &b, Value stream) {
   });
 }
 
+void WgmmaRing::produceWeights(GpuBuilder &b, Value stream) {
+  fill(
+      b, stream, stages, std::min(stages, steps()), [&](Value stage) { return wFree(b, stage); },
+      [&](const Place &place, Value stage, Value step) { loadWeights(b, place, stage, step); });
+}
+
+void WgmmaRing::produceTokens(GpuBuilder &b, Value stream) {
+  b.fenceAsyncGlobal();
+  // The first ones without asking: nothing is in their stages yet.
+  const int64_t ahead = std::min(tokenStages, steps());
+  b.when(b.less(stream, tilesInStep), [&] {
+    const Place place = placeOf(b, stream);
+    for (int64_t s = 0; s < ahead; ++s)
+      loadTokens(b, place, b.i32(s), b.i32(s));
+  });
+  fill(
+      b, stream, tokenStages, ahead, [&](Value stage) { return xFree(b, stage); },
+      [&](const Place &place, Value stage, Value step) { loadTokens(b, place, stage, step); });
+}
+
 //===----------------------------------------------------------------------===//
 // Products
 //===----------------------------------------------------------------------===//
 
 void WgmmaRing::consume(GpuBuilder &b, Value stream) {
-  const int64_t x = 0, w = tokens * kRowBytes;
-  const int64_t ownBase = major == Tokens ? x : w, otherBase = major == Tokens ? w : x;
   const int64_t count = (major == Tokens ? rows : tokens) / 2;
-  Value group = groups == 1 ? b.i32(0) : b.div(warp, 4);
-  Value own = b.add(b.sharedAddress(ownBase), b.mul(group, 64 * kRowBytes));
-  Value other = b.sharedAddress(otherBase);
+  Value group = groups == 1 ? b.i32(0) : b.mul(b.div(warp, 4), 64 * kRowBytes);
+  Value w = b.sharedAddress(wRing()), x = b.sharedAddress(xRing());
+  (major == Tokens ? x : w) = b.add(major == Tokens ? x : w, group);
   Value speaks = b.equal(b.lane(), b.i32(0));
-  eachTile(b, stream, {b.i32(0), b.i32(0)}, [&](Value index, ValueRange carried) {
+  const bool freesW = !single() || steps() > stages, freesX = !single() || steps() > tokenStages;
+  auto release = [&](Value wStage, Value xStage, Value condition) {
+    Value arrives = condition ? b.both(condition, speaks) : speaks;
+    if (freesW)
+      b.mbarrierArrive(wFree(b, wStage), arrives);
+    if (freesX)
+      b.mbarrierArrive(xFree(b, xStage), arrives);
+  };
+  Values start(4, b.i32(0));
+  eachTile(b, stream, start, [&](Value index, ValueRange carried) {
     const Place place = placeOf(b, index);
     begin(b, place);
-    Values init = {carried[0], carried[1], carried[0]};
+    // Stage and parity of both rings, the stages of the step before, accumulators.
+    Values init(carried);
+    init.append({carried[0], carried[2]});
     init.append(static_cast<size_t>(count), b.f32(0));
     Values done = b.loop(b.i32(0), b.i32(steps()), 1, init, [&](Value step, ValueRange now) {
-      Value stage = now[0], parity = now[1];
-      Values d(now.drop_front(3));
-      b.mbarrierWait(full(b, stage), parity);
-      Value offset = b.mul(stage, stageBytes());
+      Values next(now.take_front(4));
+      Values d(now.drop_front(6));
+      b.mbarrierWait(wFull(b, now[0]), now[1]);
+      b.mbarrierWait(xFull(b, now[2]), now[3]);
+      Value wStage = b.add(w, b.mul(now[0], weightStage()));
+      Value xStage = b.add(x, b.mul(now[2], tokenStage()));
       b.wgmmaFence();
       for (int64_t k = 0; k < kColumns; k += 16)
-        b.wgmma(spec.x, b.add(b.add(own, offset), 2 * k), b.add(b.add(other, offset), 2 * k), d);
+        b.wgmma(spec.x, b.add(major == Tokens ? xStage : wStage, 2 * k),
+                b.add(major == Tokens ? wStage : xStage, 2 * k), d);
       b.wgmmaCommit();
-      // The stage before is read once only this one's products are pending.
+      // The step before is read once only this one's products are pending.
       b.wgmmaWait(1);
-      b.mbarrierArrive(empty(b, now[2]), b.both(speaks, b.less(b.i32(0), step)));
-      Values next = {stage, parity, stage};
-      advance(b, next[0], next[1]);
+      release(now[4], now[5], b.less(b.i32(0), step));
+      advance(b, next[0], next[1], stages);
+      advance(b, next[2], next[3], tokenStages);
+      next.append({now[0], now[2]});
       next.append(d.begin(), d.end());
       return next;
     });
-    Values d(ValueRange(done).drop_front(3));
+    ValueRange after(done);
+    Values d(after.drop_front(6));
     b.wgmmaWaitAll(d);
-    b.mbarrierArrive(empty(b, done[2]), speaks);
+    release(after[4], after[5], Value());
     end(b, place, d);
-    return Values{done[0], done[1]};
+    return Values(after.take_front(4));
   });
 }
 
 void WgmmaRing::compute(GpuBuilder &b, Value stream, Ring &) {
-  b.barrier(); // the mbarriers are there
+  // The mbarriers are there.
+  if (splits > 1)
+    b.clusterWait();
+  else
+    b.barrier();
   warp = b.uniform(b.warp());
   tilesInStep = b.uniform(tilesInStep);
-  b.when(b.equal(b.thread(), b.i32(groups * 128)), [&] { produce(b, stream); });
+  auto producer = [&](int64_t number) {
+    return b.equal(b.thread(), b.i32(groups * 128 + number * kWarp));
+  };
+  b.when(producer(1), [&] { produceTokens(b, stream); });
+  b.when(producer(0), [&] { produceWeights(b, stream); });
   b.when(b.less(warp, groups * 4), [&] { consume(b, stream); });
-  finish(b, stream);
+  // Nobody's shared memory goes away while others read it.
+  if (splits > 1) {
+    b.clusterArrive();
+    b.clusterWait();
+  }
 }
 
 //===----------------------------------------------------------------------===//
 // The row scale
 //===----------------------------------------------------------------------===//
 
-/// Sum of `count` of the token's partial sums of squares, in order.
-Value WgmmaRing::rowScale(GpuBuilder &b, Value token, Value first, int64_t count) const {
+Value WgmmaRing::sumOfSquares(GpuBuilder &b, Value token, Value first, int64_t count) const {
   Value base = b.at(b.at(operands().sumsIn, token, 4 * spec.sumsIn), first, 4);
   const int64_t width = count % 4 == 0 && spec.sumsIn % 4 == 0 ? 4 : 1;
   auto some = [&](Value from, int64_t pieces, Values sums) {

@@ -1,12 +1,12 @@
 //===- WgmmaRing.h - wgmma fed by TMA ---------------------------*- C++ -*-===//
 //
-// What the two wgmma templates share. One warp copies boxes of x and W into a ring of stages of 64
-// columns of K, `groups` warpgroups multiply out of it; mbarriers say which stages are full and
+// What the two wgmma templates share. Two warps copy boxes of W and of x into rings of stages of 64
+// columns of K, `groups` warpgroups multiply out of them; mbarriers say which stages are full and
 // which are free. A tile in the sense of the wrapper is a stream of output tiles, `streams` apart:
 // copies run ahead over their borders. W is asked for before the wait, x after it.
 //
-//   shared memory: stages x (x [tokens][64], W [rows][64]), swizzled; scratch of the epilogue;
-//   mbarriers; row scales
+//   shared memory: W [stages][rows][64]; x [tokenStages][tokens][64], both swizzled; scratch of the
+//   epilogue; mbarriers; row scales
 //
 //===----------------------------------------------------------------------===//
 #pragma once
@@ -30,23 +30,29 @@ protected:
   static constexpr int64_t kColumns = 64, kRowBytes = 128;
   static constexpr int64_t kProcessors = 132;
   static constexpr int64_t kSharedLimit = 227 << 10;
+  static constexpr int64_t kHalfShared = 113 << 10; ///< of a CTA that leaves room for another
 
   const Major major;
   int64_t tokens = 0, rows = 0; ///< of a tile
   int64_t groups = 1;           ///< warpgroups that multiply
-  int64_t stages = 0, cluster = 1, streams = 1;
+  int64_t stages = 0, tokenStages = 0, streams = 1;
+  int64_t splits = 1; ///< CTAs of a cluster: each has a part of K
   int64_t scratchOffset = 0, scratchBytes = 0;
 
-  /// Sets stages, streams and the scratch's place; `wanted` and `most` may be 0.
-  void arrange(int64_t wantedStages, int64_t mostStreams, int64_t scratch, bool scratchInRing);
+  /// Sets the stages (as many as `room` bytes hold), streams and the scratch's place.
+  void arrange(int64_t wanted, int64_t wantedTokens, int64_t room, int64_t mostStreams,
+               int64_t scratch, bool scratchInRing);
 
-  int64_t steps() const { return ceilDiv(ceilDiv(spec.k, kColumns), cluster); } ///< per CTA
+  int64_t steps() const { return ceilDiv(ceilDiv(spec.k, kColumns), splits); } ///< per CTA
   int64_t tokenTiles() const { return ceilDiv(spec.maxTokens, tokens); }
   int64_t tiles() const { return rowTiles(tile) * tokenTiles(); }
   bool single() const { return streams == tiles(); } ///< one tile per stream
-  int64_t stageBytes() const { return (tokens + rows) * kRowBytes; }
-  int64_t barrierOffset() const { return std::max(stages * stageBytes(), scratchEnd()); }
-  int64_t rstdOffset() const { return barrierOffset() + 16 * stages; }
+  int64_t weightStage() const { return rows * kRowBytes; }
+  int64_t tokenStage() const { return tokens * kRowBytes; }
+  int64_t ringBytes() const { return stages * weightStage() + tokenStages * tokenStage(); }
+  int64_t barrierOffset() const { return std::max(ringBytes(), scratchOffset + scratchBytes); }
+  int64_t readyBarrier() const { return barrierOffset() + 16 * (stages + tokenStages); }
+  int64_t rstdOffset() const { return readyBarrier() + 16; }
   int64_t sharedBytes() const { return rstdOffset() + 4 * tokens; }
 
   /// Where an output tile lies.
@@ -54,33 +60,41 @@ protected:
     Value rowTile, firstToken;
   };
   Value tokensInStep, tilesInStep; ///< known from prefetch on
+  Value split;                     ///< this CTA's in its cluster, likewise
   Value warp;                      ///< known from compute on
 
-  /// Rows of the tile that this token's partial sums of squares give: rstd(x).
-  Value rowScale(GpuBuilder &b, Value token, Value first, int64_t count) const;
+  /// Sum of `count` of the token's partial sums of squares, and what x is scaled by.
+  Value sumOfSquares(GpuBuilder &b, Value token, Value first, int64_t count) const;
   Value rstdOf(GpuBuilder &b, Value sum) const;
   void syncConsumers(GpuBuilder &b) { b.barrier(1, groups * 128); }
 
   /// In the multiplying warps, before and after a tile's products.
   virtual void begin(GpuBuilder &b, const Place &place) = 0;
   virtual void end(GpuBuilder &b, const Place &place, Values &accumulators) = 0;
-  /// In all threads, after all tiles.
-  virtual void finish(GpuBuilder &, Value /*stream*/) {}
-  Place placeOf(GpuBuilder &b, Value index) const;
 
 private:
-  int64_t scratchEnd() const { return scratchOffset + scratchBytes; }
-  int64_t prefetched() const { return std::min(stages, steps()); }
+  int64_t wRing() const { return 0; }
+  int64_t xRing() const { return stages * weightStage(); }
+  Value wFull(GpuBuilder &b, Value s) const { return barrierAt(b, 0, s); }
+  Value wFree(GpuBuilder &b, Value s) const { return barrierAt(b, stages, s); }
+  Value xFull(GpuBuilder &b, Value s) const { return barrierAt(b, 2 * stages, s); }
+  Value xFree(GpuBuilder &b, Value s) const { return barrierAt(b, 2 * stages + tokenStages, s); }
+  Value barrierAt(GpuBuilder &b, int64_t first, Value stage) const;
+  void advance(GpuBuilder &b, Value &stage, Value &parity, int64_t count) const;
+
+  Place placeOf(GpuBuilder &b, Value index) const;
   Value firstColumn(GpuBuilder &b) const;
-  Value full(GpuBuilder &b, Value stage) const;
-  Value empty(GpuBuilder &b, Value stage) const;
-  void advance(GpuBuilder &b, Value &stage, Value &parity) const;
   void loadWeights(GpuBuilder &b, const Place &place, Value stage, Value step) const;
   void loadTokens(GpuBuilder &b, const Place &place, Value stage, Value step) const;
-  void produce(GpuBuilder &b, Value stream);
+  void produceWeights(GpuBuilder &b, Value stream);
+  void produceTokens(GpuBuilder &b, Value stream);
   void consume(GpuBuilder &b, Value stream);
   using TileBody = llvm::function_ref<Values(Value index, mlir::ValueRange carried)>;
   void eachTile(GpuBuilder &b, Value stream, mlir::ValueRange init, TileBody body);
+  /// Fills a ring of `count` stages, from step `ahead` of the stream's first tile on.
+  void fill(GpuBuilder &b, Value stream, int64_t count, int64_t ahead,
+            llvm::function_ref<Value(Value stage)> free,
+            llvm::function_ref<void(const Place &, Value stage, Value step)> load);
 };
 
 } // namespace sinter::gpu

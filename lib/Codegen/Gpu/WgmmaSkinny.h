@@ -13,9 +13,29 @@ public:
 protected:
   void begin(GpuBuilder &b, const Place &place) override;
   void end(GpuBuilder &b, const Place &place, Values &accumulators) override;
-  void finish(GpuBuilder &b, Value stream) override;
 
 private:
+  /// Whether results are chunks of 8; else LinearParts' epilogue takes them one by one.
+  bool chunked = true;
+  llvm::SmallVector<Chunk, 8> residuals;
+
+  int64_t slice() const { return ceilDiv(tokens, splits); } ///< tokens this CTA finishes
+  int64_t threads() const { return groups * 128; }
+  int64_t perToken() const { return tile.outputs(spec) / 8; } ///< chunks
+  int64_t passes() const { return ceilDiv(slice() * perToken(), threads()); }
+
+  /// A chunk of 8 outputs of a token.
+  struct Item {
+    Value token, chunk;        ///< in the slice, in the tile
+    Value globalToken, column; ///< clamped into the matrix
+    Value first;               ///< whether it is the token's first chunk
+    Value tokenValid, valid;   ///< whether the step and the matrix have it
+  };
+  Item itemOf(GpuBuilder &b, const Place &place, int64_t pass) const;
+  Values sumOf(GpuBuilder &b, const Item &item, int64_t firstRow) const;
+  Values valuesOf(GpuBuilder &b, const Item &item, int64_t pass) const;
+  void storeItem(GpuBuilder &b, const Place &place, const Item &item, const Values &v) const;
+  void meet(GpuBuilder &b);
   void results(GpuBuilder &b, const Place &place);
 };
 

@@ -15,42 +15,66 @@ static const Entry *find(const std::vector<Entry> &entries, const std::string &n
 
 namespace {
 
-/// Qwen3 0.6B's linears, in layers; attention is left out.
+/// Qwen3 0.6B's linears, in layers; attention is left out. With one token kernels that take the
+/// norm weight, with more those that hand x times it and sums of squares from one to the next.
 struct Chain {
   static constexpr int kLayers = 24;
-  static constexpr int64_t kHidden = 1024, kQkv = 4096, kHeads = 2048, kInner = 3072;
+  static constexpr size_t kHidden = 1024, kQkv = 4096, kHeads = 2048, kInner = 3072, kSums = 16;
+  std::string name;
+  size_t tokens;
   std::vector<Numbers> weights; ///< four per layer
-  Numbers gamma{Type::F32, size_t(kHidden), 31, 0.4, 1};
-  Numbers start{Type::BF16, size_t(kHidden), 32, 1};
-  Buffer hidden{kHidden * 2}, qkv{kQkv * 2}, inner{kInner * 2};
-  DeviceBatch batch{1, 10};
+  Numbers gamma{Type::F32, kHidden, 31, 0.4, 1};
+  Numbers start, startSums;
+  Buffer hidden, multiplied, sums, qkv, inner;
+  DeviceBatch batch;
 
-  Chain() {
-    batch.setTokens(1);
+  Chain(std::string chainName, int count)
+      : name(std::move(chainName)), tokens(size_t(count)),
+        start(Type::BF16, tokens * kHidden, 32, 1),
+        startSums(Type::F32, tokens * kSums, 33, 4, double(kHidden / kSums)),
+        hidden(tokens * kHidden * 2), multiplied(tokens * kHidden * 2), sums(tokens * kSums * 4),
+        qkv(tokens * kQkv * 2), inner(tokens * kInner * 2), batch(count, 10) {
+    batch.setTokens(count);
     for (int layer = 0; layer < kLayers; ++layer)
       for (auto [n, k] :
            {std::pair{kQkv, kHidden}, {kHidden, kHeads}, {2 * kInner, kHidden}, {kHidden, kInner}})
-        weights.emplace_back(Type::BF16, size_t(n * k), weights.size() + 40,
-                             0.7 / std::sqrt(double(k)));
+        weights.emplace_back(Type::BF16, n * k, weights.size() + 40, 0.7 / std::sqrt(double(k)));
   }
   void record(const Kernels &kernels, const std::vector<Entry> &entries, const std::string &suffix,
               bool overlap, cudaStream_t stream) const {
     const Entry *ops[4];
-    const char *names[4] = {"chain_qkv", "chain_o", "chain_gateup", "chain_down"};
+    const char *names[4] = {"_qkv", "_o", "_gateup", "_down"};
     for (int i = 0; i < 4; ++i)
-      ops[i] = find(entries, names[i] + suffix);
-    check(cudaMemcpyAsync(hidden.as(), start.device.as(), kHidden * 2, cudaMemcpyDeviceToDevice,
-                          stream),
+      ops[i] = find(entries, name + names[i] + suffix);
+    auto copy = [&](const Buffer &to, const Numbers &from) {
+      check(
+          cudaMemcpyAsync(to.as(), from.device.as(), to.bytes(), cudaMemcpyDeviceToDevice, stream),
           "copy");
+    };
+    copy(hidden, start);
+    copy(multiplied, start);
+    copy(sums, startSums);
     void *h = hidden.as(), *q = qkv.as(), *a = inner.as(), *g = gamma.device.as(),
-         *b = batch.batch.as();
+         *b = batch.batch.as(), *xg = multiplied.as(), *s = sums.as();
     for (int layer = 0; layer < kLayers; ++layer) {
       auto w = [&](int i) { return weights[size_t(4 * layer + i)].device.as(); };
+      auto norm = [&](int i, void *y, bool after) {
+        if (tokens == 1)
+          launch(kernels, *ops[i], {h, w(i), g, y, b}, after, stream);
+        else
+          launch(kernels, *ops[i], {xg, w(i), s, y, b}, after, stream);
+      };
+      auto residual = [&](int i, void *x) {
+        if (tokens == 1)
+          launch(kernels, *ops[i], {x, w(i), h, h, b}, overlap, stream);
+        else
+          launch(kernels, *ops[i], {x, w(i), h, g, h, s, xg, b}, overlap, stream);
+      };
       // The first kernel after a copy has a full edge.
-      launch(kernels, *ops[0], {h, w(0), g, q, b}, overlap && layer > 0, stream);
-      launch(kernels, *ops[1], {q, w(1), h, h, b}, overlap, stream);
-      launch(kernels, *ops[2], {h, w(2), g, a, b}, overlap, stream);
-      launch(kernels, *ops[3], {a, w(3), h, h, b}, overlap, stream);
+      norm(0, q, overlap && layer > 0);
+      residual(1, q);
+      norm(2, a, overlap);
+      residual(3, a);
     }
   }
   std::vector<uint16_t> state() const {
@@ -88,9 +112,11 @@ struct Graph {
 
 } // namespace
 
-int sinter::test::stressChain(const Kernels &kernels, const std::vector<Entry> &entries,
-                              int rounds) {
-  Chain chain;
+static int stressChain(const Kernels &kernels, const std::vector<Entry> &entries,
+                       const std::string &name, int tokens, int rounds) {
+  if (!find(entries, name + "_qkv"))
+    return 0;
+  Chain chain(name, tokens);
   auto graph = [&](const std::string &suffix, bool overlap) {
     return std::make_unique<Graph>([&, suffix, overlap](cudaStream_t stream) {
       chain.record(kernels, entries, suffix, overlap, stream);
@@ -104,7 +130,7 @@ int sinter::test::stressChain(const Kernels &kernels, const std::vector<Entry> &
   for (uint16_t bits : expected)
     largest = std::max(largest, std::fabs(decode(Type::BF16, bits)));
   if (!(largest < 1e4)) {
-    std::printf("FAIL chain: its numbers are not finite\n");
+    std::printf("FAIL %s: its numbers are not finite\n", name.c_str());
     ++failures;
   }
   struct Variant {
@@ -123,21 +149,38 @@ int sinter::test::stressChain(const Kernels &kernels, const std::vector<Entry> &
     }
     const bool ok = v.same ? different == 0 : different > 0;
     failures += !ok;
-    std::printf("%s chain %-16s %3d of %d rounds differ\n", ok ? "ok  " : "FAIL", v.name, different,
-                rounds);
+    std::printf("%s %s %-16s %3d of %d rounds differ\n", ok ? "ok  " : "FAIL", name.c_str(), v.name,
+                different, rounds);
+    std::fflush(stdout);
   }
   return failures;
 }
 
-void sinter::test::timeChain(const Kernels &kernels, const std::vector<Entry> &entries) {
-  if (!find(entries, "chain_qkv"))
-    return;
-  Chain chain;
-  for (bool overlap : {false, true}) {
-    const double all = graphMicroseconds(
-        [&](cudaStream_t s) { chain.record(kernels, entries, "", overlap, s); }, 100);
-    std::printf("chain 0.6b, us per layer, %-12s %6.2f\n", overlap ? "graph + pdl" : "graph",
-                all / Chain::kLayers);
+/// The chains that the list may have: name and tokens.
+static const std::pair<const char *, int> kChains[] = {
+    {"chain", 1}, {"chain32", 32}, {"chain128", 128}};
+
+int sinter::test::stressChains(const Kernels &kernels, const std::vector<Entry> &entries,
+                               int rounds) {
+  int failures = 0;
+  for (auto [name, tokens] : kChains)
+    failures += stressChain(kernels, entries, name, tokens, rounds);
+  return failures;
+}
+
+void sinter::test::timeChains(const Kernels &kernels, const std::vector<Entry> &entries) {
+  for (auto [name, tokens] : kChains) {
+    if (!find(entries, std::string(name) + "_qkv"))
+      continue;
+    Chain chain(name, tokens);
+    double us[2];
+    for (int overlap = 0; overlap < 2; ++overlap)
+      us[overlap] =
+          graphMicroseconds(
+              [&](cudaStream_t s) { chain.record(kernels, entries, "", overlap != 0, s); }, 100) /
+          Chain::kLayers;
+    std::printf("%-10s 0.6b, %3d tokens, us per layer: graph + pdl %6.2f graph %6.2f\n", name,
+                tokens, us[1], us[0]);
   }
 }
 
@@ -199,16 +242,17 @@ void sinter::test::timeAll(const Kernels &kernels, const std::vector<Entry> &ent
             "copy");
     }
     const int launches = int(std::max<int64_t>(copies, 16));
-    double us[2];
-    for (int overlap = 0; overlap < 2; ++overlap)
-      us[overlap] = graphMicroseconds(
-                        [&](cudaStream_t stream) {
-                          for (int i = 0; i < launches; ++i)
-                            launch(kernels, e, c.pointers(batch, weights[size_t(i % copies)].as()),
-                                   overlap && i > 0, stream);
-                        },
-                        25) /
-                    launches;
+    // Alternating: the clock follows the load.
+    double us[2] = {1e9, 1e9};
+    for (int round = 0; round < 4; ++round) {
+      const int overlap = round % 2;
+      auto record = [&](cudaStream_t stream) {
+        for (int i = 0; i < launches; ++i)
+          launch(kernels, e, c.pointers(batch, weights[size_t(i % copies)].as()), overlap && i > 0,
+                 stream);
+      };
+      us[overlap] = std::min(us[overlap], graphMicroseconds(record, 15) / launches);
+    }
     std::printf("%-26s %7.2f us pdl %7.2f us plain %6.2f TB/s %7.1f TFLOP/s grid %d x %d\n",
                 e.line.name.c_str(), us[1], us[0], double(e.weightBytes) / us[1] * 1e-6,
                 2e-6 * double(c.maxTokens) * double(c.n) * double(c.k) / us[1], e.grid, e.threads);

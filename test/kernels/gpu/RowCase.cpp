@@ -14,13 +14,13 @@ struct RowCase {
   int64_t k = entry.line.number("k"), maxTokens = entry.line.number("m", 1);
   Type x = op == "argmax_merge" ? Type::F32 : typeOf(entry.line.type("x"));
   Type y = typeOf(entry.line.type("y"));
-  int64_t vocabulary = 311;
+  int64_t vocabulary = 311, partials = entry.line.number("sums");
   int64_t sourceRows = op == "embedding" ? vocabulary : maxTokens;
   int64_t columns = op == "swiglu" ? 2 * k : k;
   bool best = op == "argmax" || op == "argmax_merge", two = op == "add" || op == "add_rms_norm";
   Numbers a, b, gamma;
   DeviceBatch batch{int(maxTokens), int(vocabulary)};
-  Output first, second;
+  Output first, second, sumsLeft, xgLeft;
 
   explicit RowCase(const Entry &e)
       : entry(e), a(x, size_t(sourceRows * columns), 11, 1.2, 0.05),
@@ -28,7 +28,9 @@ struct RowCase {
         first(best ? Type::F32 : y, size_t(maxTokens * (best ? 1 : k))),
         second(best ? Type::F32 : y, size_t(best                   ? maxTokens
                                             : op == "add_rms_norm" ? maxTokens * k
-                                                                   : 0)) {
+                                                                   : 0)),
+        sumsLeft(Type::F32, size_t(maxTokens * partials)),
+        xgLeft(y, size_t(partials ? maxTokens * k : 0)) {
     if (best)
       makeCandidates();
   }
@@ -58,7 +60,13 @@ struct RowCase {
       p.push_back(b.device.as());
     if (op == "rms_norm" || op == "add_rms_norm")
       p.push_back(gamma.device.as());
+    if (partials)
+      p.push_back(gamma.device.as());
     p.push_back(first.device.as());
+    if (partials) {
+      p.push_back(sumsLeft.device.as());
+      p.push_back(xgLeft.device.as());
+    }
     if (second.count)
       p.push_back(second.device.as());
     p.push_back(batch.batch.as());
@@ -93,6 +101,7 @@ struct RowCase {
     return v;
   }
   std::string checkBest(int64_t count) const;
+  std::string checkSums(int64_t count, const std::vector<float> &v) const;
   std::string check(int64_t count, double &worst) const;
 };
 
@@ -118,6 +127,28 @@ std::string RowCase::checkBest(int64_t count) const {
   return problem;
 }
 
+/// What an embedding leaves for a linear, from the rows that it wrote.
+std::string RowCase::checkSums(int64_t count, const std::vector<float> &v) const {
+  std::string problem;
+  const std::vector<float> left = sumsLeft.read(size_t(count * partials), problem);
+  const std::vector<float> xg = xgLeft.read(size_t(count * k), problem);
+  for (int64_t m = 0; m < count; ++m) {
+    double expected = 0, got = 0;
+    for (int64_t i = 0; i < partials; ++i)
+      got += left[size_t(m * partials + i)];
+    for (int64_t i = 0; i < k; ++i) {
+      const float each = v[size_t(m * k + i)], product = each * gamma.values[size_t(i)];
+      expected += double(each) * each;
+      const float wanted = y == Type::F32 ? product : decode(y, encode(y, product));
+      if (xg[size_t(m * k + i)] != wanted)
+        problem = "x * gamma off in row " + std::to_string(m);
+    }
+    if (!(std::fabs(got - expected) <= 1e-5 * expected))
+      problem = "sums of squares off in row " + std::to_string(m);
+  }
+  return problem;
+}
+
 std::string RowCase::check(int64_t count, double &worst) const {
   if (best)
     return checkBest(count);
@@ -133,6 +164,8 @@ std::string RowCase::check(int64_t count, double &worst) const {
       wanted.push_back(v);
     wantedSums.insert(wantedSums.end(), s.begin(), s.end());
   }
+  if (partials && problem.empty())
+    problem = checkSums(count, result);
   const double bound = y == Type::BF16 ? 2e-3 : y == Type::F16 ? 4e-4 : 1e-5;
   Error e = relativeError(result, wanted, int(k));
   if (both)
@@ -154,6 +187,8 @@ std::string sinter::test::checkRows(const Kernels &kernels, const Entry &entry, 
     c.batch.setTokens(int(count));
     c.first.poison();
     c.second.poison();
+    c.sumsLeft.poison();
+    c.xgLeft.poison();
     launch(kernels, entry, c.pointers(), false);
     synchronize(entry.line.name.c_str());
     ++runs;
@@ -161,4 +196,24 @@ std::string sinter::test::checkRows(const Kernels &kernels, const Entry &entry, 
       return std::to_string(count) + " tokens: " + problem;
   }
   return {};
+}
+
+void sinter::test::timeRows(const Kernels &kernels, const std::vector<Entry> &entries) {
+  for (const Entry &e : entries) {
+    if (!e.line.has("time") || e.line.what != "rows")
+      continue;
+    RowCase c(e);
+    c.batch.setTokens(int(c.maxTokens));
+    constexpr int kLaunches = 64;
+    double us[2];
+    for (int overlap = 0; overlap < 2; ++overlap)
+      us[overlap] = graphMicroseconds(
+                        [&](cudaStream_t stream) {
+                          for (int i = 0; i < kLaunches; ++i)
+                            launch(kernels, e, c.pointers(), overlap && i > 0, stream);
+                        },
+                        25) /
+                    kLaunches;
+    std::printf("%-26s %7.2f us pdl %7.2f us plain\n", e.line.name.c_str(), us[1], us[0]);
+  }
 }

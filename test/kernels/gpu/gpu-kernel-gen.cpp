@@ -58,7 +58,7 @@ gpu::LinearTuning tuning(const KernelLine &l) {
                                : gpu::LinearTuning::Auto;
   t.rows = l.number("r"), t.warpsN = l.number("wn"), t.warpsK = l.number("wk");
   t.unroll = l.number("u"), t.tokens = l.number("mt"), t.stages = l.number("stages");
-  t.maxTiles = l.number("ctas"), t.cluster = l.number("cluster");
+  t.maxTiles = l.number("ctas"), t.splits = l.number("splits"), t.tokenStages = l.number("xstages");
   t.stress = l.has("delays")   ? gpu::LinearTuning::Delays
              : l.has("nowait") ? gpu::LinearTuning::DelaysWithoutWait
                                : gpu::LinearTuning::None;
@@ -76,6 +76,7 @@ gpu::RowSpec rowSpec(const KernelLine &l) {
   s.x = l.type("x"), s.y = l.type("y");
   s.maxTokens = l.number("m", 1);
   s.rows = l.has("rows");
+  s.sumsOut = l.number("sums");
   return s;
 }
 

@@ -84,12 +84,13 @@ int main(int argc, char **argv) {
     std::fflush(stdout);
   }
   if (wanted("stress")) {
-    failures += stressChain(kernels, entries, 200);
+    failures += stressChains(kernels, entries, 200);
     failures += comparePair(kernels, entries);
   }
   if (wanted("time")) {
     timeAll(kernels, entries);
-    timeChain(kernels, entries);
+    timeRows(kernels, entries);
+    timeChains(kernels, entries);
   }
   return failures ? 1 : 0;
 }
