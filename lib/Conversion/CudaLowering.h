@@ -85,7 +85,8 @@ private:
 
   gpu::GpuChip chip;
   PreparedRows prepared;
-  int64_t preparedAt = 0;                   ///< arena offset of room for PreparedRows
+  int64_t preparedAt = 0; ///< arena offset of room for PreparedRows
+  int64_t attendedAt = 0; ///< of the result of attention that reads raw q, k and v
   llvm::StringMap<gpu::GpuKernel> launches; ///< by key
   int64_t plansAt = 0;                      ///< arena offset of the attention plans
   bool fullEdgeNext = false;                ///< the next launch waits for everything before it

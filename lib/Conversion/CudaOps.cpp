@@ -98,7 +98,11 @@ LogicalResult CudaLowering::linear(Operation *op, const LinearParts &p) {
     x = *rows, gamma = {};
   }
   prepared = {};
-  Value next = ready && spec.residual && spec.y == DType::BF16 ? nextGamma(p.y) : Value();
+  // With more tokens the epilogue's registers no longer hold it, and a norm kernel costs little.
+  constexpr int64_t kMostPrepared = 2048;
+  Value next = ready && spec.residual && spec.y == DType::BF16 && spec.maxTokens <= kMostPrepared
+                   ? nextGamma(p.y)
+                   : Value();
   if (next) {
     prepared = preparedRoom(p.y);
     prepared.gamma = next;

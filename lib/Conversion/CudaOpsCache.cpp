@@ -125,7 +125,7 @@ int64_t CudaLowering::preparedBytes() {
 }
 
 LogicalResult CudaLowering::prepare() {
-  int64_t plans = 0;
+  int64_t plans = 0, attended = 0;
   for (auto func : planned.getOps<func::FuncOp>()) {
     xfmr::AttentionOp attention = firstAttention(func);
     auto tokens = func->getAttrOfType<DenseI64ArrayAttr>(xfmr::kTokensAttr);
@@ -136,13 +136,16 @@ LogicalResult CudaLowering::prepare() {
     if (failed(spec))
       return failure();
     const AttentionMemory memory = attentionMemory(chip, *spec);
+    if (readsRawQkv(*spec))
+      attended = std::max(attended, tokens[1] * rowBytes(attention.getResult()));
     plans = std::max(plans, alignUp(memory.decodePlan, 256) + alignUp(memory.prefillPlan, 256));
     program.persistentBytes = std::max(program.persistentBytes, alignUp(memory.counters, 256));
   }
   // Plans live as long as the step, so nobody else may use their room.
   plansAt = alignUp(plannedArena, 256);
   preparedAt = plansAt + plans;
-  plannedArena = preparedAt + preparedBytes();
+  attendedAt = alignUp(preparedAt + preparedBytes(), 256);
+  plannedArena = attendedAt + alignUp(attended, 256);
   return success();
 }
 
@@ -251,8 +254,13 @@ xfmr::AttentionOp CudaLowering::readerOfRawQkv(xfmr::QkNormRopeWriteOp op) const
   if (!op.getQ().hasOneUse())
     return {};
   auto reader = dyn_cast<xfmr::AttentionOp>(*op.getQ().user_begin());
-  if (!reader || reader.getKv() != op.getResult())
+  if (!reader || reader.getKv() != op.getResult() || !reader.getResult().hasOneUse())
     return {};
+  // Its result lies where the next attention's will: it must have been read by then.
+  Operation *user = *reader.getResult().user_begin();
+  for (Operation *next = reader->getNextNode(); next != user; next = next->getNextNode())
+    if (!next || isa<xfmr::AttentionOp>(next))
+      return {};
   auto spec = attentionSpec(reader, entry->maxTokens, entry->maxQ);
   return succeeded(spec) && readsRawQkv(*spec) ? reader : xfmr::AttentionOp();
 }
@@ -284,6 +292,8 @@ LogicalResult CudaLowering::attentionFromQkv(xfmr::AttentionOp op, const Attenti
   auto write = qkvWrite(raw);
   if (failed(write))
     return failure();
+  // The plan lets the result take the place of qkv, which it believes to be read by now.
+  moveTo(op.getResult(), arena(attendedAt));
   const StringRef name = "attention_qkv";
   auto k = kernel("attention", kernelName(name, spec) + (write->norm ? "" : "_plain"),
                   kernelKey(name, spec) + kernelKey("", *write),

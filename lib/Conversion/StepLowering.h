@@ -33,6 +33,7 @@ protected:
 
   //--- places ---
   SinterArg place(mlir::Value v) const;
+  void moveTo(mlir::Value v, SinterArg where) { places[v] = where; }
   /// `v` lies where `source` does.
   void alias(mlir::Value v, mlir::Value source) { places[v] = places.lookup(source); }
   SinterArg arena(int64_t offset) const;
