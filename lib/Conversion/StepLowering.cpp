@@ -199,8 +199,11 @@ LogicalResult StepLowering::lowerOp(Operation *op) {
   }
   if (failed(placeResults(op)))
     return failure();
-  if (auto view = dyn_cast<xfmr::ViewOpInterface>(op); view && view.isView())
+  if (auto view = dyn_cast<xfmr::ViewOpInterface>(op); view && view.isView()) {
+    alias(op->getResult(0),
+          op->getOperand(0)); // which may have been moved from where it was planned
     return success();
+  }
   return lowerKernelOp(op);
 }
 

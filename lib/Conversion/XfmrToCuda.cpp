@@ -19,7 +19,9 @@ using namespace mlir;
 using namespace sinter;
 
 CudaLowering::CudaLowering(ModuleOp planned, StringRef chip, ModuleOp lowered)
-    : StepLowering(planned, lowered), chip{chip.str()} {
+    : StepLowering(planned, lowered), chip{chip.str(), /*warpgroups=*/false} {
+  // The wgmma linears pass their own tests on an H200; whole models that used them gave wrong
+  // logits and illegal accesses there, which is not explained yet.
   program.chip = chip.str();
 }
 

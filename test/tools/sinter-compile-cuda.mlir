@@ -53,3 +53,12 @@
 // PTX: .target sm_80
 // PTX: .entry decode_plan_bf16
 // PTX: .entry rms_norm_linear_bf16_1024x256_m1
+
+// Attention that reads raw q, k and v writes beside them: what follows reads it there.
+// RUN: sinter-inspect %t.sinter --schedule | FileCheck %s --check-prefix=APART
+// APART: step_m9_12_q8_argmax
+// APART: layers.0.attn.attention attention_qkv
+// APART-NEXT: args arena+[[#QKV:]] w{{[0-9]+}} arena+[[#OUT:]] kv
+// APART-NEXT: layers.0.attn.o linear_add
+// APART-NEXT: args arena+[[#OUT]] w
+// APART: step_m9_12_argmax
