@@ -28,7 +28,7 @@ LAYERS = {
     "models": ["models", "sinter/Dialect", "sinter/Support", "mlir", "llvm"],
     "include/sinter/Transforms": ["sinter/Dialect", "sinter/Transforms", "mlir", "llvm"],
     "lib/Transforms": ["sinter/Dialect", "sinter/Transforms", "mlir", "llvm"],
-    "include/sinter/Conversion": ["sinter/Abi", "sinter/Dialect", "sinter/Conversion", "mlir", "llvm"],
+    "include/sinter/Conversion": ["sinter/Abi", "sinter/Support/DType.h", "sinter/Dialect", "sinter/Conversion", "mlir", "llvm"],
     "lib/Conversion": ["sinter/Abi", "sinter/Support", "sinter/Dialect", "sinter/Transforms", "sinter/Conversion",
                        "lib/Codegen", "mlir", "llvm"],
     "lib/Codegen": ["sinter/Abi", "sinter/Support", "sinter/Dialect", "sinter/Conversion", "lib/Codegen",
@@ -42,7 +42,8 @@ LAYERS = {
                        "runtime/device/Device.h"],
     "runtime": ["sinter/Abi", "sinter/Support", "runtime"],
     # A compiler may know the runner's parsers: what it embeds, it checks with the code that will read it.
-    "tools/sinter-compile": ["sinter", "models", "runtime/text/Tokenizer.h", "runtime/cli/ToolMain.h", "mlir", "llvm"],
+    "tools/sinter-compile": ["sinter", "models", "runtime/text/Tokenizer.h", "runtime/cli/ToolMain.h",
+                             "runtime/cli/CacheFolder.h", "mlir", "llvm"],
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s+(?:"([^"]+)"|<((?:mlir|llvm|llvm-c|mlir-c|lld)/[^>]+)>)')
 
