@@ -291,6 +291,12 @@ GpuKernel sinter::gpu::emitCall(Operation *gpuModule, StringRef name, StringRef 
   }
   LLVM::CallOp::create(b, loc, function, args);
   LLVM::ReturnOp::create(b, loc, ValueRange());
-  return {name.str(),   parameters, launch.tiles,      launch.threads, launch.sharedBytes,
-          launch.tiles, 0,          launch.weightBytes};
+  GpuKernel kernel;
+  kernel.name = name.str();
+  kernel.parameters = parameters;
+  kernel.grid = kernel.tiles = launch.tiles;
+  kernel.threads = launch.threads;
+  kernel.sharedBytes = launch.sharedBytes;
+  kernel.weightBytes = launch.weightBytes;
+  return kernel;
 }
