@@ -158,15 +158,15 @@ LLVM::LLVMFuncOp createKernel(OpBuilder &b, Operation *gpuModule, StringRef name
 
 GpuKernel describe(StringRef name, unsigned parameters, int64_t ctas, int64_t tiles,
                    const TilePlan &plan) {
-  GpuKernel kernel;
-  kernel.name = name.str();
-  kernel.parameters = parameters;
+  GpuKernel made;
+  made.name = name.str();
+  made.parameters = parameters;
   kernel.grid = ctas;
-  kernel.threads = plan.threads;
-  kernel.sharedBytes = plan.sharedBytes;
+  made.threads = plan.threads;
+  made.sharedBytes = plan.sharedBytes;
   kernel.tiles = tiles;
-  kernel.weightBytes = plan.weightBytes;
-  return kernel;
+  made.weightBytes = plan.weightBytes;
+  return made;
 }
 
 /// The CTA's remaining tiles after its first.
@@ -218,7 +218,7 @@ GpuKernel sinter::gpu::emitKernel(Operation *gpuModule, StringRef name, const Gp
   GpuKernel kernel = describe(name, op.parameters(), tiles * plan.cluster, plan.tiles, plan);
   kernel.cluster = plan.cluster;
   kernel.tensorMaps = op.tensorMaps();
-  return kernel;
+  return made;
 }
 
 GpuKernel sinter::gpu::emitPersistentKernel(Operation *gpuModule, StringRef name,
@@ -291,12 +291,12 @@ GpuKernel sinter::gpu::emitCall(Operation *gpuModule, StringRef name, StringRef 
   }
   LLVM::CallOp::create(b, loc, function, args);
   LLVM::ReturnOp::create(b, loc, ValueRange());
-  GpuKernel kernel;
-  kernel.name = name.str();
-  kernel.parameters = parameters;
-  kernel.grid = kernel.tiles = launch.tiles;
-  kernel.threads = launch.threads;
-  kernel.sharedBytes = launch.sharedBytes;
-  kernel.weightBytes = launch.weightBytes;
-  return kernel;
+  GpuKernel made;
+  made.name = name.str();
+  made.parameters = parameters;
+  made.grid = made.tiles = launch.tiles;
+  made.threads = launch.threads;
+  made.sharedBytes = launch.sharedBytes;
+  made.weightBytes = launch.weightBytes;
+  return made;
 }
