@@ -158,15 +158,15 @@ LLVM::LLVMFuncOp createKernel(OpBuilder &b, Operation *gpuModule, StringRef name
 
 GpuKernel describe(StringRef name, unsigned parameters, int64_t ctas, int64_t tiles,
                    const TilePlan &plan) {
-  GpuKernel made;
-  made.name = name.str();
-  made.parameters = parameters;
+  GpuKernel kernel;
+  kernel.name = name.str();
+  kernel.parameters = parameters;
   kernel.grid = ctas;
-  made.threads = plan.threads;
-  made.sharedBytes = plan.sharedBytes;
+  kernel.threads = plan.threads;
+  kernel.sharedBytes = plan.sharedBytes;
   kernel.tiles = tiles;
-  made.weightBytes = plan.weightBytes;
-  return made;
+  kernel.weightBytes = plan.weightBytes;
+  return kernel;
 }
 
 /// The CTA's remaining tiles after its first.
@@ -218,7 +218,7 @@ GpuKernel sinter::gpu::emitKernel(Operation *gpuModule, StringRef name, const Gp
   GpuKernel kernel = describe(name, op.parameters(), tiles * plan.cluster, plan.tiles, plan);
   kernel.cluster = plan.cluster;
   kernel.tensorMaps = op.tensorMaps();
-  return made;
+  return kernel;
 }
 
 GpuKernel sinter::gpu::emitPersistentKernel(Operation *gpuModule, StringRef name,
