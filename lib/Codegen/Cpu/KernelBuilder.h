@@ -132,6 +132,8 @@ public:
   std::pair<Value, Value> loadColumnPair(Value p, DType type, int64_t stride);
   /// The first column of such a pair; the second need not exist unless the type is bf16.
   Value loadColumn(Value p, DType type);
+  /// Column `parity` of such a pair.
+  Value loadColumn(Value p, DType type, int64_t parity, int64_t stride);
 
   //--- control flow ---
   using Body = llvm::function_ref<Values(Value index, mlir::ValueRange carried)>;

@@ -259,3 +259,13 @@ Value KernelBuilder::loadColumn(Value p, DType type) {
   Value words = LLVM::LoadOp::create(b, loc, vecI32(), p, 4);
   return fromBits(arith::ShLIOp::create(b, loc, words, splatBits(16)));
 }
+
+Value KernelBuilder::loadColumn(Value p, DType type, int64_t parity, int64_t stride) {
+  if (parity == 0)
+    return loadColumn(p, type);
+  if (type != DType::BF16)
+    return load(at(p, stride), type);
+  Value words = LLVM::LoadOp::create(b, loc, vecI32(), p, 4);
+  return fromBits(
+      arith::AndIOp::create(b, loc, words, splatBits(static_cast<int32_t>(0xffff0000u))));
+}

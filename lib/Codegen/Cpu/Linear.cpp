@@ -60,7 +60,8 @@ int64_t sinter::cpu::tokenClass(int64_t maxTokens) {
 }
 
 /// Register tiles. v4 has 32 registers: up to 24 accumulators. v3 has 16, and a logical vector
-/// takes two: up to 12.
+/// takes two: up to 12. More than one row there with both parities at once spilled accumulators,
+/// each spill a store and a load in the chain of FMAs; one parity at a time leaves registers free.
 LinearTile sinter::cpu::pickTile(CpuIsa isa, const LinearSpec &spec) {
   const int64_t tokens = spec.maxTokens;
   LinearTile tile;
@@ -70,7 +71,8 @@ LinearTile sinter::cpu::pickTile(CpuIsa isa, const LinearSpec &spec) {
            : tokens <= 8 ? LinearTile{8, 1}
                          : LinearTile{6, 2};
   else
-    tile = tokens == 1 ? LinearTile{1, 2} : LinearTile{3, 1};
+    tile = tokens == 1 ? LinearTile{1, 2} : LinearTile{6, 1};
+  tile.parityPasses = isa == CpuIsa::V3 && tokens > 1;
   // A panel of f32 rows that stays in L2; one cache line more per row keeps rows out of each
   // other's cache sets.
   tile.rowBytes = roundUp(spec.k * 4, 64) + 64;
@@ -148,8 +150,54 @@ void LinearEmitter::step(ArrayRef<Value> tilePointers, Value tileByte, Value xCo
   }
 }
 
+/// As step(), for one parity of a pair: accumulators are [tile][row].
+void LinearEmitter::parityStep(ArrayRef<Value> tilePointers, Value tileByte, Value xColumn,
+                               int64_t parity, Values &sums) {
+  const int64_t stride = kLanes * bytesOf(spec.weight);
+  Values columns;
+  for (Value pointer : tilePointers) {
+    Value p = b.at(pointer, tileByte);
+    if (parity == 0 && prefetchBytes()) // the odd pass finds W where the even one left it
+      b.prefetch(b.at(p, prefetchBytes()));
+    columns.push_back(b.loadColumn(p, spec.weight, parity, stride));
+  }
+  for (int64_t row = 0; row < tile.rows; ++row) {
+    Value factor = b.splat(b.loadF32(b.at(xColumn, row * tile.rowBytes + parity * 4)));
+    for (size_t t = 0; t < tilePointers.size(); ++t) {
+      Value &sum = sums[t * tile.rows + row];
+      sum = b.fma(factor, columns[t], sum);
+    }
+  }
+}
+
+/// dots() in two passes over W, first for the even accumulators, then for the odd ones: each sees
+/// the same operations in the same order as with both at once.
+Values LinearEmitter::dotsByParity(ArrayRef<Value> tilePointers, Value xRow) {
+  const int64_t pairs = spec.k / 2;
+  const int64_t pairBytes = 2 * kLanes * bytesOf(spec.weight);
+  auto at = [&](Value pair, int64_t parity, Values &carried) {
+    parityStep(tilePointers, b.mul(pair, pairBytes), b.at(xRow, b.mul(pair, 8)), parity, carried);
+  };
+  const Values zeros(tilePointers.size() * tile.rows, b.splat(0.0f));
+  auto pass = [&](int64_t parity) {
+    return b.loop(b.i64(0), b.i64(pairs), 1, zeros, [&](Value pair, ValueRange carried) {
+      Values inner(carried);
+      at(pair, parity, inner);
+      return inner;
+    });
+  };
+  Values even = pass(0), totals;
+  if (spec.k % 2)
+    at(b.i64(pairs), 0, even);
+  for (auto [first, second] : llvm::zip_equal(even, pass(1)))
+    totals.push_back(b.addf(first, second));
+  return totals;
+}
+
 /// Dot products of `tile.rows` packed rows with tiles: [tile][row] vectors of 16 outputs.
 Values LinearEmitter::dots(ArrayRef<Value> tilePointers, Value xRow) {
+  if (tile.parityPasses)
+    return dotsByParity(tilePointers, xRow);
   const int64_t pairs = spec.k / 2;
   const int64_t pairBytes = 2 * kLanes * bytesOf(spec.weight);
   Values sums(tilePointers.size() * tile.rows * 2, b.splat(0.0f));

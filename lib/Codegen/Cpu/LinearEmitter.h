@@ -9,8 +9,9 @@ namespace sinter::cpu {
 /// rows x tiles outputs are accumulated in registers at once.
 struct LinearTile {
   int64_t rows, tiles;
-  int64_t rowBytes = 0; ///< of a packed row
-  int64_t panel = 0;    ///< tokens packed at once, a multiple of `rows`
+  int64_t rowBytes = 0;      ///< of a packed row
+  int64_t panel = 0;         ///< tokens packed at once, a multiple of `rows`
+  bool parityPasses = false; ///< even and odd columns in turn, not side by side
 };
 LinearTile pickTile(CpuIsa isa, const LinearSpec &spec);
 
@@ -30,6 +31,9 @@ private:
   void packRow(Value source, Value target, Value scale);
   void step(llvm::ArrayRef<Value> tilePointers, Value tileByte, Value xColumn, bool pair,
             Values &sums);
+  void parityStep(llvm::ArrayRef<Value> tilePointers, Value tileByte, Value xColumn, int64_t parity,
+                  Values &sums);
+  Values dotsByParity(llvm::ArrayRef<Value> tilePointers, Value xRow);
   int64_t prefetchBytes() const;
   void fetchFirstTiles();
   Values dots(llvm::ArrayRef<Value> tilePointers, Value xRow);
