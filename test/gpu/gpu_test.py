@@ -65,6 +65,13 @@ def chosen(arguments):
                 yield name, dtype, tokens
 
 
+def check_names(arguments):
+    known = {f"{name}.{dtype}" for name, dtypes, _ in CASES for dtype in dtypes}
+    for name in arguments.only.split(",") if arguments.only else []:
+        if name not in known:
+            sys.exit(f"gpu_test.py: error: --only: no case is called {name}")
+
+
 def build(arguments):
     os.makedirs(arguments.folder, exist_ok=True)
     for name, dtype, tokens in chosen(arguments):
@@ -172,7 +179,7 @@ class Runner:
         for (name, dtype), ratio in sorted(self.worst.items()):
             print(f"{name:<24}{dtype:<6}worst error / bound {ratio:.3f}")
         print(f"{self.checks - self.failures} passed, {self.failures} failed")
-        return 1 if self.failures else 0
+        return 1 if self.failures or not self.checks else 0
 
 
 def main():
@@ -183,6 +190,7 @@ def main():
     parser.add_argument("--chip", default="sm_90a")
     parser.add_argument("--only", help="cases like knorm96.f16,shakespeare.bf16; all by default")
     arguments = parser.parse_args()
+    check_names(arguments)
     if arguments.command == "build":
         build(arguments)
         return 0

@@ -62,3 +62,5 @@
 // APART-NEXT: layers.0.attn.o linear_add
 // APART-NEXT: args arena+[[#OUT]] w
 // APART: step_m9_12_argmax
+// It never shares the memory of what it reads.
+// RUN: sinter-inspect %t.sinter --schedule | not grep -E "args (arena[+][0-9]+) w[0-9]+ \1 kv"
