@@ -11,6 +11,12 @@
 // CACHED: kernels, [[#]] cached
 // RUN: cmp %t.sinter %t.again.sinter
 
+// A damaged cache counts as none.
+// RUN: sh -c 'for f in %t.cache/sinter/kernels/*; do printf x >> $f; done'
+// RUN: env PATH=/nowhere CUDA_HOME= CUDA_PATH= XDG_CACHE_HOME=%t.cache sinter-compile %models/shakespeare --target=cuda:sm_90a --max-tokens-per-step 12 -o %t.again.sinter > %t.out
+// RUN: FileCheck %s --check-prefix=WROTE --implicit-check-not=cached < %t.out
+// RUN: cmp %t.sinter %t.again.sinter
+
 // RUN: sinter-inspect %t.sinter --schedule | FileCheck %s --check-prefix=SCHEDULE
 // One token: the plan, then each kernel lets the next one start early; what follows the plan waits.
 // SCHEDULE: step_m1_argmax: argmax, 1 to 1 tokens
