@@ -2,7 +2,7 @@
 #pragma once
 
 #include "runtime/engine/Executor.h"
-#include "runtime/engine/Sampler.h"
+#include "runtime/engine/Request.h"
 
 #include <atomic>
 #include <cstdint>
@@ -17,14 +17,6 @@ struct GenerationRequest {
   uint32_t maxTokens = 0;
   SamplingParams sampling;
   bool ignoreEos = false;
-};
-
-enum class FinishReason {
-  None,      ///< still running
-  Eos,       ///< an end token, which is not part of the tokens
-  Length,    ///< maxTokens reached
-  Cancelled, ///< the listener said so
-  Failed,    ///< see Generation::status
 };
 
 struct Generation {

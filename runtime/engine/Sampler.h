@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
 
 namespace sinter {
@@ -16,6 +17,9 @@ struct SamplingParams {
   double minP = 0.0;        ///< 0: off
   uint64_t seed = 0;
   double repetitionPenalty = 1.0; ///< 1: off; above 1: less of what there was before
+  double presencePenalty = 0;     ///< 0: off; subtracted from logits of tokens generated before
+  double frequencyPenalty = 0;    ///< 0: off; the same, times how often they were generated
+  std::vector<std::pair<int32_t, float>> logitBias; ///< added to the logits of these ids
 
   bool greedy() const { return temperature == 0; }
   /// What is out of range, by the name of its flag.

@@ -47,6 +47,8 @@ const char *finishName(FinishReason reason) {
     return "eos";
   case FinishReason::Length:
     return "length";
+  case FinishReason::Stopped:
+    return "stop";
   case FinishReason::Cancelled:
     return "cancelled";
   case FinishReason::Failed:
