@@ -123,7 +123,8 @@ LogicalResult CudaLowering::linear(Operation *op, const LinearParts &p) {
   if (spec.epilogue != LinearSpec::Argmax) {
     args.push_back(place(p.y));
     args.insert(args.end(), left.begin(), left.end());
-    start(op, "", *k, args, {p.x, p.y, p.residual}, {p.w, p.gamma, p.bias}, flops);
+    if (failed(start(op, "", *k, args, {p.x, p.y, p.residual}, {p.w, p.gamma, p.bias}, flops)))
+      return failure();
     int64_t &traffic = entry->ops.back().actBytesPerToken;
     traffic += 4 * spec.sumsIn;
     if (next) {
@@ -135,7 +136,8 @@ LogicalResult CudaLowering::linear(Operation *op, const LinearParts &p) {
   // A value and an index per tile of rows of W, then the best of them.
   const int64_t each = alignUp(spec.maxTokens * k->made.partials * 4, 256);
   args.insert(args.end(), {room(each), room(each, each)});
-  start(op, "", *k, args, {p.x}, {p.w, p.gamma, p.bias}, flops);
+  if (failed(start(op, "", *k, args, {p.x}, {p.w, p.gamma, p.bias}, flops)))
+    return failure();
   entry->ops.back().actBytesPerToken += 8 * k->made.partials;
   RowSpec merge{RowSpec::ArgmaxMerge, k->made.partials, DType::F32,
                 DType::F32,           spec.maxTokens,   spec.rows};
@@ -191,8 +193,7 @@ LogicalResult CudaLowering::startRows(Operation *op, StringRef suffix, const Row
       [&](Operation *module, StringRef symbol) { return emitRows(module, symbol, chip, spec); });
   if (failed(k))
     return failure();
-  start(op, suffix, *k, std::move(args), tensors, {}, 4 * spec.k);
-  return success();
+  return start(op, suffix, *k, std::move(args), tensors, {}, 4 * spec.k);
 }
 
 LogicalResult CudaLowering::rows(Operation *op, RowSpec::Kind kind, ArrayRef<Value> operands,

@@ -159,7 +159,8 @@ LogicalResult CudaLowering::planAttention(xfmr::AttentionOp op) {
         [&](Operation *module, StringRef symbol) { return emit(module, symbol, chip, *spec); });
     if (failed(k))
       return failure();
-    start(op, "", *k, {arena(at)}, {});
+    if (failed(start(op, "", *k, {arena(at)}, {})))
+      return failure();
     entry->ops.back().name = name.str();
     entry->ops.back().op = name.str();
     return success();
@@ -211,9 +212,9 @@ LogicalResult CudaLowering::attention(xfmr::AttentionOp op) {
     std::vector<SinterArg> args = common;
     args.insert(args.end(), more.begin(), more.end());
     const bool first = suffix.empty();
-    start(op, suffix, *k, std::move(args),
-          first ? ArrayRef<Value>{op.getQ(), op.getResult()} : ArrayRef<Value>{}, {}, 0, first);
-    return success();
+    return start(op, suffix, *k, std::move(args),
+                 first ? ArrayRef<Value>{op.getQ(), op.getResult()} : ArrayRef<Value>{}, {}, 0,
+                 first);
   };
   if (usesPrefill(*spec) && failed(part("attention_prefill", ".prefill", emitPrefillAttention,
                                         {arena(plansAt + alignUp(memory.decodePlan, 256))})))
@@ -277,12 +278,13 @@ LogicalResult CudaLowering::qkNormRopeWrite(xfmr::QkNormRopeWriteOp op) {
                   });
   if (failed(k))
     return failure();
-  start(op, "", *k,
-        {place(op.getQkv()), place(op.getTable()), place(op.getQ()), cacheStream(op.getKv(), false),
-         cacheStream(op.getKv(), true), place(op.getQGamma()), place(op.getKGamma()),
-         place(op.getKScale())},
-        {op.getQkv(), op.getQ()}, {op.getQGamma(), op.getKGamma()},
-        7 * (spec->heads + spec->cache.heads) * spec->cache.headDim);
+  if (failed(start(op, "", *k,
+                   {place(op.getQkv()), place(op.getTable()), place(op.getQ()),
+                    cacheStream(op.getKv(), false), cacheStream(op.getKv(), true),
+                    place(op.getQGamma()), place(op.getKGamma()), place(op.getKScale())},
+                   {op.getQkv(), op.getQ()}, {op.getQGamma(), op.getKGamma()},
+                   7 * (spec->heads + spec->cache.heads) * spec->cache.headDim)))
+    return failure();
   entry->ops.back().actBytesPerToken += tokenBytes(spec->cache);
   return success();
 }
@@ -302,13 +304,15 @@ LogicalResult CudaLowering::attentionFromQkv(xfmr::AttentionOp op, const Attenti
                   });
   if (failed(k))
     return failure();
-  start(op, "", *k,
-        {place(raw.getQkv()), place(raw.getTable()), place(op.getResult()),
-         cacheStream(op.getKv(), false), cacheStream(op.getKv(), true), place(raw.getQGamma()),
-         place(raw.getKGamma()), place(raw.getKScale()), arena(plansAt),
-         room(attentionMemory(chip, spec).partials), persistent(0)},
-        {raw.getQkv(), op.getResult()}, {raw.getQGamma(), raw.getKGamma()},
-        7 * (write->heads + write->cache.heads) * write->cache.headDim, /*readsKv=*/true);
+  if (failed(start(op, "", *k,
+                   {place(raw.getQkv()), place(raw.getTable()), place(op.getResult()),
+                    cacheStream(op.getKv(), false), cacheStream(op.getKv(), true),
+                    place(raw.getQGamma()), place(raw.getKGamma()), place(raw.getKScale()),
+                    arena(plansAt), room(attentionMemory(chip, spec).partials), persistent(0)},
+                   {raw.getQkv(), op.getResult()}, {raw.getQGamma(), raw.getKGamma()},
+                   7 * (write->heads + write->cache.heads) * write->cache.headDim,
+                   /*readsKv=*/true)))
+    return failure();
   entry->ops.back().actBytesPerToken += tokenBytes(write->cache);
   return success();
 }
@@ -324,10 +328,11 @@ LogicalResult CudaLowering::kvWrite(xfmr::KvWriteOp op) {
                   });
   if (failed(k))
     return failure();
-  start(op, "", *k,
-        {place(op.getK()), place(op.getV()), cacheStream(op.getKv(), false),
-         cacheStream(op.getKv(), true), place(op.getKScale())},
-        {op.getK(), op.getV()});
+  if (failed(start(op, "", *k,
+                   {place(op.getK()), place(op.getV()), cacheStream(op.getKv(), false),
+                    cacheStream(op.getKv(), true), place(op.getKScale())},
+                   {op.getK(), op.getV()})))
+    return failure();
   entry->ops.back().actBytesPerToken += tokenBytes(spec->cache);
   return success();
 }
@@ -349,7 +354,6 @@ LogicalResult CudaLowering::rope(xfmr::RopeOp op) {
   });
   if (failed(k))
     return failure();
-  start(op, "", *k, {place(op.getX()), place(op.getTable()), place(op.getResult())},
-        {op.getX(), op.getResult()}, {}, 3 * shape[1] * shape[2]);
-  return success();
+  return start(op, "", *k, {place(op.getX()), place(op.getTable()), place(op.getResult())},
+               {op.getX(), op.getResult()}, {}, 3 * shape[1] * shape[2]);
 }

@@ -181,12 +181,8 @@ void StepLowering::launch(Operation *op, StringRef suffix, unsigned kernel, Sint
 //===----------------------------------------------------------------------===//
 
 LogicalResult StepLowering::lowerOp(Operation *op) {
-  if (isa<func::ReturnOp>(op))
+  if (isa<func::ReturnOp, xfmr::GetWeightOp>(op))
     return success();
-  if (auto get = dyn_cast<xfmr::GetWeightOp>(op)) {
-    places[get.getResult()] = {SINTER_ARG_WEIGHT, weights.lookup(get.getWeight()), 0};
-    return success();
-  }
   // Rows stay rows through everything that follows select_rows.
   const bool rows = isa<xfmr::SelectRowsOp>(op) ||
                     llvm::any_of(op->getOperands(), [&](Value v) { return countsRows(v); });
@@ -240,6 +236,9 @@ LogicalResult StepLowering::lowerEntry(FunctionOpInterface func) {
   if ((head && failed(checkHead(func, head))) || failed(placeArguments(func)) ||
       failed(beginEntry(func)))
     return failure();
+  // A kernel may read the weight of an op that comes later.
+  for (auto get : func.getFunctionBody().front().getOps<xfmr::GetWeightOp>())
+    places[get.getResult()] = {SINTER_ARG_WEIGHT, weights.lookup(get.getWeight()), 0};
   for (Operation &op : func.getFunctionBody().front())
     if (failed(lowerOp(&op)))
       return failure();

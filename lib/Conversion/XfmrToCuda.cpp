@@ -19,9 +19,7 @@ using namespace mlir;
 using namespace sinter;
 
 CudaLowering::CudaLowering(ModuleOp planned, StringRef chip, ModuleOp lowered)
-    : StepLowering(planned, lowered), chip{chip.str(), /*warpgroups=*/false} {
-  // The wgmma linears pass their own tests on an H200; whole models that used them gave wrong
-  // logits and illegal accesses there, which is not explained yet.
+    : StepLowering(planned, lowered), chip{chip.str()} {
   program.chip = chip.str();
 }
 
@@ -59,16 +57,21 @@ FailureOr<CudaLowering::Kernel> CudaLowering::kernel(StringRef op, const std::st
   return Kernel{it->second, *k};
 }
 
-void CudaLowering::start(Operation *op, StringRef suffix, const Kernel &k,
-                         std::vector<SinterArg> args, ArrayRef<Value> tensors,
-                         ArrayRef<Value> weights, int64_t flops, bool readsKv) {
+LogicalResult CudaLowering::start(Operation *op, StringRef suffix, const Kernel &k,
+                                  std::vector<SinterArg> args, ArrayRef<Value> tensors,
+                                  ArrayRef<Value> weights, int64_t flops, bool readsKv) {
   llvm::erase_if(args, [](const SinterArg &arg) { return arg.kind == SINTER_ARG_NULL; });
+  // An operand that has no place would move all that follow it.
+  if (k.made.parameters && args.size() + 1 != k.made.parameters)
+    return op->emitOpError() << "gives " << args.size() << " arguments and the batch to kernel "
+                             << k.made.name << ", which takes " << k.made.parameters;
   const SinterGrid grid{static_cast<uint32_t>(k.made.grid), {}, {1, 1, 1}, 1};
   launch(op, suffix, k.index, grid, std::move(args), tensors, weights, flops, readsKv);
   // Before the first launch lies the copy of the step's inputs.
   const bool full = entry->ops.size() == 1 || std::exchange(fullEdgeNext, false);
   entry->ops.back().edge =
       full || !chip.dependentLaunch() ? SINTER_EDGE_FULL : SINTER_EDGE_PROGRAMMATIC;
+  return success();
 }
 
 SinterArg CudaLowering::room(int64_t bytes, int64_t offset) {

@@ -147,30 +147,53 @@ private:
     return lane < kKeys >> a.page_log2 && (index << a.page_log2) < end ? table[index] : -1;
   }
 
+  // Below 128 and 8 by construction, which the compiler is told.
+  SINTER_DEVICE static int copyChunk() { return threadIndex() % kChunks; }
+  SINTER_DEVICE static int copyRow() { return threadIndex() / kChunks & 7; }
+  /// Where the thread's chunk of its first row goes.
+  SINTER_DEVICE static u32 copyOffset() {
+    return u32(copyChunk() / 8) * kPanel + swizzled(copyRow(), copyChunk() % 8);
+  }
+
   SINTER_DEVICE void copyQueries() const {
-    const int chunk = threadIndex() % kChunks, row0 = threadIndex() / kChunks;
-    const u32 to = queries() + u32(chunk / 8) * kPanel + swizzled(row0, chunk % 8);
-    const u8 *q = static_cast<const u8 *>(a.q) + chunk * 16;
+    const u32 to = queries() + copyOffset();
+    const u8 *q = static_cast<const u8 *>(a.q) + copyChunk() * 16;
 #pragma unroll 4
-    for (int i = 0; i < kRows / 8; ++i)
-      cpAsync16(to + u32(i * 1024), q + offsetOf(row0 + 8 * i) * 2, row0 + 8 * i < rows ? 16 : 0);
+    for (int i = 0; i < kRows / 8; ++i) {
+      const int row = copyRow() + 8 * i;
+      cpAsync16(to + u32(i * 1024), q + offsetOf(row) * 2, row < rows ? 16 : 0);
+    }
   }
 
   SINTER_DEVICE void copyTile(const void *stream, u32 empty, u32 full, u32 to, int tile, int key,
                               int pages) {
-    waitBarrier(empty, u32(tile >> 1 & 1) ^ 1);
-    const int chunk = threadIndex() % kChunks, row0 = threadIndex() / kChunks;
     const int mask = (1 << a.page_log2) - 1;
     const u8 *base = static_cast<const u8 *>(stream) +
-                     u64(u32(head)) * u32(kRowBytes << a.page_log2) + chunk * 16;
-    to += u32(chunk / 8) * kPanel + swizzled(row0, chunk % 8);
-#pragma unroll 4
-    for (int i = 0; i < kKeys / 8; ++i) {
-      const int row = row0 + 8 * i, id = shuffleIndex(pages, row >> a.page_log2);
-      cpAsync16(to + u32(i * 1024),
-                base + u64(u32(maxOf(id, 0))) * a.page_bytes + u32((row & mask) * kRowBytes),
-                key + row < end && id >= 0 ? 16 : 0);
-    }
+                     u64(u32(head)) * u32(kRowBytes << a.page_log2) + copyChunk() * 16;
+    to += copyOffset();
+    const bool holes = anyInWarp(key + kKeys > end || (lane() < kKeys >> a.page_log2 && pages < 0));
+    waitBarrier(empty, u32(tile >> 1 & 1) ^ 1);
+    if (!holes)
+#pragma unroll
+      for (int i = 0; i < kKeys / 16; ++i) {
+        const int row = copyRow() + 16 * i, id = shuffleIndex(pages, row >> a.page_log2);
+        const u8 *from = base + u64(u32(id)) * a.page_bytes + u32((row & mask) * kRowBytes);
+        cpAsync16(to + u32(i * 2048), from);
+        if (a.page_log2 > 3)
+          from += 8 * kRowBytes;
+        else
+          from = base + u64(u32(shuffleIndex(pages, 2 * i + 1))) * a.page_bytes +
+                 u32(copyRow() * kRowBytes);
+        cpAsync16(to + u32(i * 2048 + 1024), from);
+      }
+    else
+#pragma unroll 1
+      for (int i = 0; i < kKeys / 8; ++i) {
+        const int row = copyRow() + 8 * i, id = shuffleIndex(pages, row >> a.page_log2);
+        cpAsync16(to + u32(i * 1024),
+                  base + u64(u32(maxOf(id, 0))) * a.page_bytes + u32((row & mask) * kRowBytes),
+                  key + row < end && id >= 0 ? 16 : 0);
+      }
     arriveAfterCopies(full);
   }
 
