@@ -69,23 +69,28 @@ private:
     DecodeLoader<Cache, kDim, kWarps> loader(a, count, warp, lane);
     fill(loader);
     layerScale = a.scale * (a.k_scale ? *a.k_scale : 1.0f);
-    int stage = 0;
-    for (int item = blockIndex();; item += gridSize()) {
-      const bool more = item < count;
-      if (more) {
-        open(item);
-        for (int key = work.kv_begin + warp * kTile; key < work.kv_end; key += kWarps * kTile) {
-          tile(key, ring + u32(2 * stage * kSlot), loader);
-          stage = stage + 1 == kStages ? 0 : stage + 1;
-          announce(); // the previous item's part: its stores have arrived by now
-        }
-        close();
-      }
-      finish(); // the previous item
-      if (!more)
-        break;
-      remember();
+    int item = blockIndex(), stage = 0;
+    if (item < count) {
+      open(item);
+      if constexpr (Source::kRaw)
+        source.qkv.expect(work.first_token + work.row0 / group);
     }
+    waitForPredecessors();
+    while (item < count) {
+      loadQueries();
+      for (int key = work.kv_begin + warp * kTile; key < work.kv_end; key += kWarps * kTile) {
+        tile(key, ring + u32(2 * stage * kSlot), loader);
+        stage = stage + 1 == kStages ? 0 : stage + 1;
+        announce(); // the previous item's part: its stores have arrived by now
+      }
+      close();
+      finish(); // the previous item
+      remember();
+      item += gridSize();
+      if (item < count)
+        open(item);
+    }
+    finish();
     cpAsyncWait<0>();
   }
 
@@ -102,7 +107,6 @@ private:
       loader.loadV(ring + u32((2 * s + 1) * kSlot));
       loader.advance();
     }
-    waitForPredecessors();
   }
 
   //===--- one item ---===//
@@ -131,7 +135,6 @@ private:
         for (int j = 0; j < 4; ++j)
           out[n][i][j] = 0;
     }
-    loadQueries();
   }
 
   /// Where row `row0` + `row` of a sequence stands in q and out.

@@ -33,8 +33,8 @@
 // blocks fit an SM of an H200, one fits a consumer card).
 // Bytes: 2 * sum(ctx) * H * D * cache bytes. FLOPs: 4 * sum(q_len * ctx) * Hq * D.
 //
-// PDL: everything is read after griddepcontrol.wait. With `early` the work list, the block table
-// and tiles of K and V that earlier steps wrote are read before it.
+// PDL: everything is read after griddepcontrol.wait. With `early` the work list, the block table,
+// the positions and tiles of K and V that earlier steps wrote are read before it.
 //
 //===----------------------------------------------------------------------===//
 #pragma once
@@ -105,8 +105,8 @@ struct DecodeArgs {
   int page_log2; ///< pages of 8, 16, 32, 64 positions
   int k_packed;  ///< x = 16 / sizeof(element)
   int max_entries;
-  int early; ///< a full edge lies between the last write of the work list, block table and cached
-             ///< positions of earlier steps, and this launch's predecessor
+  int early; ///< a full edge lies between the last write of the work list, block table, positions
+             ///< and cached positions of earlier steps, and this launch's predecessor
 };
 
 /// Shared memory of a block, from its start: the warps' rings, the merge area, the queries

@@ -54,32 +54,33 @@ public:
     }
   }
 
+  /// Reads what a token of the step will need besides its row of qkv: all of it is there before the
+  /// step's first kernel starts.
+  SINTER_DEVICE void expect(int token) {
+    expected = token;
+    read<F32>(expectedAngle, angleOf(token));
+    expectedSlot = a.slots ? a.slots[token] : -1;
+    keyScale = a.k_scale ? *a.k_scale : 1.0f;
+  }
+
   /// The query of a token and a head, to D elements.
   SINTER_DEVICE void query(int token, int head, u8 *to) const {
     Values x;
     readHead(x, token, head);
-    normAndTurn(x, qGamma, token);
-#pragma unroll
-    for (int s = 0; s < kSteps; ++s)
-      if (has(s)) {
-        Type::store2(to + at(s) * Type::kBytes, x.low[s][0], x.low[s][1]);
-        Type::store2(to + (at(s) + kHalf) * Type::kBytes, x.high[s][0], x.high[s][1]);
-      }
+    finishQuery(x, token, to);
   }
 
   /// K of a token to the cache and, where `copy` is not null, to D elements there.
   SINTER_DEVICE void writeKey(int token, int h, u8 *copy = nullptr) const {
     Values x;
     readHead(x, token, a.heads + h);
-    normAndTurn(x, kGamma, token);
-    const float scale = (a.k_scale ? *a.k_scale : 1.0f) * (a.k_dequant ? a.k_dequant[h] : 1.0f);
-    write(x, a.k, token, h, 1.0f / scale, a.k_packed != 0, copy);
+    finishKey(x, token, h, copy);
   }
 
   SINTER_DEVICE void writeValue(int token, int h, u8 *copy = nullptr) const {
     Values x;
     readHead(x, token, a.heads + a.kv_heads + h);
-    write(x, a.v, token, h, a.v_dequant ? 1.0f / a.v_dequant[h] : 1.0f, false, copy);
+    finishValue(x, token, h, copy);
   }
 
 private:
@@ -90,6 +91,31 @@ private:
   /// First element of the lane in a step, and whether it exists.
   SINTER_DEVICE int at(int step) const { return 64 * step + 2 * lane; }
   SINTER_DEVICE bool has(int step) const { return kHalf % 64 == 0 || at(step) < kHalf; }
+
+  SINTER_DEVICE void finishQuery(Values &x, int token, u8 *to) const {
+    normAndTurn(x, qGamma, token);
+#pragma unroll
+    for (int s = 0; s < kSteps; ++s)
+      if (has(s)) {
+        Type::store2(to + at(s) * Type::kBytes, x.low[s][0], x.low[s][1]);
+        Type::store2(to + (at(s) + kHalf) * Type::kBytes, x.high[s][0], x.high[s][1]);
+      }
+  }
+
+  SINTER_DEVICE void finishKey(Values &x, int token, int h, u8 *copy = nullptr) const {
+    normAndTurn(x, kGamma, token);
+    const float scale = expected >= 0 ? keyScale : a.k_scale ? *a.k_scale : 1.0f;
+    write(x, a.k, token, h, 1.0f / (scale * (a.k_dequant ? a.k_dequant[h] : 1.0f)), a.k_packed != 0,
+          copy);
+  }
+
+  SINTER_DEVICE void finishValue(const Values &x, int token, int h, u8 *copy = nullptr) const {
+    write(x, a.v, token, h, a.v_dequant ? 1.0f / a.v_dequant[h] : 1.0f, false, copy);
+  }
+
+  SINTER_DEVICE const float *angleOf(int token) const {
+    return a.table + u64(u32(a.positions[token])) * kDim;
+  }
 
   template <class T> SINTER_DEVICE void read(Values &x, const void *row) const {
     const u8 *p = static_cast<const u8 *>(row);
@@ -108,21 +134,36 @@ private:
     read<Type>(x, static_cast<const u8 *>(a.qkv) + u64(u32(item)) * (kDim * Type::kBytes));
   }
 
-  SINTER_DEVICE void heads() const {
-    const int perToken = a.heads + 2 * a.kv_heads;
+  /// A warp takes a few heads of a token: what they share is read once, and their rows are all
+  /// under way before the first is used.
+  SINTER_DEVICE void heads() {
+    constexpr int kTogether = qkvHeadsTogether(kDim);
+    const int perToken = a.heads + 2 * a.kv_heads, groups = (perToken + kTogether - 1) / kTogether;
     const int warps = gridSize() * (kQkvThreads / 32);
     for (int item = blockIndex() * (kQkvThreads / 32) + (threadIndex() >> 5);
-         item < a.tokens * perToken; item += warps) {
-      const int token = item / perToken, head = item - token * perToken;
-      if (head < a.heads)
-        query(token, head,
-              static_cast<u8 *>(a.q) +
-                  (u64(u32(token)) * u32(a.heads) + u32(head)) * (kDim * Type::kBytes));
-      else if (head < a.heads + a.kv_heads)
-        writeKey(token, head - a.heads);
-      else
-        writeValue(token, head - a.heads - a.kv_heads);
+         item < a.tokens * groups; item += warps) {
+      const int token = item / groups, first = (item - token * groups) * kTogether;
+      Values x[kTogether];
+#pragma unroll
+      for (int i = 0; i < kTogether; ++i)
+        readHead(x[i], token, minOf(first + i, perToken - 1));
+      expect(token);
+#pragma unroll
+      for (int i = 0; i < kTogether; ++i)
+        if (first + i < perToken)
+          finishHead(x[i], token, first + i);
     }
+  }
+
+  SINTER_DEVICE void finishHead(Values &x, int token, int head) const {
+    if (head < a.heads)
+      finishQuery(x, token,
+                  static_cast<u8 *>(a.q) +
+                      (u64(u32(token)) * u32(a.heads) + u32(head)) * (kDim * Type::kBytes));
+    else if (head < a.heads + a.kv_heads)
+      finishKey(x, token, head - a.heads);
+    else
+      finishValue(x, token, head - a.heads - a.kv_heads);
   }
 
   SINTER_DEVICE void normAndTurn(Values &x, const Values &gamma, int token) const {
@@ -142,8 +183,9 @@ private:
           x.high[s][j] *= factor * gamma.high[s][j];
         }
     }
-    Values angle; // cosines in low, sines in high
-    read<F32>(angle, a.table + u64(u32(a.positions[token])) * kDim);
+    Values angle = expectedAngle; // cosines in low, sines in high
+    if (token != expected)
+      read<F32>(angle, angleOf(token));
 #pragma unroll
     for (int s = 0; s < kSteps; ++s)
 #pragma unroll
@@ -157,7 +199,8 @@ private:
   SINTER_DEVICE void write(const Values &x, void *stream, int token, int head, float factor,
                            bool packed, u8 *copy = nullptr) const {
     constexpr int kX = 16 / Cache::kBytes;
-    const int slot = a.slots[token], page = 1 << a.page_log2, offset = slot & (page - 1);
+    const int slot = token == expected ? expectedSlot : a.slots[token];
+    const int page = 1 << a.page_log2, offset = slot & (page - 1);
     u8 *to = static_cast<u8 *>(stream) + u64(u32(slot >> a.page_log2)) * a.page_bytes +
              u64(u32(head)) * (u64(u32(page)) * (kDim * Cache::kBytes));
 #pragma unroll
@@ -178,6 +221,9 @@ private:
   const QkvArgs &a;
   int lane;
   Values qGamma, kGamma;
+  int expected = -1, expectedSlot = -1; ///< a token read ahead; -1: none
+  Values expectedAngle;
+  float keyScale = 1;
 };
 
 } // namespace sinter::kernels

@@ -23,6 +23,9 @@ namespace sinter::kernels {
 
 constexpr int kQkvThreads = 128;
 
+/// Heads of a token that a warp takes together.
+constexpr int qkvHeadsTogether(int dim) { return dim <= 128 ? 4 : 2; }
+
 struct QkvArgs {
   const void *qkv; ///< [T, (Hq + 2H) * D]: q, k, v side by side
   void *q;         ///< out [T, Hq, D], type of qkv

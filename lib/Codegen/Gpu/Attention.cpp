@@ -166,10 +166,15 @@ TilePlan decodeLaunch(const GpuChip &chip, const AttentionSpec &s) {
 
 int64_t pageLog2(const PagedCache &c) { return llvm::Log2_64(static_cast<uint64_t>(c.page)); }
 
-/// A warp per head and token, a few rounds at most.
-TilePlan headLaunch(const GpuChip &chip, int64_t heads) {
+/// Items of the heads of one token.
+int64_t together(const CacheWriteSpec &s, int64_t heads) {
+  return ceilDiv(heads, kernels::qkvHeadsTogether(int(s.cache.headDim)));
+}
+
+/// A warp per item, a few rounds at most.
+TilePlan headLaunch(const GpuChip &chip, int64_t items) {
   return launchOf(
-      std::min(ceilDiv(heads, kernels::kQkvThreads / kWarp), 16 * multiprocessors(chip)),
+      std::min(ceilDiv(items, kernels::kQkvThreads / kWarp), 16 * multiprocessors(chip)),
       kernels::kQkvThreads, 0, 8);
 }
 
@@ -295,7 +300,7 @@ FailureOr<GpuKernel> sinter::gpu::emitQkNormRopeWrite(Operation *module, StringR
   return emitCall(module, name,
                   "sinter_device_qkv_" + typeName(s.x) + "_" + typeName(s.cache.type) + "_d" +
                       std::to_string(s.cache.headDim),
-                  headLaunch(chip, s.maxTokens * (s.heads + 2 * s.cache.heads)),
+                  headLaunch(chip, s.maxTokens * together(s, s.heads + 2 * s.cache.heads)),
                   {true, true, true, true, true, s.norm, s.norm, s.kScale, true}, c.values);
 }
 
@@ -320,7 +325,7 @@ FailureOr<GpuKernel> sinter::gpu::emitRope(Operation *module, StringRef name, co
     return failure();
   Constants c(module);
   c.i32(s.heads);
-  return emitCall(module, name,
-                  "sinter_device_rope_" + typeName(s.x) + "_d" + std::to_string(s.cache.headDim),
-                  headLaunch(chip, s.maxTokens * s.heads), {true, true, true, true}, c.values);
+  return emitCall(
+      module, name, "sinter_device_rope_" + typeName(s.x) + "_d" + std::to_string(s.cache.headDim),
+      headLaunch(chip, s.maxTokens * together(s, s.heads)), {true, true, true, true}, c.values);
 }
