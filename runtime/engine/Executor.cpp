@@ -99,6 +99,8 @@ Status Executor::check(std::span<const WorkItem> items) const {
       return internalError("a work item asks for tokens that its sequence does not have");
     if (sequence.pages().size() * sequence.pageSize() < end)
       return internalError("a work item's pages are not reserved");
+    if (!sequence.mayWrite(item.tokens))
+      return internalError("a work item would write a page that others read");
     if (end > model_.positions)
       return invalidArgument("position " + std::to_string(end - 1) + " is beyond the " +
                              std::to_string(model_.positions) + " positions of the model");
