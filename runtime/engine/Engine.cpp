@@ -141,6 +141,11 @@ void Engine::cancel(RequestId id) {
     finish(*sample, FinishReason::Cancelled);
 }
 
+void Engine::cancelAll() {
+  while (!requests_.empty())
+    cancel(requests_.begin()->first);
+}
+
 void Engine::fail(const Status &status) {
   health_ = status;
   while (!requests_.empty()) {

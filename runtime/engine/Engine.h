@@ -62,6 +62,7 @@ public:
   void submit(RequestId id, Request request, std::shared_ptr<RequestListener> listener);
   /// Ends what is left of a request; one that is not there any more is left alone.
   void cancel(RequestId id);
+  void cancelAll();
   /// Whether there is nothing to do.
   bool idle() const { return requests_.empty(); }
   /// Runs one step. An error is one of the device or of the engine: every request has failed with
