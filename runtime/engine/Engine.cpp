@@ -209,6 +209,7 @@ Status Engine::runStep(EngineStep &record) {
   allocator_.endStep(step);
   SINTER_RETURN_IF_ERROR(ran);
   record.deviceSeconds = executor_.deviceSeconds();
+  computed_ = Clock::now();
   size_t row = 0;
   for (const PlannedItem &item : plan_) {
     accept(item, row);

@@ -102,7 +102,8 @@ private:
   std::vector<PlannedItem> plan_;
   std::vector<WorkItem> items_;
   StepOutput output_;
-  uint64_t started_ = 0; ///< of the requests here
+  std::chrono::steady_clock::time_point computed_; ///< when the last step's outputs were there
+  uint64_t started_ = 0;                           ///< of the requests here
   EngineFigures figures_;
   Status health_;
 };

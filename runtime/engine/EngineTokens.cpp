@@ -6,10 +6,9 @@
 namespace sinter {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
-double secondsSince(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
+double secondsBetween(std::chrono::steady_clock::time_point from,
+                      std::chrono::steady_clock::time_point to) {
+  return std::chrono::duration<double>(to - from).count();
 }
 
 } // namespace
@@ -85,10 +84,10 @@ FinishReason Engine::take(Sample &sample, int32_t token, size_t row) {
   if (sample.constraint)
     sample.constraint->accept(token);
   if (sample.generated > 0)
-    figures_.interToken.add(secondsSince(sample.lastToken));
+    figures_.interToken.add(secondsBetween(sample.lastToken, computed_));
   else if (sample.order.sample == 0)
-    figures_.timeToFirstToken.add(secondsSince(request.arrival));
-  sample.lastToken = Clock::now();
+    figures_.timeToFirstToken.add(secondsBetween(request.arrival, computed_));
+  sample.lastToken = computed_;
   ++sample.generated;
   ++request.usage.completionTokens;
   ++figures_.generatedTokens;

@@ -95,13 +95,15 @@ Status Scheduler::planDecodes() {
     Shape shape;
     if (!extends(sample, 1, 1, shape))
       continue;
+    const uint64_t preempted = preemptions_;
     SINTER_ASSIGN_OR_RETURN(const bool room, makeRoom(sample, sample.sequence.pagesMissing(1)));
     if (!room)
       continue;
     draft(sample);
     const uint32_t tokens = 1 + sample.drafted;
     SINTER_RETURN_IF_ERROR(sample.sequence.reserve(tokens));
-    extends(sample, tokens, tokens, shape);
+    if (sample.drafted > 0 || preemptions_ != preempted)
+      extends(sample, tokens, tokens, shape);
     take(sample, tokens, tokens, shape);
   }
   return Status::ok();
