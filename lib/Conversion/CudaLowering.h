@@ -86,6 +86,7 @@ private:
 
   gpu::GpuChip chip;
   PreparedRows prepared;
+  int64_t feedbackAt = 0; ///< persistent offset of the last step's argmax indices
   int64_t preparedAt = 0; ///< arena offset of room for PreparedRows
   int64_t attendedAt = 0; ///< of the result of attention that reads raw q, k and v
   llvm::StringMap<gpu::GpuKernel> launches; ///< by key

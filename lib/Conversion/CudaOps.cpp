@@ -141,9 +141,11 @@ LogicalResult CudaLowering::linear(Operation *op, const LinearParts &p) {
   entry->ops.back().actBytesPerToken += 8 * k->made.partials;
   RowSpec merge{RowSpec::ArgmaxMerge, k->made.partials, DType::F32,
                 DType::F32,           spec.maxTokens,   spec.rows};
-  if (failed(startRows(op, ".merge", merge,
-                       {room(each), room(each, each), place(p.value), place(p.index)},
-                       {p.value, p.index})))
+  merge.feedback = true;
+  if (failed(startRows(
+          op, ".merge", merge,
+          {room(each), room(each, each), place(p.value), place(p.index), persistent(feedbackAt)},
+          {p.value, p.index})))
     return failure();
   entry->ops.back().actBytesPerToken += 8 * k->made.partials;
   return success();
@@ -189,7 +191,8 @@ LogicalResult CudaLowering::startRows(Operation *op, StringRef suffix, const Row
                    : "") +
       (spec.rows ? "_rows_m" : "_m") + std::to_string(spec.maxTokens);
   auto k = kernel(
-      op->getName().stripDialect(), name, name + " " + bits(spec.eps),
+      op->getName().stripDialect(), name,
+      name + " " + bits(spec.eps) + (spec.feedback ? " feedback" : ""),
       [&](Operation *module, StringRef symbol) { return emitRows(module, symbol, chip, spec); });
   if (failed(k))
     return failure();
@@ -218,6 +221,9 @@ LogicalResult CudaLowering::rows(Operation *op, RowSpec::Kind kind, ArrayRef<Val
     args.push_back(place(v));
     tensors.push_back(v);
   }
+  spec.feedback = kind == RowSpec::Embedding || kind == RowSpec::Argmax;
+  if (spec.feedback)
+    args.push_back(persistent(feedbackAt));
   return startRows(op, "", spec, std::move(args), tensors);
 }
 

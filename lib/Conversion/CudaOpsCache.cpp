@@ -125,11 +125,14 @@ int64_t CudaLowering::preparedBytes() {
 }
 
 LogicalResult CudaLowering::prepare() {
-  int64_t plans = 0, attended = 0;
+  int64_t plans = 0, attended = 0, mostRows = 0;
   for (auto func : planned.getOps<func::FuncOp>()) {
     xfmr::AttentionOp attention = firstAttention(func);
     auto tokens = func->getAttrOfType<DenseI64ArrayAttr>(xfmr::kTokensAttr);
-    if (!func->hasAttr(xfmr::kEntryAttr) || !attention || !tokens || tokens.size() != 2)
+    if (!func->hasAttr(xfmr::kEntryAttr) || !tokens || tokens.size() != 2)
+      continue;
+    mostRows = std::max(mostRows, tokens[1]);
+    if (!attention)
       continue;
     auto maxQ = func->getAttrOfType<IntegerAttr>(xfmr::kMaxQAttr);
     auto spec = attentionSpec(attention, tokens[1], maxQ ? maxQ.getInt() : 0);
@@ -141,6 +144,8 @@ LogicalResult CudaLowering::prepare() {
     plans = std::max(plans, alignUp(memory.decodePlan, 256) + alignUp(memory.prefillPlan, 256));
     program.persistentBytes = std::max(program.persistentBytes, alignUp(memory.counters, 256));
   }
+  feedbackAt = program.persistentBytes;
+  program.persistentBytes += alignUp(4 * mostRows, 256);
   // Plans live as long as the step, so nobody else may use their room.
   plansAt = alignUp(plannedArena, 256);
   preparedAt = plansAt + plans;

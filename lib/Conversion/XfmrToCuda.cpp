@@ -21,6 +21,7 @@ using namespace sinter;
 CudaLowering::CudaLowering(ModuleOp planned, StringRef chip, ModuleOp lowered)
     : StepLowering(planned, lowered), chip{chip.str()} {
   program.chip = chip.str();
+  program.feedback = true;
 }
 
 /// What a symbol of PTX may be called.

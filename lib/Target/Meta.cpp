@@ -56,6 +56,8 @@ public:
       json.attribute("scratch_bytes", program.scratchBytes);
       if (program.persistentBytes)
         json.attribute("persistent_bytes", program.persistentBytes);
+      if (program.feedback)
+        json.attribute("feedback", true);
       if (image)
         writeModules();
       json.attributeArray("kernels", [&] {

@@ -174,6 +174,8 @@ struct Manifest {
   KvPlan kv;
   uint64_t arenaBytes = 0;
   uint64_t persistentBytes = 0; ///< at the arena's end: zero at first, then the kernels' own
+  /// Token id -1 - r of a step is the index that row r of the argmax step before it gave.
+  bool feedback = false;
   uint64_t scratchBytes = 0;
   std::vector<ModulePlan> modules;
   std::vector<KernelPlan> kernels;

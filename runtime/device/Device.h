@@ -114,6 +114,18 @@ public:
   virtual Status step(SinterStepFn function, SinterModel &model, uint32_t entry,
                       const SinterBatch &batch) = 0;
 
+  /// The most tokens of a step that can be started while the one before it runs; 0: none can. Where
+  /// some can, artefacts with meta.feedback take token ids that are results of the step before.
+  virtual uint32_t tokensAhead() const { return 0; }
+  /// Starts a step; at most one other may be unfinished. The host may change or free the batch's
+  /// inputs on return; its outputs are there after the matching finishStep().
+  virtual Status startStep(SinterStepFn function, SinterModel &model, uint32_t entry,
+                           const SinterBatch &batch) {
+    return step(function, model, entry, batch);
+  }
+  /// Waits for the oldest step that was started.
+  virtual Status finishStep() { return Status::ok(); }
+
   /// Runs `body(begin, end)` over ranges that cover [0, tasks), on the host, in parallel.
   virtual void hostParallel(uint32_t tasks,
                             const std::function<void(uint32_t, uint32_t)> &body) = 0;

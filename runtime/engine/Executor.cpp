@@ -120,7 +120,7 @@ Status Executor::check(std::span<const WorkItem> items) const {
                              std::to_string(model_.positions) + " positions of the model");
     for (uint64_t i = sequence.cached(); i < end; ++i)
       if (const int32_t token = sequence.tokens()[i];
-          token < 0 || uint64_t(token) >= manifest().model.vocab)
+          token < -int64_t(feedbackRows_) || token >= int64_t(manifest().model.vocab))
         return invalidArgument("token id " + std::to_string(token) +
                                " is outside the vocabulary of " +
                                std::to_string(manifest().model.vocab));
@@ -129,6 +129,14 @@ Status Executor::check(std::span<const WorkItem> items) const {
 }
 
 Status Executor::step(std::span<const WorkItem> items, HeadKind head, StepOutput &output) {
+  SINTER_RETURN_IF_ERROR(start(items, head, output));
+  SINTER_RETURN_IF_ERROR(finish());
+  const auto now = std::chrono::steady_clock::now();
+  deviceSeconds_ = std::chrono::duration<double>(now - started_).count();
+  return Status::ok();
+}
+
+Status Executor::start(std::span<const WorkItem> items, HeadKind head, StepOutput &output) {
   SINTER_RETURN_IF_ERROR(check(items));
   SinterBatch batch = builder_.build(items);
   SINTER_ASSIGN_OR_RETURN(const uint32_t entry, chooseEntry(batch, head));
@@ -143,9 +151,9 @@ Status Executor::step(std::span<const WorkItem> items, HeadKind head, StepOutput
   }
   if (poison_)
     SINTER_RETURN_IF_ERROR(poisonArena());
-  const auto start = std::chrono::steady_clock::now();
-  SINTER_RETURN_IF_ERROR(device_->step(model_.step, abiModel_, entry, batch));
-  deviceSeconds_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  started_ = std::chrono::steady_clock::now();
+  SINTER_RETURN_IF_ERROR(device_->startStep(model_.step, abiModel_, entry, batch));
+  feedbackRows_ = tokensAhead() > 0 && head == HeadKind::Argmax ? batch.num_rows : 0;
   lastEntry_ = entry;
   lastShape_ = {batch.num_tokens, batch.num_rows, 0, 0};
   for (const WorkItem &item : items) {

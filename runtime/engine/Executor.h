@@ -5,6 +5,7 @@
 #include "runtime/device/Device.h"
 #include "runtime/engine/BatchBuilder.h"
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -56,6 +57,16 @@ public:
   /// rows asked for; on failure nothing counts as cached.
   Status step(std::span<const WorkItem> items, HeadKind head, StepOutput &output);
 
+  /// The most sequences of a decode step that can be started before the argmax step in front of it
+  /// is finished; 0: none can. In it a token id of -1 - r stands for the index that row r of that
+  /// step will give.
+  uint32_t tokensAhead() const { return manifest().feedback ? device_->tokensAhead() : 0; }
+  /// step() in two halves: `output` must stay where it is and is filled by the matching finish(),
+  /// and the items' tokens count as cached from the start. Two steps at most are under way; an
+  /// error of one is an error of both.
+  Status start(std::span<const WorkItem> items, HeadKind head, StepOutput &output);
+  Status finish() { return device_->finishStep(); }
+
   /// The most tokens of one sequence that a step with this head can take, each with its row or all
   /// without.
   uint32_t maxTokens(HeadKind head, bool allRows) const;
@@ -65,7 +76,7 @@ public:
     return findEntry(tokens, rows, maxQ, head).has_value();
   }
 
-  /// What the last successful step cost.
+  /// What the last step cost.
   StepCost lastCost() const;
   /// How long the device was busy with the last step, the rest of step() being the host's.
   double deviceSeconds() const { return deviceSeconds_; }
@@ -111,7 +122,9 @@ private:
   SinterModel abiModel_ = {};
   BatchBuilder builder_;
   uint32_t lastEntry_ = 0;
+  uint32_t feedbackRows_ = 0; ///< of the last argmax step, if tokens may name them
   Shape lastShape_;
+  std::chrono::steady_clock::time_point started_; ///< when the device got the last step
   double deviceSeconds_ = 0;
   Profile *profile_ = nullptr;
 };

@@ -42,29 +42,37 @@ Status Generator::step(std::span<const WorkItem> items, HeadKind head, bool deco
   return Status::ok();
 }
 
-Result<int32_t> Generator::pick(const Run &run, size_t row, HeadKind head) {
-  const uint64_t position = run.sequence.tokens().size();
+Result<int32_t> Generator::pick(const Run &run, size_t row, HeadKind head,
+                                const StepOutput &output) {
+  const uint64_t position = run.request->prompt.size() + run.result.tokens.size();
   const uint64_t vocab = executor_.manifest().model.vocab;
   if (head == HeadKind::Logits)
-    return sampler_.sample({output_.logits.data() + row * vocab, vocab}, run.request->sampling,
+    return sampler_.sample({output.logits.data() + row * vocab, vocab}, run.request->sampling,
                            position, {run.sequence.tokens(), run.request->prompt.size()});
-  const int32_t token = output_.argmaxIndex[row];
-  if (!std::isfinite(output_.argmaxValue[row]) || token < 0 || uint64_t(token) >= vocab)
+  const int32_t token = output.argmaxIndex[row];
+  if (!std::isfinite(output.argmaxValue[row]) || token < 0 || uint64_t(token) >= vocab)
     return internalError("the logits for position " + std::to_string(position) + " are not finite");
   return token;
 }
 
-void Generator::accept(size_t index, size_t row, HeadKind head, const OnToken &onToken) {
+void Generator::accept(size_t index, size_t row, HeadKind head, const StepOutput &output,
+                       const OnToken &onToken) {
   Run &run = runs_[index];
-  const Result<int32_t> picked = pick(run, row, head);
+  if (run.result.finish != FinishReason::None)
+    return; // it ended while this step, started ahead, was under way
+  const Result<int32_t> picked = pick(run, row, head, output);
   if (!picked)
     return finish(run, FinishReason::Failed, picked.status());
   const int32_t token = *picked;
   const std::vector<int32_t> &eos = executor_.manifest().model.eos;
   if (!run.request->ignoreEos && std::find(eos.begin(), eos.end(), token) != eos.end())
     return finish(run, FinishReason::Eos);
+  const size_t position = run.request->prompt.size() + run.result.tokens.size();
   run.result.tokens.push_back(token);
-  run.sequence.append(token);
+  if (position < run.sequence.tokens().size())
+    run.sequence.settle(position, token); // the next step was started before it was known
+  else
+    run.sequence.append(token);
   if (onToken && !onToken(index, token))
     return finish(run, FinishReason::Cancelled);
   if (run.result.tokens.size() >= run.request->maxTokens)
@@ -99,7 +107,7 @@ Status Generator::prefill(size_t index, const OnToken &onToken, const OnLogits &
     if (onLogits)
       SINTER_RETURN_IF_ERROR(onLogits(output_.logits.data(), count));
     if (wanted)
-      accept(index, onLogits ? count - 1 : 0, head, onToken);
+      accept(index, onLogits ? count - 1 : 0, head, output_, onToken);
     else if (last)
       finish(run, FinishReason::Length);
     if (last || run.result.finish != FinishReason::None)
@@ -112,37 +120,81 @@ Status Generator::prefill(size_t index, const OnToken &onToken, const OnLogits &
   return Status::ok();
 }
 
-Status Generator::decode(const OnToken &onToken) {
+/// Starts a step of all requests that go on or, after a step that has yet to finish, of those that
+/// do so as far as is known. Leaves `flight` empty where there are none.
+Status Generator::startDecode(Flight &flight, const Flight *before) {
   std::vector<WorkItem> items;
-  std::vector<size_t> live;
-  for (;;) {
-    items.clear();
-    live.clear();
-    HeadKind head = HeadKind::Argmax;
-    for (size_t i = 0; i < runs_.size(); ++i) {
-      Run &run = runs_[i];
-      if (run.result.finish != FinishReason::None)
-        continue;
-      if (stopped()) {
-        finish(run, FinishReason::Cancelled);
-        continue;
-      }
-      if (Status status = run.sequence.reserve(1); !status) {
-        finish(run, FinishReason::Failed, std::move(status));
-        continue;
-      }
-      items.push_back({&run.sequence, 1, Rows::Last});
-      live.push_back(i);
-      if (headFor(*run.request) == HeadKind::Logits)
-        head = HeadKind::Logits; // a greedy request reads its argmax from the logits as well
+  flight.runs.clear();
+  flight.head = HeadKind::Argmax;
+  flight.record = {};
+  flight.record.decode = true;
+  for (size_t i = 0; i < (before ? before->runs.size() : runs_.size()); ++i) {
+    Run &run = runs_[before ? before->runs[i] : i];
+    const bool ends = before && run.result.tokens.size() + 1 >= run.request->maxTokens;
+    if (run.result.finish != FinishReason::None || ends)
+      continue;
+    if (!before && stopped()) {
+      finish(run, FinishReason::Cancelled);
+      continue;
     }
-    if (items.empty())
-      return Status::ok();
-    const auto start = Clock::now();
-    SINTER_RETURN_IF_ERROR(step(items, head, true));
-    for (size_t row = 0; row < live.size(); ++row)
-      accept(live[row], row, head, onToken);
-    steps_.back().seconds = secondsSince(start);
+    if (before)
+      run.sequence.append(-1 - int32_t(i)); // the result of its row
+    if (Status status = run.sequence.reserve(1); !status && !before) {
+      finish(run, FinishReason::Failed, std::move(status));
+      continue;
+    } else if (!status) { // its turn comes once this step's result is known
+      run.sequence.truncate(uint32_t(run.sequence.tokens().size() - 1));
+      continue;
+    }
+    items.push_back({&run.sequence, 1, Rows::Last});
+    flight.runs.push_back(size_t(&run - runs_.data()));
+    if (headFor(*run.request) == HeadKind::Logits)
+      flight.head = HeadKind::Logits; // a greedy request reads its argmax from the logits as well
+  }
+  if (items.empty())
+    return Status::ok();
+  flight.step = allocator_.beginStep();
+  const Status started = executor_.start(items, flight.head, flight.output);
+  if (!started) {
+    allocator_.endStep(flight.step);
+    return started;
+  }
+  flight.record.tokens = flight.record.sequences = uint32_t(items.size());
+  flight.record.cost = executor_.lastCost();
+  return Status::ok();
+}
+
+Status Generator::finishDecode(Flight &flight, const OnToken &onToken) {
+  const Status finished = executor_.finish();
+  allocator_.endStep(flight.step);
+  SINTER_RETURN_IF_ERROR(finished);
+  for (size_t row = 0; row < flight.runs.size(); ++row)
+    accept(flight.runs[row], row, flight.head, flight.output, onToken);
+  return Status::ok();
+}
+
+Status Generator::decode(const OnToken &onToken) {
+  Flight flights[2];
+  auto start = Clock::now();
+  for (size_t turn = 0;; turn = 1 - turn) {
+    Flight &now = flights[turn], &next = flights[1 - turn];
+    if (now.runs.empty()) {
+      start = Clock::now();
+      SINTER_RETURN_IF_ERROR(startDecode(now, nullptr));
+      if (now.runs.empty())
+        return Status::ok();
+    }
+    next.runs.clear();
+    Status status;
+    if (now.head == HeadKind::Argmax && now.runs.size() <= executor_.tokensAhead() && !stopped())
+      status = startDecode(next, &now);
+    const Status finished = finishDecode(now, onToken);
+    now.runs.clear();
+    SINTER_RETURN_IF_ERROR(finished);
+    SINTER_RETURN_IF_ERROR(status);
+    now.record.seconds = secondsSince(start);
+    steps_.push_back(now.record);
+    start = Clock::now(); // of what runs already
     if (options_.onStep)
       options_.onStep(steps_.back());
   }

@@ -28,7 +28,9 @@ struct Generation {
 
 /// One executed step.
 struct StepRecord {
-  double seconds = 0; ///< including sampling and bookkeeping
+  /// Including sampling and bookkeeping; from the end of the step before where it was started
+  /// ahead.
+  double seconds = 0;
   uint32_t tokens = 0;
   uint32_t sequences = 0;
   bool decode = false; ///< every sequence ran one token that it had generated
@@ -71,11 +73,23 @@ private:
     Generation result;
   };
 
+  /// A decode step under way.
+  struct Flight {
+    std::vector<size_t> runs; ///< by row
+    HeadKind head = HeadKind::Argmax;
+    StepOutput output;
+    StepRecord record;
+    StepId step = 0;
+  };
+
   Status prefill(size_t index, const OnToken &onToken, const OnLogits &onLogits);
   Status decode(const OnToken &onToken);
+  Status startDecode(Flight &flight, const Flight *before);
+  Status finishDecode(Flight &flight, const OnToken &onToken);
   Status step(std::span<const WorkItem> items, HeadKind head, bool decode);
-  void accept(size_t index, size_t row, HeadKind head, const OnToken &onToken);
-  Result<int32_t> pick(const Run &run, size_t row, HeadKind head);
+  void accept(size_t index, size_t row, HeadKind head, const StepOutput &output,
+              const OnToken &onToken);
+  Result<int32_t> pick(const Run &run, size_t row, HeadKind head, const StepOutput &output);
   HeadKind headFor(const GenerationRequest &request) const;
   bool stopped() const { return options_.stop && options_.stop->load(); }
   void finish(Run &run, FinishReason reason, Status status = Status::ok());

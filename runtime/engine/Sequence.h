@@ -38,6 +38,8 @@ public:
   bool mayWrite(uint32_t count) const;
 
   void append(int32_t token) { tokens_.push_back(token); }
+  /// Says which token stands at `index`, of which only the step that computes it was known.
+  void settle(size_t index, int32_t token) { tokens_[index] = token; }
   void append(const std::vector<int32_t> &tokens) {
     tokens_.insert(tokens_.end(), tokens.begin(), tokens.end());
   }

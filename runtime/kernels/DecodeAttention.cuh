@@ -38,7 +38,7 @@ class DecodeAttention {
   static constexpr int kMergeStride = kDim + 4;
   static constexpr int kPending = 2 * kStages - 1;
   static constexpr int kAtOnce =
-      Choice::kFma ? 8 : 16; // parts a thread reads at once when it merges
+      Choice::kFma || kRows > 4 ? 8 : 16; // parts a thread reads at once when it merges
 
 public:
   SINTER_DEVICE static void run(const DecodeArgs &args, Source source = {}) {

@@ -358,6 +358,7 @@ Result<Manifest> parseManifest(std::string_view text) {
   m.arenaBytes = r.integer("arena_bytes", kBytes);
   m.persistentBytes = r.integer("persistent_bytes", kBytes, 0);
   r.require(m.persistentBytes <= m.arenaBytes, "persistent_bytes", "is more than the arena");
+  m.feedback = r.boolean("feedback", false);
   m.scratchBytes = r.integer("scratch_bytes", {0, int64_t(kMaxScratch)});
   if (m.target == kCudaTarget)
     r.array("modules", [&](const json &element, const std::string &where) {

@@ -76,6 +76,7 @@ struct StepProgram {
   int64_t arenaBytes = 0;
   int64_t scratchBytes = 0;    ///< CPU: per thread
   int64_t persistentBytes = 0; ///< at the arena's end: zero before the first step, kept by kernels
+  bool feedback = false;       ///< a token id below 0 is a result of the step before
 
   bool device() const { return !chip.empty(); }
 };

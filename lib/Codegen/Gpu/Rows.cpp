@@ -58,6 +58,8 @@ private:
     return spec.kind == RowSpec::Argmax || spec.kind == RowSpec::ArgmaxMerge;
   }
   int64_t slots() const { return ceilDiv(chunks, threads); }
+  unsigned feedback() const { return parameters() - 2; }
+  Value given(GpuBuilder &b, Value id);
   void copyRow(GpuBuilder &b, Value source, Value target);
   void embedForNorm(GpuBuilder &b, Value source, Value token);
   void elementwise(GpuBuilder &b, Value token);
@@ -69,7 +71,7 @@ private:
 unsigned RowTemplate::parameters() const {
   switch (spec.kind) {
   case RowSpec::Embedding:
-    return spec.sumsOut ? 6 : 3;
+    return (spec.sumsOut ? 6 : 3) + spec.feedback;
   case RowSpec::SelectRows:
   case RowSpec::Swiglu:
   case RowSpec::Columns:
@@ -77,10 +79,11 @@ unsigned RowTemplate::parameters() const {
   case RowSpec::RmsNorm:
   case RowSpec::Add:
   case RowSpec::SwigluTwo:
-  case RowSpec::Argmax:
     return 4;
+  case RowSpec::Argmax:
+    return 4 + spec.feedback;
   case RowSpec::ArgmaxMerge:
-    return 5;
+    return 5 + spec.feedback;
   case RowSpec::AddRmsNorm:
     return 6;
   }
@@ -132,6 +135,8 @@ void RowTemplate::row(GpuBuilder &b, Value token) {
     Value list = b.batchPointer(batch(), embedding ? offsetof(SinterBatch, tokens)
                                                    : offsetof(SinterBatch, rows));
     Value source = b.loadI32(b.at(list, token, 4), Access::Activation);
+    if (embedding && spec.feedback)
+      source = given(b, source);
     // The table is constant, but which row is only known now.
     if (spec.sumsOut)
       return embedForNorm(b, address(b, 0, source, spec.x, spec.k), token);
@@ -152,6 +157,14 @@ void RowTemplate::row(GpuBuilder &b, Value token) {
   case RowSpec::Argmax:
     return argmax(b, token);
   }
+}
+
+/// A token's id, which may be a result of the step before.
+Value RowTemplate::given(GpuBuilder &b, Value id) {
+  Value row = b.sub(b.i32(-1), id), isBack = b.less(id, b.i32(0));
+  Value back =
+      b.loadI32(b.at(operand(feedback()), b.select(isBack, row, b.i32(0)), 4), Access::Activation);
+  return b.select(isBack, back, id);
 }
 
 void RowTemplate::copyRow(GpuBuilder &b, Value source, Value target) {
@@ -277,6 +290,8 @@ void RowTemplate::argmax(GpuBuilder &b, Value token) {
           {b.loadF32(b.shared(4 * w)), b.loadI32(b.shared(4 * (warps + w)), Access::Activation)});
     b.storeF32(b.at(operand(merge ? 2 : 1), token, 4), all.value);
     b.storeI32(b.at(operand(merge ? 3 : 2), token, 4), all.index);
+    if (spec.feedback)
+      b.storeI32(b.at(operand(feedback()), token, 4), all.index);
   });
 }
 

@@ -101,6 +101,9 @@ struct RowSpec {
   float eps = 1e-6f;
   int64_t perToken = 1;           ///< rows of K that each token has: heads
   int64_t stride = 0, offset = 0; ///< Columns
+  /// Embedding, ArgmaxMerge, Argmax: a last parameter i32 [R] that the one writes its indices to as
+  /// well and the other reads: token id -1 - r is index r of the step before.
+  bool feedback = false;
 };
 
 /// A parameter that is not a pointer but a CUtensorMap by value: 16-bit [rows, columns], row-major,

@@ -132,6 +132,7 @@ constexpr int kTensorMapFillZero = 0;
   X(streamSynchronize, "cuStreamSynchronize", (Stream))                                            \
   X(streamBeginCapture, "cuStreamBeginCapture_v2", (Stream, int mode))                             \
   X(streamEndCapture, "cuStreamEndCapture", (Stream, Graph *))                                     \
+  X(streamWaitEvent, "cuStreamWaitEvent", (Stream, Event, unsigned flags))                         \
   X(eventCreate, "cuEventCreate", (Event *, unsigned flags))                                       \
   X(eventDestroy, "cuEventDestroy_v2", (Event))                                                    \
   X(eventRecord, "cuEventRecordWithFlags", (Event, Stream, unsigned flags))                        \

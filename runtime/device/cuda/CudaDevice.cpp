@@ -31,7 +31,7 @@ Result<std::unique_ptr<CudaDevice>> CudaDevice::create(const CudaOptions &option
   device->options_ = options;
   SINTER_ASSIGN_OR_RETURN(device->gpu_, Gpu::open(options.device));
   SINTER_ASSIGN_OR_RETURN(device->stream_, makeStream());
-  SINTER_ASSIGN_OR_RETURN(device->finished_, makeEvent(kEventBlockingSync | kEventDisableTiming));
+  SINTER_ASSIGN_OR_RETURN(device->copies_, makeStream());
   SINTER_ASSIGN_OR_RETURN(device->pool_,
                           ThreadPool::create(std::min(availableCpus(), kMostHostThreads)));
   return device;
@@ -104,12 +104,18 @@ Status CudaDevice::loadKernels(const Manifest &manifest, std::string_view ptx,
 Status CudaDevice::prepare(const StepLimits &limits) {
   if (!manifest_)
     return internalError("a GPU was prepared before it had kernels");
-  uint32_t maxTokens = 1;
-  for (const EntryPlan &entry : manifest_->entries)
+  uint32_t maxTokens = 1, mostDecodes = 0;
+  for (const EntryPlan &entry : manifest_->entries) {
     maxTokens = std::max(maxTokens, entry.maxTokens);
-  SINTER_ASSIGN_OR_RETURN(inputs_, StepInputs::create(maxTokens, limits.maxPages));
-  graphs_.clear();
-  graphs_.resize(manifest_->entries.size());
+    if (entry.maxQ > 0)
+      mostDecodes = std::max(mostDecodes, entry.maxTokens);
+  }
+  const size_t entries = manifest_->entries.size();
+  SINTER_RETURN_IF_ERROR(slots_[0].prepare(entries, maxTokens, limits.maxPages));
+  // Only steps of decodes are run ahead.
+  secondSlotTokens_ = manifest_->feedback ? mostDecodes : 0;
+  if (secondSlotTokens_ > 0)
+    SINTER_RETURN_IF_ERROR(slots_[1].prepare(entries, secondSlotTokens_, limits.maxPages));
   return Status::ok();
 }
 
@@ -139,8 +145,8 @@ Status CudaDevice::launch(uint32_t kernel, const SinterLaunch &launch, uint32_t 
   const bool programmatic = launch.edge == SINTER_EDGE_PROGRAMMATIC && launched_ > 0 && !profile_ &&
                             options_.programmaticLaunch && gpu_->capability() >= 90 &&
                             (!capturing_ || driver().version >= kGraphsKeepProgrammaticEdges);
-  Status status =
-      kernels_.launch(kernel, launch, tasks, inputs_.batchAddress(), stream_.get(), programmatic);
+  Status status = kernels_.launch(kernel, launch, tasks, slot().inputs.batchAddress(),
+                                  stream_.get(), programmatic);
   if (status && options_.syncLaunches)
     if (const Code code = driver().streamSynchronize(stream_.get()))
       status = errorStatus(code, "failed on the GPU");
@@ -193,7 +199,7 @@ Status CudaDevice::capture(SinterStepFn function, SinterModel &model, uint32_t e
   SINTER_CUDA_RETURN_IF_ERROR(code, what);
   GraphExec executable = nullptr;
   SINTER_CUDA_RETURN_IF_ERROR(driver().graphInstantiate(&executable, graph.get(), 0), what);
-  graphs_[entry] = OwnedGraphExec(executable);
+  slot().graphs[entry] = OwnedGraphExec(executable);
   return Status::ok();
 }
 
@@ -201,20 +207,20 @@ Status CudaDevice::run(SinterStepFn function, SinterModel &model, uint32_t entry
                        const SinterBatch &batch) {
   if (!usesGraphs())
     return issue(function, model, entry, batch);
-  if (!graphs_[entry])
+  if (!slot().graphs[entry])
     SINTER_RETURN_IF_ERROR(capture(function, model, entry, batch));
-  SINTER_CUDA_RETURN_IF_ERROR(driver().graphLaunch(graphs_[entry].get(), stream_.get()),
+  SINTER_CUDA_RETURN_IF_ERROR(driver().graphLaunch(slot().graphs[entry].get(), stream_.get()),
                               "cannot start " + manifest_->entries[entry].name);
   return Status::ok();
 }
 
-Status CudaDevice::wait(uint32_t entry) {
+Status CudaDevice::wait(const StepSlot &slot) {
   using Clock = std::chrono::steady_clock;
   // A decode step is shorter than waking a sleeping thread is worth; a long step is not.
   constexpr auto kSpin = std::chrono::milliseconds(4);
-  Code code = driver().eventRecord(finished_.get(), stream_.get(), 0);
+  Code code = kSuccess;
   for (const auto end = Clock::now() + kSpin; code == kSuccess && Clock::now() < end;) {
-    code = driver().eventQuery(finished_.get());
+    code = driver().eventQuery(slot.finished.get());
     if (code == kSuccess)
       return Status::ok();
     if (code == kNotReady)
@@ -222,36 +228,74 @@ Status CudaDevice::wait(uint32_t entry) {
     _mm_pause();
   }
   if (code == kSuccess)
-    code = driver().eventSynchronize(finished_.get());
+    code = driver().eventSynchronize(slot.finished.get());
   if (code == kSuccess)
     return Status::ok();
-  const std::string &name = manifest_->entries[entry].name;
+  const std::string &name = manifest_->entries[slot.entry].name;
   return errorStatus(
       code,
       name + " failed on the GPU" +
           (isFatal(code) && !options_.syncLaunches ? " (--debug sync names the kernel)" : ""));
 }
 
+uint32_t CudaDevice::tokensAhead() const {
+  return profile_ || options_.syncLaunches ? 0 : secondSlotTokens_;
+}
+
 Status CudaDevice::step(SinterStepFn function, SinterModel &model, uint32_t entry,
                         const SinterBatch &batch) {
-  if (graphs_.size() <= entry)
+  SINTER_RETURN_IF_ERROR(startStep(function, model, entry, batch));
+  return finishStep();
+}
+
+Status CudaDevice::startStep(SinterStepFn function, SinterModel &model, uint32_t entry,
+                             const SinterBatch &batch) {
+  if (!slots_[0].isPrepared() || entry >= manifest_->entries.size())
     return internalError("a step was asked for before the GPU was prepared");
+  if (unfinished_ > 1 || (unfinished_ == 1 && batch.num_tokens > tokensAhead()))
+    return internalError("more steps were started than can be under way");
   const EntryPlan &plan = manifest_->entries[entry];
   const uint64_t vocab = manifest_->model.vocab;
-  entry_ = entry;
-  SINTER_ASSIGN_OR_RETURN(const EntryOutputs outputs, outputs_.of(plan, vocab));
-  SINTER_ASSIGN_OR_RETURN(
-      const SinterBatch onDevice,
-      inputs_.stage(batch, outputs.logits, outputs.argmaxValue, outputs.argmaxIndex));
+  current_ = unfinished_ == 0 ? 0 : 1 - current_;
+  StepSlot &slot = slots_[current_];
+  slot.entry = entry_ = entry;
+  slot.batch = batch;
+  SINTER_ASSIGN_OR_RETURN(slot.results, slot.outputs.of(plan, vocab));
+  SINTER_ASSIGN_OR_RETURN(const SinterBatch onDevice,
+                          slot.inputs.stage(batch, slot.results.logits, slot.results.argmaxValue,
+                                            slot.results.argmaxIndex));
   if (profile_)
     SINTER_RETURN_IF_ERROR(reserveMarks(entry));
-  SINTER_RETURN_IF_ERROR(inputs_.upload(stream_.get()));
+  SINTER_RETURN_IF_ERROR(unfinished_ == 0 ? slot.inputs.upload(stream_.get()) : uploadAside(slot));
   SINTER_RETURN_IF_ERROR(run(function, model, entry, onDevice));
-  SINTER_RETURN_IF_ERROR(outputs_.startDownload(outputs, batch.num_rows, vocab, stream_.get()));
-  SINTER_RETURN_IF_ERROR(wait(entry));
+  SINTER_RETURN_IF_ERROR(
+      slot.outputs.startDownload(slot.results, batch.num_rows, vocab, stream_.get()));
+  SINTER_CUDA_RETURN_IF_ERROR(driver().eventRecord(slot.finished.get(), stream_.get(), 0),
+                              plan.name + " failed on the GPU");
+  ++unfinished_;
+  return Status::ok();
+}
+
+/// The inputs come while the step before runs.
+Status CudaDevice::uploadAside(const StepSlot &slot) {
+  SINTER_RETURN_IF_ERROR(slot.inputs.upload(copies_.get()));
+  const std::string what = "cannot copy a step's inputs to the GPU";
+  SINTER_CUDA_RETURN_IF_ERROR(driver().eventRecord(slot.uploaded.get(), copies_.get(), 0), what);
+  SINTER_CUDA_RETURN_IF_ERROR(driver().streamWaitEvent(stream_.get(), slot.uploaded.get(), 0),
+                              what);
+  return Status::ok();
+}
+
+Status CudaDevice::finishStep() {
+  if (unfinished_ == 0)
+    return internalError("no step is under way");
+  StepSlot &slot = slots_[unfinished_ == 1 ? current_ : 1 - current_];
+  --unfinished_;
+  SINTER_RETURN_IF_ERROR(wait(slot));
   if (profile_)
-    SINTER_RETURN_IF_ERROR(readMarks(entry));
-  return outputs_.finishDownload(outputs, batch, vocab, stream_.get());
+    SINTER_RETURN_IF_ERROR(readMarks(slot.entry));
+  return slot.outputs.finishDownload(slot.results, slot.batch, manifest_->model.vocab,
+                                     stream_.get());
 }
 
 Status CudaDevice::reserveMarks(uint32_t entry) {
@@ -276,7 +320,8 @@ Status CudaDevice::readMarks(uint32_t entry) {
 
 void CudaDevice::setProfile(StepProfile *profile) {
   if (bool(profile) != bool(profile_))
-    for (OwnedGraphExec &graph : graphs_) // they hold the events around launches, or lack them
+    for (OwnedGraphExec &graph :
+         slots_[0].graphs) // they hold the events around launches, or lack them
       graph = OwnedGraphExec();
   profile_ = profile;
 }
@@ -291,7 +336,8 @@ Result<double> CudaDevice::measureReadBandwidth() {
 }
 
 Result<double> CudaDevice::measureReplay(uint32_t count) {
-  if (entry_ >= graphs_.size() || !graphs_[entry_])
+  const std::vector<OwnedGraphExec> &graphs = slot().graphs;
+  if (entry_ >= graphs.size() || !graphs[entry_])
     return unsupported("there is no graph to replay");
   std::vector<OwnedEvent> events;
   for (uint32_t i = 0; i < count + 2; ++i) {
@@ -301,7 +347,7 @@ Result<double> CudaDevice::measureReplay(uint32_t count) {
   const std::string what = "cannot replay " + manifest_->entries[entry_].name;
   for (uint32_t i = 0; i < count + 2; ++i) {
     if (i > 0)
-      SINTER_CUDA_RETURN_IF_ERROR(driver().graphLaunch(graphs_[entry_].get(), stream_.get()), what);
+      SINTER_CUDA_RETURN_IF_ERROR(driver().graphLaunch(graphs[entry_].get(), stream_.get()), what);
     SINTER_CUDA_RETURN_IF_ERROR(driver().eventRecord(events[i].get(), stream_.get(), 0), what);
   }
   SINTER_CUDA_RETURN_IF_ERROR(driver().streamSynchronize(stream_.get()), what);

@@ -13,6 +13,7 @@
 #include "runtime/device/cuda/KernelTable.h"
 #include "runtime/device/cuda/StepBuffers.h"
 
+#include <array>
 #include <memory>
 #include <string>
 #include <vector>
@@ -48,6 +49,10 @@ public:
   Status prepare(const StepLimits &limits) override;
   Status step(SinterStepFn function, SinterModel &model, uint32_t entry,
               const SinterBatch &batch) override;
+  uint32_t tokensAhead() const override;
+  Status startStep(SinterStepFn function, SinterModel &model, uint32_t entry,
+                   const SinterBatch &batch) override;
+  Status finishStep() override;
   void hostParallel(uint32_t tasks, const std::function<void(uint32_t, uint32_t)> &body) override;
   Result<double> measureReadBandwidth() override;
   Result<double> measureFmaPeak() override { return 0.0; }
@@ -65,25 +70,28 @@ private:
   Status capture(SinterStepFn function, SinterModel &model, uint32_t entry,
                  const SinterBatch &batch);
   Status launch(uint32_t kernel, const SinterLaunch &launch, uint32_t tasks);
+  Status uploadAside(const cuda::StepSlot &slot);
   Status mark(uint32_t index);
   Status reserveMarks(uint32_t entry);
   Status readMarks(uint32_t entry);
-  Status wait(uint32_t entry);
+  Status wait(const cuda::StepSlot &slot);
+  cuda::StepSlot &slot() { return slots_[current_]; }
   std::string describe(uint32_t kernel, uint32_t op) const;
 
   CudaOptions options_;
   std::unique_ptr<cuda::Gpu> gpu_; // what follows must end before its context
   cuda::OwnedStream stream_;
-  cuda::OwnedEvent finished_;
+  cuda::OwnedStream copies_; ///< of inputs, while a step runs on the other
   std::unique_ptr<ThreadPool> pool_;
   const Manifest *manifest_ = nullptr;
   cuda::KernelTable kernels_;
-  cuda::StepInputs inputs_;
-  cuda::StepOutputs outputs_;
-  std::vector<cuda::OwnedGraphExec> graphs_; ///< by entry; empty ones are not captured yet
-  std::vector<cuda::OwnedEvent> marks_;      ///< around the launches of a profiled step
+  std::array<cuda::StepSlot, 2> slots_; ///< steps take them in turn while one is unfinished
+  uint32_t secondSlotTokens_ = 0;
+  std::vector<cuda::OwnedEvent> marks_; ///< around the launches of a profiled step
 
-  // Of the step in progress:
+  // Of the step started last:
+  uint32_t current_ = 0;
+  uint32_t unfinished_ = 0;
   uint32_t entry_ = 0;
   uint32_t launched_ = 0;
   bool capturing_ = false;

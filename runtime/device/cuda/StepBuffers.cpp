@@ -74,6 +74,15 @@ Status StepInputs::upload(Stream stream) const {
   return Status::ok();
 }
 
+Status StepSlot::prepare(size_t entries, uint32_t maxTokens, uint32_t maxPages) {
+  SINTER_ASSIGN_OR_RETURN(inputs, StepInputs::create(maxTokens, maxPages));
+  SINTER_ASSIGN_OR_RETURN(uploaded, makeEvent(kEventDisableTiming));
+  SINTER_ASSIGN_OR_RETURN(finished, makeEvent(kEventBlockingSync | kEventDisableTiming));
+  graphs.clear();
+  graphs.resize(entries);
+  return Status::ok();
+}
+
 Result<float *> StepOutputs::logitsBlock(uint64_t bytes) {
   SINTER_ASSIGN_OR_RETURN(const auto *block, blockOf(logits_, bytes, makeDeviceBlock));
   return reinterpret_cast<float *>(block->memory.get());

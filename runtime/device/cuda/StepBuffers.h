@@ -75,4 +75,20 @@ private:
   Block<PinnedBlock> staging_;
 };
 
+/// What a step needs for itself while another one runs: the graphs know its addresses.
+struct StepSlot {
+  StepInputs inputs;
+  StepOutputs outputs;
+  std::vector<OwnedGraphExec> graphs; ///< by entry; empty ones are not captured yet
+  OwnedEvent uploaded, finished;
+
+  // Of the step in it:
+  uint32_t entry = 0;
+  EntryOutputs results;
+  SinterBatch batch = {}; ///< its outputs are the host's
+
+  bool isPrepared() const { return !graphs.empty(); }
+  Status prepare(size_t entries, uint32_t maxTokens, uint32_t maxPages);
+};
+
 } // namespace sinter::cuda

@@ -64,12 +64,44 @@ TEST(CudaEngine, ReplaysOneGraphPerEntry) {
               expectedTokens(engine.installed.weights, requests[i].prompt, requests[i].maxTokens));
   const fake::CudaCounters counters = gpu.counters();
   const uint64_t steps = generator.steps().size();
-  EXPECT_EQ(counters.graphs, 2u) << "the decode entry's and the general one's";
+  EXPECT_EQ(counters.graphs, 3u)
+      << "two of the decode entry, which take turns, and the general one";
   EXPECT_EQ(counters.graphLaunches, steps);
-  EXPECT_EQ(counters.launches, 2u * 4) << "in captures only";
+  EXPECT_EQ(counters.launches, 3u * 4) << "in captures only";
   EXPECT_EQ(counters.kernels, steps * 4);
   EXPECT_EQ(counters.copiesToDevice, steps);
   EXPECT_EQ(counters.copiesToHost, 0u) << "the kernels write tokens to the host's memory";
+}
+
+// A step is started before the tokens of the one in front of it are known; requests that end in
+// between, by an end token, their listener or a full pool, lose nothing and disturb nobody.
+TEST(CudaEngine, StepsStartedAheadGiveTheSameTokens) {
+  FakeGpu gpu;
+  std::vector<GenerationRequest> requests;
+  for (int i = 0; i < 4; ++i)
+    requests.push_back(greedy(promptOf(size_t(3 + 2 * i), i), uint32_t(5 + 5 * i)));
+  for (bool ahead : {false, true}) {
+    CudaEngine engine;
+    CudaEngineOptions options;
+    options.change = [&](nlohmann::json &meta) { meta["feedback"] = ahead; };
+    ASSERT_TRUE(engine.open(options).isOk());
+    EXPECT_EQ(engine.executor->tokensAhead(), ahead ? 4u : 0u);
+    for (int32_t stop : {-1, 0, 2}) { // whose listener stops it after three tokens
+      PageAllocator allocator(40, 7);
+      Generator generator(*engine.executor, allocator, {6});
+      std::vector<size_t> heard(requests.size());
+      const auto results = generator.run(requests, [&](size_t request, int32_t) {
+        return ++heard[request] < 3 || int32_t(request) != stop;
+      });
+      ASSERT_TRUE(results.isOk()) << results.status().message();
+      EXPECT_TRUE(allocator.checkIntegrity().isOk());
+      EXPECT_EQ(allocator.freePages(), allocator.numPages());
+      for (size_t i = 0; i < requests.size(); ++i)
+        EXPECT_EQ((*results)[i].tokens,
+                  expectedTokens(engine.installed.weights, requests[i].prompt,
+                                 int32_t(i) == stop ? 3 : requests[i].maxTokens));
+    }
+  }
 }
 
 TEST(CudaEngine, ChoosesTheEntryByTokensPerSequence) {
@@ -254,7 +286,7 @@ TEST(CudaErrors, EveryAllocationMayFail) {
     EXPECT_EQ(error.rfind("out of GPU memory: ", 0), 0u) << error;
     ++failed;
   }
-  EXPECT_EQ(failed, 4) << "weights, inputs, activations, cache";
+  EXPECT_EQ(failed, 5) << "weights, inputs of two steps, activations, cache";
 }
 
 } // namespace

@@ -188,6 +188,9 @@ json makeCudaMeta(const std::string &directory, const std::string &headerHash) {
   meta["target"] = "cuda";
   meta["isas"] = {"sm_90a"};
   meta["scratch_bytes"] = 0;
+  meta["persistent_bytes"] = kMaxStepTokens * 4;
+  meta["arena_bytes"] = kMaxStepTokens * 2 * kHidden * 4 + kMaxStepTokens * 4;
+  meta["feedback"] = true;
   meta["weights"][0]["layout"] = "row_major";
   meta["weights"][0]["bytes"] = kVocab * kHidden * 4;
   const std::vector<uint8_t> code = readBytes(SINTER_FAKE_CUDA_MODEL);

@@ -116,13 +116,12 @@ using Lock = std::lock_guard<std::recursive_mutex>;
 #define LOCK const Lock lock(state().mutex)
 
 /// Runs what waits on a stream. An error kills the context, as on a GPU.
-Code drain(Stream stream) {
+/// Does what was pushed, or no more of it than until `event` has passed.
+Code drain(Stream stream, const EventHandle *event = nullptr) {
   Driver &d = state();
-  std::vector<Work> queue;
-  queue.swap(stream->queue);
-  for (const Work &work : queue) {
-    if (d.dead != kSuccess)
-      break;
+  while (!stream->queue.empty() && d.dead == kSuccess && (!event || event->pending)) {
+    const Work work = std::move(stream->queue.front());
+    stream->queue.erase(stream->queue.begin());
     try {
       d.dead = work();
     } catch (const Fault &) {
@@ -404,12 +403,20 @@ Code cuEventQuery(Event event) {
     event->asked = true;
     return kNotReady;
   }
-  return drain(event->stream);
+  return drain(event->stream, event);
 }
 
 Code cuEventSynchronize(Event event) {
   LOCK;
-  return event->pending ? drain(event->stream) : state().dead;
+  return event->pending ? drain(event->stream, event) : state().dead;
+}
+
+Code cuStreamWaitEvent(Stream stream, Event event, unsigned) {
+  LOCK;
+  if (stream->capturing)
+    return refuseInCapture(stream);
+  return push(stream,
+              [event] { return event->pending ? drain(event->stream, event) : state().dead; });
 }
 
 Code cuEventElapsedTime(float *milliseconds, Event begin, Event end) {

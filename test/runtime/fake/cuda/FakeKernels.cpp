@@ -30,13 +30,20 @@ float *cached(DeviceView &memory, cuda::DevicePointer kv, int32_t slot, int stre
   return memory.array<float>(kv + element * sizeof(float), H);
 }
 
+/// The indices of the last argmax step, behind all hidden vectors.
+int32_t *feedback(DeviceView &memory, cuda::DevicePointer arena) {
+  return memory.array<int32_t>(arena + kMaxStepTokens * 2 * H * sizeof(float), kMaxStepTokens);
+}
+
 void embed(DeviceView &memory, const Parameters &p) { // arena, embed
   const SinterBatch &batch = batchOf(memory, p);
   const int32_t *tokens = memory.array(batch.tokens, batch.num_tokens);
   const float *weights = memory.array<float>(p[1], V * H);
-  for (uint32_t t = 0; t < batch.num_tokens; ++t)
+  for (uint32_t t = 0; t < batch.num_tokens; ++t) {
+    const int token = tokens[t] < 0 ? feedback(memory, p[0])[-1 - tokens[t]] : tokens[t];
     for (int c = 0; c < H; ++c)
-      hidden(memory, p[0], t)[c] = weights[tokens[t] * H + c];
+      hidden(memory, p[0], t)[c] = weights[token * H + c];
+  }
 }
 
 void write(DeviceView &memory, const Parameters &p) { // arena, kv, k_scale, rope
@@ -114,6 +121,7 @@ void argmax(DeviceView &memory, const Parameters &p) { // arena, embed as a tens
         value[row] = candidate;
         index[row] = v;
       }
+    feedback(memory, p[0])[row] = index[row];
   }
 }
 
