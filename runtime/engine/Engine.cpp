@@ -47,7 +47,7 @@ Engine::Engine(Executor &executor, const EngineOptions &options)
       residency_(executor, allocator_,
                  {options.swapBytes, options.swapBytesPerSecond, options.operationsPerSecond}),
       scheduler_(executor, residency_, {options.maxSequences, options.tokensPerStep}),
-      picker_(executor.manifest().model.vocab) {
+      picker_(executor.device(), executor.manifest().model.vocab) {
   const Manifest &manifest = executor.manifest();
   limits_.maxTokens =
       std::min(executor.positions(), uint64_t(executor.numPages()) * manifest.kv.pageSize);
@@ -210,6 +210,7 @@ Status Engine::runStep(EngineStep &record) {
   SINTER_RETURN_IF_ERROR(ran);
   record.deviceSeconds = executor_.deviceSeconds();
   computed_ = Clock::now();
+  picker_.prepare(plan_, output_, scheduler_.head());
   size_t row = 0;
   for (const PlannedItem &item : plan_) {
     accept(item, row);

@@ -29,7 +29,8 @@ Result<RequestId> EngineService::submit(Request request,
   RequestId id = 0;
   {
     const std::lock_guard lock(mutex_);
-    SINTER_RETURN_IF_ERROR(health_);
+    if (!health_)
+      return unavailable("the engine has failed: " + health_.message());
     if (draining_)
       return unavailable("the engine takes no more requests: it is shutting down");
     if (open_ >= engine_->limits().maxRequests)

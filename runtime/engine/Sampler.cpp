@@ -4,21 +4,64 @@
 #include "sinter/Support/Philox.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <functional>
+#include <limits>
 
 namespace sinter {
 
-void Sampler::keepTopK(int64_t k) {
-  if (k == 0 || size_t(k) >= candidates_.size())
-    return;
-  ordered_.clear();
-  for (const Candidate &candidate : candidates_)
-    ordered_.push_back(candidate.logit);
-  const auto kth = ordered_.begin() + (k - 1);
-  std::nth_element(ordered_.begin(), kth, ordered_.end(), std::greater<>());
-  const float threshold = *kth;
-  std::erase_if(candidates_, [&](const Candidate &c) { return c.logit < threshold; });
+namespace {
+
+/// The largest value, or the first one that is not finite. Sixteen maxima side by side, so that
+/// they become vector instructions.
+float largestOf(std::span<const float> values) {
+  constexpr size_t kLanes = 16;
+  std::array<float, kLanes> most;
+  most.fill(-std::numeric_limits<float>::infinity());
+  std::array<float, kLanes> check = {}; // 0 * x is 0 for what is finite and NaN for what is not
+  size_t i = 0;
+  for (; i + kLanes <= values.size(); i += kLanes)
+    for (size_t lane = 0; lane < kLanes; ++lane) {
+      most[lane] = values[i + lane] > most[lane] ? values[i + lane] : most[lane];
+      check[lane] += 0 * values[i + lane];
+    }
+  for (; i < values.size(); ++i) {
+    most[0] = std::max(most[0], values[i]);
+    check[0] += 0 * values[i];
+  }
+  for (size_t lane = 1; lane < kLanes; ++lane)
+    check[0] += check[lane];
+  if (!std::isfinite(check[0]))
+    return std::numeric_limits<float>::quiet_NaN();
+  return *std::max_element(most.begin(), most.end());
+}
+
+} // namespace
+
+/// What the k-th largest score is; minus infinity without a limit.
+float Sampler::kthLargest(std::span<const float> scores, int64_t k) {
+  if (k == 0 || size_t(k) >= scores.size())
+    return -std::numeric_limits<float>::infinity();
+  constexpr int64_t kSmall = 1024;
+  const auto count = ptrdiff_t(k);
+  if (k > kSmall) {
+    ordered_.assign(scores.begin(), scores.end());
+    const auto kth = ordered_.begin() + (count - 1);
+    std::nth_element(ordered_.begin(), kth, ordered_.end(), std::greater<>());
+    return *kth;
+  }
+  // A heap with the least of the largest on top: one comparison for most scores.
+  ordered_.assign(scores.begin(), scores.begin() + count);
+  std::make_heap(ordered_.begin(), ordered_.end(), std::greater<>());
+  for (const float score : scores.subspan(size_t(count))) {
+    if (score <= ordered_.front())
+      continue;
+    std::pop_heap(ordered_.begin(), ordered_.end(), std::greater<>());
+    ordered_.back() = score;
+    std::push_heap(ordered_.begin(), ordered_.end(), std::greater<>());
+  }
+  return ordered_.front();
 }
 
 void Sampler::keepTopP(double p) {
@@ -43,23 +86,27 @@ void Sampler::keepTopP(double p) {
 
 Result<int32_t> Sampler::sample(std::span<const float> logits, const SamplingParams &params,
                                 uint64_t position, const SamplingContext &context) {
-  for (size_t i = 0; i < logits.size(); ++i)
-    if (!std::isfinite(logits[i]))
-      return internalError("the logits for position " + std::to_string(position) +
-                           " are not finite (token id " + std::to_string(i) + ")");
+  float most = largestOf(logits);
+  if (std::isnan(most)) {
+    const auto bad =
+        std::find_if(logits.begin(), logits.end(), [](float x) { return !std::isfinite(x); });
+    return internalError("the logits for position " + std::to_string(position) +
+                         " are not finite (token id " + std::to_string(bad - logits.begin()) + ")");
+  }
   const std::span<const float> scores = scores_.apply(logits, params, context);
-  const auto best = std::max_element(scores.begin(), scores.end());
-  if (std::isinf(*best))
+  if (scores.data() != logits.data())
+    most = *std::max_element(scores.begin(), scores.end());
+  if (std::isinf(most))
     return invalidArgument("no token is allowed at position " + std::to_string(position));
   if (params.greedy())
-    return int32_t(best - scores.begin());
+    return int32_t(std::find(scores.begin(), scores.end(), most) - scores.begin());
 
+  const float least = kthLargest(scores, params.topK);
   candidates_.clear();
   for (size_t i = 0; i < scores.size(); ++i)
-    if (!std::isinf(scores[i]))
+    if (scores[i] >= least && !std::isinf(scores[i]))
       candidates_.push_back({int32_t(i), scores[i], 0});
-  keepTopK(params.topK);
-  const double largest = *best;
+  const double largest = most;
   for (Candidate &candidate : candidates_)
     candidate.weight = std::exp((double(candidate.logit) - largest) / params.temperature);
   keepTopP(params.topP);

@@ -31,7 +31,7 @@ private:
     double weight; ///< exp((logit - largest) / temperature)
   };
 
-  void keepTopK(int64_t k);
+  float kthLargest(std::span<const float> scores, int64_t k);
   void keepTopP(double p);
 
   std::vector<Candidate> candidates_;

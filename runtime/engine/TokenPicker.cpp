@@ -1,9 +1,54 @@
 //===- TokenPicker.cpp ----------------------------------------------------===//
 #include "runtime/engine/TokenPicker.h"
 
+#include <algorithm>
 #include <cmath>
+#include <mutex>
 
 namespace sinter {
+
+Result<int32_t> TokenPicker::draw(Sampler &sampler, const Sample &sample, size_t length,
+                                  const StepOutput &output, size_t row,
+                                  std::span<const uint32_t> allowed) const {
+  const Request &request = sample.request->request;
+  const std::span<const int32_t> tokens = sample.sequence.tokens();
+  SamplingParams params = request.sampling;
+  params.seed += sample.order.sample;
+  return sampler.sample(rowOf(output, row), params, length,
+                        {tokens.first(length), request.prompt.size(), allowed});
+}
+
+void TokenPicker::prepare(std::span<const PlannedItem> items, const StepOutput &output,
+                          HeadKind head) {
+  constexpr uint64_t kWorthIt = uint64_t(1) << 16; // logits: some tens of microseconds
+  drawn_.clear();
+  size_t row = 0;
+  for (const PlannedItem &item : items) {
+    if (item.rows == 1 && !item.sample->constraint)
+      drawn_.push_back({item.sample, row});
+    row += item.rows;
+  }
+  if (head == HeadKind::Argmax || drawn_.size() < 2 || drawn_.size() * vocab_ < kWorthIt)
+    return drawn_.clear();
+  std::mutex mutex;
+  device_.hostParallel(uint32_t(drawn_.size()), [&](uint32_t begin, uint32_t end) {
+    Sampler sampler; // with the buffers of one that has worked before
+    {
+      const std::lock_guard lock(mutex);
+      if (!samplers_.empty()) {
+        sampler = std::move(samplers_.back());
+        samplers_.pop_back();
+      }
+    }
+    for (uint32_t i = begin; i < end; ++i) {
+      const Sample &sample = *drawn_[i].sample;
+      drawn_[i].token =
+          draw(sampler, sample, sample.sequence.tokens().size(), output, drawn_[i].row, {});
+    }
+    const std::lock_guard lock(mutex);
+    samplers_.push_back(std::move(sampler));
+  });
+}
 
 Result<int32_t> TokenPicker::pick(Sample &sample, size_t length, const StepOutput &output,
                                   size_t row, HeadKind head) {
@@ -13,16 +58,16 @@ Result<int32_t> TokenPicker::pick(Sample &sample, size_t length, const StepOutpu
       return internalError("the logits for position " + std::to_string(length) + " are not finite");
     return token;
   }
-  const Request &request = sample.request->request;
-  const std::span<const int32_t> tokens = sample.sequence.tokens();
-  SamplingContext context = {tokens.first(length), request.prompt.size(), {}};
+  const auto drawn = std::lower_bound(drawn_.begin(), drawn_.end(), row,
+                                      [](const Drawn &d, size_t r) { return d.row < r; });
+  if (drawn != drawn_.end() && drawn->row == row && drawn->sample == &sample)
+    return *drawn->token;
+  std::span<const uint32_t> allowed;
   if (sample.constraint) {
     SINTER_RETURN_IF_ERROR(sample.constraint->allowed(allowed_));
-    context.allowed = allowed_;
+    allowed = allowed_;
   }
-  SamplingParams params = request.sampling;
-  params.seed += sample.order.sample;
-  return sampler_.sample(rowOf(output, row), params, length, context);
+  return draw(sampler_, sample, length, output, row, allowed);
 }
 
 TokenEvent TokenPicker::describe(const Sample &sample, int32_t token, const StepOutput &output,

@@ -5,15 +5,23 @@
 #include "runtime/engine/Logprobs.h"
 #include "runtime/engine/Sample.h"
 #include "runtime/engine/Sampler.h"
+#include "runtime/engine/Scheduler.h"
 
 #include <cstdint>
+#include <optional>
+#include <span>
 #include <vector>
 
 namespace sinter {
 
 class TokenPicker {
 public:
-  explicit TokenPicker(uint64_t vocab) : vocab_(vocab), allowed_((vocab + 31) / 32) {}
+  explicit TokenPicker(Device &device, uint64_t vocab)
+      : device_(device), vocab_(vocab), allowed_((vocab + 31) / 32) {}
+
+  /// Draws on several threads what the rows of samples that ask for one token each give, where that
+  /// is worth it; pick() then only hands it out.
+  void prepare(std::span<const PlannedItem> items, const StepOutput &output, HeadKind head);
 
   /// The token that follows the first `length` tokens of the sample, whose logits are row `row`.
   /// An error concerns this sample only: logits that are not finite, a constraint that allows
@@ -28,8 +36,21 @@ private:
     return {output.logits.data() + row * vocab_, vocab_};
   }
 
+  Result<int32_t> draw(Sampler &sampler, const Sample &sample, size_t length,
+                       const StepOutput &output, size_t row,
+                       std::span<const uint32_t> allowed) const;
+
+  struct Drawn {
+    const Sample *sample;
+    size_t row;
+    std::optional<Result<int32_t>> token = {};
+  };
+
+  Device &device_;
   uint64_t vocab_;
   Sampler sampler_;
+  std::vector<Sampler> samplers_; ///< of the other threads
+  std::vector<Drawn> drawn_;      ///< in the order of rows
   Logprobs logprobs_;
   std::vector<uint32_t> allowed_;
 };

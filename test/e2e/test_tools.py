@@ -312,6 +312,32 @@ class BenchTest(ToolTest):
         self.assertEqual(records["decode/fake/b1/c8"]["peer"], "other")
         self.assertGreater(records["machine/read-bandwidth"]["value"], 0.5)
 
+    def test_throughput(self):
+        model = self.make_fake()
+        kept = self.path("bench.json")
+        table = self.succeed(
+            "sinter-bench", "throughput", model, "--sequences", "1,12", "--min-length", 3,
+            "--max-length", 30, "--prefill-chunk", 16, "--json", kept,
+        ).stdout
+        self.assertRegex(table, r"throughput/fake/n12: \d")
+        self.assertRegex(table, r"12 together: \d")
+        records = self.read(kept)
+        rate = records["throughput/fake/n12"]
+        self.assertEqual(list(rate), self.KEYS)
+        self.assertEqual(rate["unit"], "tok/s")
+        self.assertGreater(rate["floor"], rate["value"])
+        for name in ("first-token-p50", "first-token-p99", "inter-token-p50", "inter-token-p99"):
+            self.assertEqual(records["throughput/fake/n12/" + name]["unit"], "ms")
+        again = self.succeed(
+            "sinter-bench", "throughput", model, "--sequences", 3, "--min-length", 5,
+            "--max-length", 9, "--temperature", 0.7, "--max-sequences", 2,
+        ).stdout
+        self.assertRegex(again, r"first token +p50 \d")
+        self.check_error("--min-length is more", "sinter-bench", "throughput", model, "--min-length",
+                         9, "--max-length", 5)
+        self.check_error("120 positions are more than the model's 64", "sinter-bench", "throughput",
+                         model, "--min-length", 60, "--max-length", 60, "--sequences", 2)
+
     def test_errors(self):
         model = self.make_fake()
         self.check_error("subcommand is required", "sinter-bench")

@@ -42,7 +42,8 @@ Result<ArtifactFile> openModel(const BenchOptions &options) {
 
 } // namespace
 
-Result<Session> openBench(const BenchOptions &options, uint64_t positions, uint64_t sequences) {
+Result<Session> openBench(const BenchOptions &options, uint64_t positions, uint64_t sequences,
+                          uint64_t longest) {
   if (!options.json.empty())
     SINTER_RETURN_IF_ERROR(checkRecords(options.json));
   SINTER_ASSIGN_OR_RETURN(ArtifactFile file, openModel(options));
@@ -60,8 +61,9 @@ Result<Session> openBench(const BenchOptions &options, uint64_t positions, uint6
   session.say = say;
   session.positions = positions;
   session.sequences = sequences;
-  if (positions > file.manifest().model.maxPosition)
-    return invalidArgument(std::to_string(positions) + " positions are more than the model's " +
+  longest = longest ? longest : positions;
+  if (longest > file.manifest().model.maxPosition)
+    return invalidArgument(std::to_string(longest) + " positions are more than the model's " +
                            std::to_string(file.manifest().model.maxPosition));
   return openSession(std::move(file), session);
 }

@@ -45,7 +45,10 @@ Result<int> benchDecode(const BenchOptions &options);
 Result<int> benchPrefill(const BenchOptions &options);
 
 // What every device's benchmark is made of.
-Result<Session> openBench(const BenchOptions &options, uint64_t positions, uint64_t sequences);
+/// A session whose pool holds `positions` of each sequence on average; the longest of them is as
+/// long, or `longest`.
+Result<Session> openBench(const BenchOptions &options, uint64_t positions, uint64_t sequences,
+                          uint64_t longest = 0);
 uint32_t prefillChunk(const BenchOptions &options, const Session &session);
 /// "0.6b" of "qwen3-0.6b": what names in records say.
 std::string shortName(const Manifest &manifest);

@@ -172,11 +172,14 @@ Result<int> benchThroughput(const BenchOptions &options) {
     return invalidArgument("--min-length is more than --max-length");
   // Room for the largest number of requests, whole.
   const uint32_t most = *std::max_element(options.sequences.begin(), options.sequences.end());
-  uint64_t tokens = 0;
-  for (const Lengths &lengths : drawLengths(options, most))
+  uint64_t tokens = 0, longest = 0;
+  for (const Lengths &lengths : drawLengths(options, most)) {
     tokens += lengths.prompt + lengths.tokens;
-  constexpr uint64_t kMargin = 64; // pages are not all full
-  SINTER_ASSIGN_OR_RETURN(Session session, openBench(options, tokens / most + kMargin, most));
+    longest = std::max<uint64_t>(longest, lengths.prompt + lengths.tokens);
+  }
+  constexpr uint64_t kLastPage = 16; // is not full
+  SINTER_ASSIGN_OR_RETURN(
+      Session session, openBench(options, (tokens + most - 1) / most + kLastPage, most, longest));
   std::printf("%s: %s, %s\n", session.manifest().model.name.c_str(),
               std::string(dtypeName(session.manifest().dtype)).c_str(),
               session.device->name().c_str());

@@ -5,6 +5,8 @@
 //===----------------------------------------------------------------------===//
 #include "FakeGpu.h"
 
+#include "runtime/engine/Engine.h"
+
 namespace sinter {
 namespace {
 
@@ -287,6 +289,53 @@ TEST(CudaErrors, EveryAllocationMayFail) {
     ++failed;
   }
   EXPECT_EQ(failed, 5) << "weights, inputs of two steps, activations, cache";
+}
+
+struct Kept : RequestListener {
+  std::vector<int32_t> tokens;
+  bool onToken(const TokenEvent &event) override {
+    tokens.push_back(event.token);
+    return true;
+  }
+  void onFinish(uint32_t, FinishReason, const Status &) override {}
+  void onDone(const Usage &) override {}
+};
+
+// Mixed steps, prefixes from the cache, pages swapped and recomputed, guesses.
+TEST(CudaEngine, ServesRequestsTogether) {
+  FakeGpu gpu;
+  for (const bool swap : {false, true}) {
+    CudaEngine engine;
+    CudaEngineOptions options;
+    options.pages = 18;
+    const Status opened = engine.open(options);
+    ASSERT_TRUE(opened.isOk()) << opened.message();
+    EngineOptions serving;
+    serving.shufflePages = 4;
+    serving.checkBooks = true;
+    serving.swapBytes = swap ? 1 << 20 : 0;
+    serving.operationsPerSecond = 1;
+    const std::unique_ptr<Engine> server = *Engine::create(*engine.executor, serving);
+    std::vector<std::shared_ptr<Kept>> kept;
+    for (uint32_t i = 0; i < 12; ++i) {
+      Request request;
+      request.prompt = promptOf(4 + i % 4 * 4, int(i % 3));
+      request.maxTokens = 20;
+      request.sampling.temperature = 0;
+      request.ignoreEos = true;
+      request.promptLookup = i % 2 * 5;
+      ASSERT_TRUE(server->validate(request).isOk());
+      kept.push_back(std::make_shared<Kept>());
+      server->submit(i + 1, std::move(request), kept.back());
+    }
+    while (!server->idle())
+      ASSERT_TRUE(server->step().isOk()) << server->health().message();
+    for (uint32_t i = 0; i < 12; ++i)
+      EXPECT_EQ(kept[i]->tokens,
+                expectedTokens(engine.installed.weights, promptOf(4 + i % 4 * 4, int(i % 3)), 20));
+    EXPECT_GT(server->figures().preemptions, 0u);
+    EXPECT_GT(server->figures().prefixHits, 0u);
+  }
 }
 
 } // namespace

@@ -136,8 +136,9 @@ TEST(EngineService, ADeadDeviceShowsInItsHealth) {
   }
   service->drain(soon());
   EXPECT_EQ(service->health().message(), "the toy broke");
-  EXPECT_EQ(service->submit(greedyRequest({1}, 1), std::make_shared<Ear>()).status().code(),
-            StatusCode::Unavailable);
+  const auto late = service->submit(greedyRequest({1}, 1), std::make_shared<Ear>());
+  EXPECT_EQ(late.status().code(), StatusCode::Unavailable);
+  EXPECT_EQ(late.status().message(), "the engine has failed: the toy broke");
 }
 
 TEST(EngineService, GoesAwayWithRequestsRunning) {

@@ -115,6 +115,36 @@ TEST(Engine, SampledTokensAreTheRequestsOwn) {
     }
 }
 
+// A large vocabulary is drawn from on several threads.
+TEST(Engine, ThreadsDrawWhatOneWouldDraw) {
+  ToyShape shape;
+  shape.vocab = 12000;
+  auto sampled = [](uint32_t i) {
+    Request request = greedyRequest(makePrompt(3 + i, i), 6);
+    request.sampling.temperature = i % 4 ? 1.3 : 0;
+    request.sampling.seed = i;
+    request.sampling.topP = i % 2 ? 0.9 : 1;
+    request.samples = 1 + i % 2;
+    request.promptLookup = i % 3;
+    request.logprobs = 0;
+    return request;
+  };
+  ToyModel together(shape), alone(shape);
+  const auto engine = together.engine(), single = alone.engine();
+  std::vector<Ear> heard;
+  for (uint32_t i = 0; i < 10; ++i)
+    heard.push_back(submit(*engine, i + 1, sampled(i)));
+  runAll(*engine);
+  EXPECT_GT(together.device.parallel, 0u);
+  for (uint32_t i = 0; i < 10; ++i) {
+    const Ear one = submit(*single, i + 1, sampled(i));
+    runAll(*single);
+    for (uint32_t sample = 0; sample < 1 + i % 2; ++sample)
+      EXPECT_EQ(heard[i]->tokens(sample), one->tokens(sample));
+  }
+  EXPECT_EQ(alone.device.parallel, 0u);
+}
+
 TEST(Engine, StopsAtEndTokensAndStopIdsAndWhenTheListenerSays) {
   ToyModel model;
   const auto engine = model.engine();

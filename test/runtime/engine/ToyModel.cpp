@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <limits>
+#include <thread>
 
 namespace sinter::test {
 namespace {
@@ -60,6 +61,13 @@ Status ToyDevice::download(void *to, const void *from, uint64_t bytes) {
   std::memcpy(to, from, bytes);
   ++downloads;
   return Status::ok();
+}
+
+void ToyDevice::hostParallel(uint32_t tasks, const std::function<void(uint32_t, uint32_t)> &body) {
+  ++parallel;
+  std::thread other([&] { body(tasks / 2, tasks); });
+  body(0, tasks / 2);
+  other.join();
 }
 
 Status ToyDevice::step(SinterStepFn, SinterModel &model, uint32_t entry, const SinterBatch &batch) {

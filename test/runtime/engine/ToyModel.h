@@ -49,9 +49,8 @@ public:
   }
   Status prepare(const StepLimits &) override { return Status::ok(); }
   Status step(SinterStepFn, SinterModel &model, uint32_t entry, const SinterBatch &batch) override;
-  void hostParallel(uint32_t tasks, const std::function<void(uint32_t, uint32_t)> &body) override {
-    body(0, tasks);
-  }
+  /// In two halves, on two threads.
+  void hostParallel(uint32_t tasks, const std::function<void(uint32_t, uint32_t)> &body) override;
   Result<double> measureReadBandwidth() override { return 0.0; }
   Result<double> measureFmaPeak() override { return 0.0; }
   void setProfile(StepProfile *) override {}
@@ -59,7 +58,7 @@ public:
   bool reads = true;               ///< false: logits depend on token and position only, fast
   std::atomic<int64_t> failIn{-1}; ///< steps until one fails
   int32_t nanToken = -1;           ///< a sequence with this token has no finite logits
-  uint64_t wrongReads = 0, steps = 0, uploads = 0, downloads = 0, logitsSteps = 0;
+  uint64_t wrongReads = 0, steps = 0, uploads = 0, downloads = 0, logitsSteps = 0, parallel = 0;
 
 private:
   ToyShape shape_;
