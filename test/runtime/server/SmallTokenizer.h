@@ -14,10 +14,12 @@ namespace sinter::test {
 constexpr int32_t kEndToken = 256; ///< special
 constexpr int32_t kSmallVocab = 262;
 
-/// Ids 0 to 255 are bytes, 256 is `<|im_end|>`, then come Qwen's marks, which are not special.
-inline Tokenizer smallTokenizer() {
+/// Ids 0 to 255 are bytes, 256 is `<|im_end|>`, then come Qwen's marks, which are not special, and
+/// `words`, in the byte-level alphabet.
+inline Tokenizer smallTokenizer(const std::vector<std::string> &words = {}) {
   using Json = nlohmann::ordered_json;
-  Json vocab = Json::object(), added = Json::array();
+  nlohmann::json vocab = nlohmann::json::object(); // ordered objects take too long to fill
+  Json added = Json::array();
   for (unsigned byte = 0; byte < 256; ++byte) {
     std::string name;
     text::appendUtf8(name, text::byteLevelAlphabet()[byte]);
@@ -33,6 +35,8 @@ inline Tokenizer smallTokenizer() {
                      {"rstrip", false},
                      {"normalized", false},
                      {"special", i < 2}});
+  for (const std::string &word : words)
+    vocab[word] = int32_t(vocab.size()) + 6;
   const Json file = {{"version", "1.0"},
                      {"truncation", nullptr},
                      {"padding", nullptr},
