@@ -9,8 +9,7 @@
 namespace sinter {
 
 Result<std::shared_ptr<Answer>> Answer::create(const Tokenizer &tokenizer,
-                                               const TextStreamOptions &options,
-                                               uint32_t samples) {
+                                               const TextStreamOptions &options, uint32_t samples) {
   const int descriptor = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (descriptor < 0)
     return unavailable(std::string("no descriptor for an answer: ") + std::strerror(errno));

@@ -46,9 +46,8 @@ NodeId toolCallsRule(Grammar &grammar, const ChatRequest &chat, FirstError &erro
     const NodeId arguments =
         free ? schemas.json().anyObjectRule() : schemas.rule(function["parameters"], path);
     const NodeId before = grammar.add(), after = grammar.add();
-    grammar.text(start,
-                 "<tool_call>\n{\"name\": " + OrderedJson(name).dump() + ", \"arguments\": ",
-                 before);
+    grammar.text(
+        start, "<tool_call>\n{\"name\": " + OrderedJson(name).dump() + ", \"arguments\": ", before);
     grammar.call(before, arguments, after);
     grammar.text(after, "}\n</tool_call>", end);
   }

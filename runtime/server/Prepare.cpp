@@ -21,8 +21,8 @@ void chooseLength(const std::optional<uint64_t> &wanted, const ServiceLimits &li
   const std::string most = "this server's context has " + std::to_string(limits.maxTokens) +
                            " tokens, the prompt has " + std::to_string(prompt);
   if (prompt == 0)
-    return fail(error, {400, promptField + ": the prompt has no tokens", promptField,
-                        "invalid_value"});
+    return fail(error,
+                {400, promptField + ": the prompt has no tokens", promptField, "invalid_value"});
   if (prompt >= limits.maxTokens)
     return fail(error, {400, most, promptField, "context_length_exceeded"});
   const uint64_t room = limits.maxTokens - prompt;
@@ -57,8 +57,9 @@ std::vector<int32_t> encode(const Tokenizer &tokenizer, const std::string &text,
 
 std::string render(const ChatRequest &chat, const ServedModel &model, FirstError &error) {
   if (!model.chatTemplate) {
-    fail(error, {400, "the model has no chat template: use /v1/completions or start the server "
-                      "with --chat-template",
+    fail(error, {400,
+                 "the model has no chat template: use /v1/completions or start the server "
+                 "with --chat-template",
                  "messages", "no_chat_template"});
     return {};
   }
@@ -67,8 +68,8 @@ std::string render(const ChatRequest &chat, const ServedModel &model, FirstError
   options.enableThinking = chat.enableThinking;
   options.variables = chat.templateVariables;
   const bool withTools = !chat.tools.is_null() && chat.toolChoice.kind != ToolChoice::Kind::None;
-  auto prompt = model.chatTemplate->render(
-      chat.messages, withTools ? chat.tools : OrderedJson(nullptr), options);
+  auto prompt = model.chatTemplate->render(chat.messages,
+                                           withTools ? chat.tools : OrderedJson(nullptr), options);
   if (prompt)
     return *std::move(prompt);
   const bool ofVariables = prompt.status().message().find("variable") != std::string::npos;
@@ -89,8 +90,9 @@ void addGrammar(const ChatRequest &chat, const ServedModel &model, Reasoning rea
   if (!grammar || error)
     return;
   if (model.endIds.empty())
-    return fail(error, {400, "the model has no end token, which output that follows a grammar needs",
-                        "response_format", "unsupported_value"});
+    return fail(error,
+                {400, "the model has no end token, which output that follows a grammar needs",
+                 "response_format", "unsupported_value"});
   const size_t words = (model.defaults.vocab + 31) / 32;
   request.constraint = std::make_unique<GrammarConstraint>(
       std::make_shared<GrammarMatcher>(grammar, model.trie, words), model.tokenizer, model.endIds);
