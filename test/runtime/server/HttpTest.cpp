@@ -1,9 +1,6 @@
 //===- HttpTest.cpp - endpoints over a socket -----------------------------===//
+#include "test/runtime/server/RawClient.h"
 #include "test/runtime/server/TestServer.h"
-
-#include <arpa/inet.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 using namespace sinter;
 using namespace sinter::test;
@@ -31,49 +28,6 @@ std::string contentOf(const std::vector<OrderedJson> &all) {
       text += event["choices"][0]["delta"].value("content", "");
   return text;
 }
-
-/// A socket connected to a server, for what no client library would send.
-class RawClient {
-public:
-  explicit RawClient(int port) : socket_(socket(AF_INET, SOCK_STREAM, 0)) {
-    sockaddr_in address = {};
-    address.sin_family = AF_INET;
-    address.sin_port = htons(uint16_t(port));
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    EXPECT_EQ(connect(socket_, reinterpret_cast<sockaddr *>(&address), sizeof address), 0);
-    const timeval patience = {5, 0};
-    setsockopt(socket_, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-  }
-  ~RawClient() { leave(); }
-  void send(const std::string &text) {
-    for (size_t sent = 0; sent < text.size();) {
-      const ssize_t count = ::send(socket_, text.data() + sent, text.size() - sent, MSG_NOSIGNAL);
-      if (count <= 0)
-        return;
-      sent += size_t(count);
-    }
-  }
-  /// Until `mark` has come or nothing more does.
-  std::string receive(const std::string &mark) {
-    std::string text;
-    char chunk[4096];
-    while (text.find(mark) == std::string::npos) {
-      const ssize_t got = recv(socket_, chunk, sizeof chunk, 0);
-      if (got <= 0)
-        break;
-      text.append(chunk, size_t(got));
-    }
-    return text;
-  }
-  void leave() {
-    if (socket_ >= 0)
-      close(socket_);
-    socket_ = -1;
-  }
-
-private:
-  int socket_;
-};
 
 std::string rawPost(const std::string &path, const std::string &body) {
   return "POST " + path + " HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n" +

@@ -16,20 +16,26 @@ inline constexpr const char *kTestTemplate =
     "{% if tools %}T{{ tools | length }}{% endif %}<|im_start|>assistant\n"
     "{% if enable_thinking is defined and enable_thinking %}<think>\n{% endif %}";
 
-/// Serves a model that always says `says`.
+/// What makes a model say `text`, whatever the prompt.
+inline FakeOptions saying(const std::string &text, FakeOptions fake = {}) {
+  const auto script = *smallTokenizer().encode(text);
+  fake.script = [script](const std::vector<int32_t> &) { return script; };
+  return fake;
+}
+
 class TestServer {
 public:
   explicit TestServer(const std::string &says, FakeOptions fake = {}, ServerOptions options = {},
                       bool ready = true)
+      : TestServer(saying(says, std::move(fake)), std::move(options), ready) {}
+
+  explicit TestServer(FakeOptions fake, ServerOptions options = {}, bool ready = true)
       : server_((options.port = 0, std::move(options))) {
-    const Tokenizer tokenizer = smallTokenizer();
-    const auto script = *tokenizer.encode(says);
-    fake.script = [script](const std::vector<int32_t> &) { return script; };
     fake.endToken = kEndToken;
     fake.limits.vocab = kSmallVocab;
-    auto service = std::make_unique<FakeService>(fake);
+    auto service = std::make_unique<FakeService>(std::move(fake));
     engine = service.get();
-    model_ = std::make_shared<ServedModel>(ServedModel{tokenizer,
+    model_ = std::make_shared<ServedModel>(ServedModel{smallTokenizer(),
                                                        *ChatTemplate::parse(kTestTemplate),
                                                        {},
                                                        {kEndToken},
@@ -45,6 +51,7 @@ public:
 
   void load() { server_.serve(model_); }
   Server &server() { return server_; }
+  const RequestDefaults &defaults() const { return model_->defaults; }
 
   httplib::Client client() {
     httplib::Client client("127.0.0.1", server_.port());
