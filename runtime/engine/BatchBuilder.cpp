@@ -11,9 +11,7 @@ void BatchBuilder::append(const WorkItem &item) {
   for (uint32_t position = first; position < first + item.tokens; ++position) {
     tokens_.push_back(sequence.tokens()[position]);
     positions_.push_back(int32_t(position));
-    const PageId page = sequence.pages()[position / sequence.pageSize()];
-    slots_.push_back(
-        int32_t(uint32_t(page) * sequence.pageSize() + position % sequence.pageSize()));
+    slots_.push_back(sequence.slot(position));
     const bool last = position + 1 == first + item.tokens;
     if (item.rows == Rows::All || (item.rows == Rows::Last && last))
       rows_.push_back(int32_t(tokens_.size()) - 1);

@@ -2,6 +2,7 @@
 #include "runtime/engine/Executor.h"
 
 #include <algorithm>
+#include <chrono>
 
 namespace sinter {
 namespace {
@@ -51,9 +52,15 @@ Result<std::unique_ptr<Executor>> Executor::create(ModelView model, Device &devi
 }
 
 Status Executor::poisonPage(PageId page) {
-  const uint64_t bytes = manifest().kv.pageBytes;
-  return device_->fill(static_cast<uint8_t *>(cache_.data()) + uint64_t(page) * bytes, kPoison,
-                       bytes);
+  return device_->fill(pageData(page), kPoison, manifest().kv.pageBytes);
+}
+
+Status Executor::savePage(PageId page, void *to) {
+  return device_->download(to, pageData(page), manifest().kv.pageBytes);
+}
+
+Status Executor::restorePage(PageId page, const void *from) {
+  return device_->upload(pageData(page), from, manifest().kv.pageBytes);
 }
 
 Status Executor::poisonArena() {
@@ -77,13 +84,20 @@ uint32_t Executor::maxTokens(HeadKind head, bool allRows) const {
   return most;
 }
 
-Result<uint32_t> Executor::chooseEntry(const SinterBatch &batch, HeadKind head) const {
+std::optional<uint32_t> Executor::findEntry(uint32_t tokens, uint32_t rows, uint32_t maxQ,
+                                            HeadKind head) const {
   const std::vector<EntryPlan> &entries = manifest().entries;
   for (size_t i = 0; i < entries.size(); ++i)
-    if (entries[i].head == head && entries[i].minTokens <= batch.num_tokens &&
-        batch.num_tokens <= entries[i].maxTokens && batch.num_rows <= entries[i].maxRows &&
-        (entries[i].maxQ == 0 || batch.max_q <= entries[i].maxQ))
+    if (entries[i].head == head && entries[i].minTokens <= tokens &&
+        tokens <= entries[i].maxTokens && rows <= entries[i].maxRows &&
+        (entries[i].maxQ == 0 || maxQ <= entries[i].maxQ))
       return uint32_t(i);
+  return std::nullopt;
+}
+
+Result<uint32_t> Executor::chooseEntry(const SinterBatch &batch, HeadKind head) const {
+  if (const auto entry = findEntry(batch.num_tokens, batch.num_rows, batch.max_q, head))
+    return *entry;
   return unsupported("the artefact has no entry point for " + std::to_string(batch.num_tokens) +
                      " tokens and " + std::to_string(batch.num_rows) + " rows of " +
                      headName(head));
@@ -99,6 +113,8 @@ Status Executor::check(std::span<const WorkItem> items) const {
       return internalError("a work item asks for tokens that its sequence does not have");
     if (sequence.pages().size() * sequence.pageSize() < end)
       return internalError("a work item's pages are not reserved");
+    if (!sequence.mayWrite(item.tokens))
+      return internalError("a work item would write a page that others read");
     if (end > model_.positions)
       return invalidArgument("position " + std::to_string(end - 1) + " is beyond the " +
                              std::to_string(model_.positions) + " positions of the model");
@@ -127,7 +143,9 @@ Status Executor::step(std::span<const WorkItem> items, HeadKind head, StepOutput
   }
   if (poison_)
     SINTER_RETURN_IF_ERROR(poisonArena());
+  const auto start = std::chrono::steady_clock::now();
   SINTER_RETURN_IF_ERROR(device_->step(model_.step, abiModel_, entry, batch));
+  deviceSeconds_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   lastEntry_ = entry;
   lastShape_ = {batch.num_tokens, batch.num_rows, 0, 0};
   for (const WorkItem &item : items) {

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -59,9 +60,15 @@ public:
   /// without.
   uint32_t maxTokens(HeadKind head, bool allRows) const;
   bool hasHead(HeadKind head) const;
+  /// Whether there is an entry point for a step of this shape; `maxQ`: most tokens of a sequence.
+  bool fits(uint32_t tokens, uint32_t rows, uint32_t maxQ, HeadKind head) const {
+    return findEntry(tokens, rows, maxQ, head).has_value();
+  }
 
   /// What the last successful step cost.
   StepCost lastCost() const;
+  /// How long the device was busy with the last step, the rest of step() being the host's.
+  double deviceSeconds() const { return deviceSeconds_; }
 
   /// Records later steps in `profile`, which must outlive them; null stops.
   void setProfile(Profile *profile);
@@ -72,6 +79,9 @@ public:
   uint64_t cacheBytes() const { return numPages_ * manifest().kv.pageBytes; }
   Device &device() { return *device_; }
 
+  /// Copies a page, manifest().kv.pageBytes, to or from host memory.
+  Status savePage(PageId page, void *to);
+  Status restorePage(PageId page, const void *from);
   /// Fills a page with NaN: for tests that check that freed pages are not read.
   Status poisonPage(PageId page);
 
@@ -81,7 +91,12 @@ private:
   };
 
   Executor() = default;
+  std::optional<uint32_t> findEntry(uint32_t tokens, uint32_t rows, uint32_t maxQ,
+                                    HeadKind head) const;
   Result<uint32_t> chooseEntry(const SinterBatch &batch, HeadKind head) const;
+  uint8_t *pageData(PageId page) const {
+    return static_cast<uint8_t *>(cache_.data()) + uint64_t(page) * manifest().kv.pageBytes;
+  }
   Status check(std::span<const WorkItem> items) const;
   Status poisonArena();
   /// Calls each(StepCost) for the last step's launches.
@@ -97,6 +112,7 @@ private:
   BatchBuilder builder_;
   uint32_t lastEntry_ = 0;
   Shape lastShape_;
+  double deviceSeconds_ = 0;
   Profile *profile_ = nullptr;
 };
 

@@ -24,8 +24,8 @@ void Generator::finish(Run &run, FinishReason reason, Status status) {
 }
 
 HeadKind Generator::headFor(const GenerationRequest &request) const {
-  const bool largest = request.sampling.greedy() && request.sampling.repetitionPenalty == 1;
-  return largest && executor_.hasHead(HeadKind::Argmax) ? HeadKind::Argmax : HeadKind::Logits;
+  return request.sampling.takesArgmax() && executor_.hasHead(HeadKind::Argmax) ? HeadKind::Argmax
+                                                                               : HeadKind::Logits;
 }
 
 Status Generator::step(std::span<const WorkItem> items, HeadKind head, bool decode) {
@@ -47,7 +47,7 @@ Result<int32_t> Generator::pick(const Run &run, size_t row, HeadKind head) {
   const uint64_t vocab = executor_.manifest().model.vocab;
   if (head == HeadKind::Logits)
     return sampler_.sample({output_.logits.data() + row * vocab, vocab}, run.request->sampling,
-                           position, run.sequence.tokens());
+                           position, {run.sequence.tokens(), run.request->prompt.size()});
   const int32_t token = output_.argmaxIndex[row];
   if (!std::isfinite(output_.argmaxValue[row]) || token < 0 || uint64_t(token) >= vocab)
     return internalError("the logits for position " + std::to_string(position) + " are not finite");

@@ -3,6 +3,7 @@
 
 #include "runtime/engine/Executor.h"
 #include "runtime/engine/Request.h"
+#include "runtime/engine/Sampler.h"
 
 #include <atomic>
 #include <cstdint>

@@ -6,7 +6,8 @@
 //===----------------------------------------------------------------------===//
 #pragma once
 
-#include "runtime/engine/Sampler.h"
+#include "runtime/engine/Logprobs.h"
+#include "runtime/engine/SamplingParams.h"
 #include "sinter/Support/Status.h"
 
 #include <cstdint>
@@ -49,17 +50,15 @@ struct Request {
   std::vector<int32_t> stopIds; ///< end tokens beside the model's, not part of the tokens either
   /// Log-probabilities of the taken token and of this many most likely ones; -1: none.
   int32_t logprobs = -1;
-  int32_t priority = 0;  ///< higher goes first
+  int32_t priority = 0; ///< higher goes first
+  /// Most tokens guessed at a time from repetitions in prompt and output and verified in one step,
+  /// at most 7; 0: none. The tokens are the same with a batch-invariant artefact.
+  uint32_t promptLookup = 0;
   std::string cacheSalt; ///< prefixes are shared between requests with equal salts only
   std::unique_ptr<TokenConstraint> constraint; ///< may be null
 };
 
 using RequestId = uint64_t;
-
-struct TokenLogprob {
-  int32_t token = 0;
-  float logprob = 0; ///< natural logarithm, of the distribution before temperature and filters
-};
 
 struct TokenEvent {
   uint32_t sample = 0;

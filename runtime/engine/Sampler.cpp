@@ -9,32 +9,6 @@
 
 namespace sinter {
 
-Status SamplingParams::check() const {
-  if (!(temperature >= 0) || !std::isfinite(temperature))
-    return invalidArgument("temperature: expected a number of at least 0");
-  if (topK < 0)
-    return invalidArgument("top-k: expected 0 (off) or more");
-  if (!(topP > 0 && topP <= 1))
-    return invalidArgument("top-p: expected more than 0 and at most 1");
-  if (!(minP >= 0 && minP <= 1))
-    return invalidArgument("min-p: expected 0 to 1");
-  if (!(repetitionPenalty > 0) || !std::isfinite(repetitionPenalty))
-    return invalidArgument("repetition-penalty: expected a number above 0");
-  return Status::ok();
-}
-
-/// Divides positive and multiplies negative logits of what occurred, in f32 like transformers.
-std::span<const float> Sampler::penalise(std::span<const float> logits, double penalty,
-                                         std::span<const int32_t> history) {
-  penalised_.assign(logits.begin(), logits.end());
-  const auto factor = float(penalty);
-  for (const int32_t token : history) {
-    const float logit = logits[size_t(token)]; // of a repeated token as well: it counts once
-    penalised_[size_t(token)] = logit < 0 ? logit * factor : logit / factor;
-  }
-  return penalised_;
-}
-
 void Sampler::keepTopK(int64_t k) {
   if (k == 0 || size_t(k) >= candidates_.size())
     return;
@@ -68,25 +42,24 @@ void Sampler::keepTopP(double p) {
 }
 
 Result<int32_t> Sampler::sample(std::span<const float> logits, const SamplingParams &params,
-                                uint64_t position, std::span<const int32_t> history) {
-  if (params.repetitionPenalty != 1)
-    logits = penalise(logits, params.repetitionPenalty, history);
-  size_t best = 0;
-  for (size_t i = 0; i < logits.size(); ++i) {
+                                uint64_t position, const SamplingContext &context) {
+  for (size_t i = 0; i < logits.size(); ++i)
     if (!std::isfinite(logits[i]))
       return internalError("the logits for position " + std::to_string(position) +
                            " are not finite (token id " + std::to_string(i) + ")");
-    if (logits[i] > logits[best])
-      best = i;
-  }
+  const std::span<const float> scores = scores_.apply(logits, params, context);
+  const auto best = std::max_element(scores.begin(), scores.end());
+  if (std::isinf(*best))
+    return invalidArgument("no token is allowed at position " + std::to_string(position));
   if (params.greedy())
-    return int32_t(best);
+    return int32_t(best - scores.begin());
 
-  candidates_.resize(logits.size());
-  for (size_t i = 0; i < logits.size(); ++i)
-    candidates_[i] = {int32_t(i), logits[i], 0};
+  candidates_.clear();
+  for (size_t i = 0; i < scores.size(); ++i)
+    if (!std::isinf(scores[i]))
+      candidates_.push_back({int32_t(i), scores[i], 0});
   keepTopK(params.topK);
-  const double largest = logits[best];
+  const double largest = *best;
   for (Candidate &candidate : candidates_)
     candidate.weight = std::exp((double(candidate.logit) - largest) / params.temperature);
   keepTopP(params.topP);

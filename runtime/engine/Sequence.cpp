@@ -2,36 +2,89 @@
 #include "runtime/engine/Sequence.h"
 
 #include <algorithm>
+#include <cassert>
+#include <span>
 #include <utility>
 
 namespace sinter {
 
 Sequence::Sequence(Sequence &&other) noexcept
     : allocator_(other.allocator_), pageSize_(other.pageSize_),
-      cached_(std::exchange(other.cached_, 0)), tokens_(std::move(other.tokens_)),
-      pages_(std::exchange(other.pages_, {})) {}
+      cached_(std::exchange(other.cached_, 0)), sharedEnd_(std::exchange(other.sharedEnd_, 0)),
+      published_(std::exchange(other.published_, 0)), root_(other.root_), node_(other.node_),
+      tokens_(std::move(other.tokens_)), pages_(std::exchange(other.pages_, {})) {}
 
 Sequence &Sequence::operator=(Sequence &&other) noexcept {
   std::swap(allocator_, other.allocator_);
   std::swap(pageSize_, other.pageSize_);
   std::swap(cached_, other.cached_);
+  std::swap(sharedEnd_, other.sharedEnd_);
+  std::swap(published_, other.published_);
+  std::swap(root_, other.root_);
+  std::swap(node_, other.node_);
   std::swap(tokens_, other.tokens_);
   std::swap(pages_, other.pages_);
   return *this;
 }
 
+int32_t Sequence::slot(uint32_t position) const {
+  if (position < sharedEnd_)
+    return -1;
+  return int32_t(uint32_t(pages_[position / pageSize_]) * pageSize_ + position % pageSize_);
+}
+
+bool Sequence::mayWrite(uint32_t count) const {
+  for (uint32_t position = std::max(cached_, sharedEnd_); position < cached_ + count;
+       position = (position / pageSize_ + 1) * pageSize_)
+    if (!allocator_->writable(pages_[position / pageSize_]))
+      return false;
+  return true;
+}
+
+void Sequence::truncate(uint32_t length) {
+  assert(length >= published_ * pageSize_ && "published pages stay as they are");
+  tokens_.resize(length);
+  cached_ = std::min(cached_, length);
+}
+
+uint32_t Sequence::pagesMissing(uint32_t count) const {
+  const uint64_t needed = (uint64_t(cached_) + count + pageSize_ - 1) / pageSize_;
+  return needed > pages_.size() ? uint32_t(needed - pages_.size()) : 0;
+}
+
 Status Sequence::reserve(uint32_t count) {
-  const uint64_t positions = uint64_t(cached_) + count;
-  const uint64_t needed = (positions + pageSize_ - 1) / pageSize_;
-  if (needed <= pages_.size())
-    return Status::ok();
-  if (needed - pages_.size() > allocator_->freePages())
+  const uint32_t missing = pagesMissing(count);
+  if (missing > allocator_->availablePages())
     return resourceExhausted("the KV cache is full (" + std::to_string(allocator_->numPages()) +
                              " pages of " + std::to_string(pageSize_) + " tokens): position " +
-                             std::to_string(positions - 1) + " has no page");
-  while (pages_.size() < needed)
+                             std::to_string(uint64_t(cached_) + count - 1) + " has no page");
+  for (uint32_t i = 0; i < missing; ++i)
     pages_.push_back(*allocator_->allocate());
   return Status::ok();
+}
+
+uint32_t Sequence::adopt(const PrefixNode &root) {
+  assert(pages_.empty() && "only a sequence without pages can adopt some");
+  root_ = node_ = root;
+  published_ = 0;
+  const std::span<const int32_t> tokens = tokens_;
+  for (; (published_ + 1) * pageSize_ <= tokens.size(); ++published_) {
+    const auto hit = allocator_->acquire(node_, tokens.subspan(published_ * pageSize_, pageSize_));
+    if (!hit)
+      break;
+    pages_.push_back(hit->page);
+    node_ = hit->node;
+  }
+  sharedEnd_ = published_ * pageSize_;
+  cached_ = std::min(sharedEnd_, tokens.empty() ? 0 : uint32_t(tokens.size()) - 1);
+  return cached_;
+}
+
+void Sequence::publish() {
+  const std::span<const int32_t> tokens = tokens_;
+  for (; (published_ + 1) * pageSize_ <= cached_; ++published_)
+    node_ = allocator_->publish(pages_[published_], node_,
+                                tokens.subspan(published_ * pageSize_, pageSize_));
 }
 
 Sequence Sequence::fork() const {
@@ -43,15 +96,18 @@ Sequence Sequence::fork() const {
     allocator_->share(pages_[i]);
     copy.pages_.push_back(pages_[i]);
   }
-  copy.cached_ = shared * pageSize_;
+  copy.cached_ = copy.sharedEnd_ = shared * pageSize_;
+  copy.root_ = copy.node_ = root_; // what is published already is found again from the root
   return copy;
 }
 
 void Sequence::releasePages() {
-  for (const PageId page : pages_)
-    allocator_->release(page);
+  // The last first: of a prefix in the cache the end is to be evicted before the beginning.
+  for (auto page = pages_.rbegin(); page != pages_.rend(); ++page)
+    allocator_->release(*page);
   pages_.clear();
-  cached_ = 0;
+  cached_ = sharedEnd_ = published_ = 0;
+  node_ = root_;
 }
 
 } // namespace sinter

@@ -32,6 +32,13 @@ struct BenchOptions {
   std::vector<uint32_t> lengths = {512};
   uint32_t chunk = 0; ///< 0: the device's default
   uint32_t repeats = 3;
+
+  // Throughput: how many requests, and their prompts and continuations in tokens.
+  std::vector<uint32_t> sequences = {256};
+  uint32_t minLength = 100, maxLength = 1024;
+  uint64_t seed = 0;
+  double temperature = 0;
+  uint32_t maxSequences = 256; ///< at a time
 };
 
 Result<int> benchDecode(const BenchOptions &options);

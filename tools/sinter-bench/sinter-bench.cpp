@@ -1,5 +1,6 @@
 //===- sinter-bench.cpp - how fast, and how fast it could be --------------===//
 #include "Bench.h"
+#include "Throughput.h"
 
 #include "runtime/cli/ToolMain.h"
 
@@ -11,6 +12,7 @@ constexpr const char *kExamples = R"(examples:
   sinter-bench decode qwen3-0.6b --batch 1,8 --context 128,512
   sinter-bench prefill qwen3-0.6b --length 512 --json docs/benchmarks/cpu.json
   sinter-bench decode model.sinter --weights ~/Qwen3-0.6B
+  sinter-bench throughput qwen3-0.6b --sequences 1,16 --max-length 256
 
 The roofline is the larger of bytes / read bandwidth and operations / FMA peak, both measured on the
 same threads between the steps: each step is compared with the mean of the probes right before and
@@ -62,6 +64,23 @@ int main(int argc, char **argv) {
       ->delimiter(',')
       ->check(positive);
   prefill->add_option("--repeats", options.repeats, "Runs to measure (3)")->check(positive);
-  return toolMain(app, argc, argv,
-                  [&] { return decode->parsed() ? benchDecode(options) : benchPrefill(options); });
+  CLI::App *throughput = app.add_subcommand("throughput", "Many requests through the engine");
+  addCommonFlags(*throughput, options);
+  throughput->add_option("--sequences", options.sequences, "Requests, all at once (256)")
+      ->delimiter(',')
+      ->check(positive);
+  throughput->add_option("--min-length", options.minLength, "Shortest prompt and answer (100)")
+      ->check(positive);
+  throughput->add_option("--max-length", options.maxLength, "Longest prompt and answer (1024)")
+      ->check(positive);
+  throughput->add_option("--seed", options.seed, "Of lengths and prompts (0)");
+  throughput->add_option("--temperature", options.temperature, "0 (default): greedy")
+      ->check(CLI::Range(0.0, 100.0));
+  throughput->add_option("--max-sequences", options.maxSequences, "That run at a time (256)")
+      ->check(positive);
+  return toolMain(app, argc, argv, [&] {
+    return decode->parsed()    ? benchDecode(options)
+           : prefill->parsed() ? benchPrefill(options)
+                               : benchThroughput(options);
+  });
 }

@@ -121,7 +121,8 @@ TEST(Generator, GreedyThroughArgmaxAndLogitsEntries) {
   EXPECT_EQ(streamed, expected);
   EXPECT_EQ(generator.steps().size(), 40u);
 
-  request.sampling = {1, 1, 1, 0, 0}; // top-k 1 samples from the logits head
+  request.sampling = {};
+  request.sampling.topK = 1; // top-k 1 samples from the logits head
   result = generator.run({&request, 1}, {});
   EXPECT_EQ((*result)[0].tokens, expected);
 }

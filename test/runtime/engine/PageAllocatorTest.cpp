@@ -100,5 +100,53 @@ TEST(Sequence, ForkSharesFullPagesAndLeavesATokenToRun) {
   EXPECT_TRUE(allocator.checkIntegrity().isOk());
 }
 
+TEST(Sequence, APromptInTheCacheLeavesATokenThatWritesNowhere) {
+  PageAllocator allocator(10);
+  const PrefixNode root = prefixRoot("");
+  {
+    Sequence first(allocator, 4);
+    first.append({1, 2, 3, 4, 5, 6, 7, 8, 9});
+    EXPECT_EQ(first.adopt(root), 0u);
+    ASSERT_TRUE(first.reserve(9).isOk());
+    first.advance(9);
+    first.publish();
+  }
+  EXPECT_EQ(allocator.cachedPages(), 2u);
+  EXPECT_EQ(allocator.freePages(), 8u);
+  Sequence whole(allocator, 4), longer(allocator, 4), other(allocator, 4);
+  whole.append({1, 2, 3, 4, 5, 6, 7, 8});
+  EXPECT_EQ(whole.adopt(root), 7u);
+  EXPECT_EQ(whole.slot(7), -1);
+  EXPECT_EQ(whole.pagesMissing(1), 0u);
+  whole.advance(1);
+  whole.append(9);
+  EXPECT_EQ(whole.pagesMissing(1), 1u);
+  longer.append({1, 2, 3, 4, 6, 6, 7, 8});
+  EXPECT_EQ(longer.adopt(root), 4u);
+  EXPECT_EQ(allocator.references(longer.pages()[0]), 2u);
+  other.append({1, 2, 3, 4, 5, 6, 7, 8});
+  EXPECT_EQ(other.adopt(prefixRoot("someone else's")), 0u);
+}
+
+TEST(PageAllocator, EvictsTheEndOfTheLongestUnusedPrefixFirst) {
+  PageAllocator allocator(4);
+  const PrefixNode root = prefixRoot("");
+  auto run = [&](std::vector<int32_t> tokens) {
+    Sequence sequence(allocator, 2);
+    sequence.append(tokens);
+    const uint32_t found = sequence.adopt(root);
+    EXPECT_TRUE(sequence.reserve(sequence.waiting()).isOk());
+    sequence.advance(sequence.waiting());
+    sequence.publish();
+    return found;
+  };
+  EXPECT_EQ(run({1, 1, 2, 2}), 0u);
+  EXPECT_EQ(run({3, 3, 4, 4}), 0u);
+  EXPECT_EQ(run({5, 5}), 0u);
+  EXPECT_EQ(run({1, 1, 7}), 2u) << "the beginning is still there";
+  EXPECT_EQ(run({3, 3, 4, 4, 8}), 2u) << "its end was the longest unused page then";
+  EXPECT_EQ(allocator.ownedPages(), 0u);
+}
+
 } // namespace
 } // namespace sinter

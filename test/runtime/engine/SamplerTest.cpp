@@ -85,7 +85,7 @@ void checkDraws(const std::vector<float> &logits, const SamplingParams &params,
   std::vector<int> counts(logits.size());
   Sampler sampler;
   for (int i = 0; i < kDraws; ++i) {
-    const auto token = sampler.sample(logits, params, uint64_t(i), history);
+    const auto token = sampler.sample(logits, params, uint64_t(i), {history});
     ASSERT_TRUE(token.isOk());
     ++counts[size_t(*token)];
   }
@@ -140,20 +140,20 @@ TEST(Sampler, PenaltyOfTransformersExample) {
   SamplingParams params;
   params.temperature = 0;
   params.repetitionPenalty = 2;
-  const std::vector<int32_t> history = {0, 1};
+  const std::vector<int32_t> history = {0, 1}, repeated = {1, 1, 1, 0};
   EXPECT_EQ(*sampler.sample(logits, params, 0), 1);
-  EXPECT_EQ(*sampler.sample(logits, params, 0, history), 2);
+  EXPECT_EQ(*sampler.sample(logits, params, 0, {history}), 2);
   logits.assign(20, -1.0f); // 0 and 1 go to -2 and below
   logits[1] = 1;            // and to 1/2
-  EXPECT_EQ(*sampler.sample(logits, params, 0, history), 1);
+  EXPECT_EQ(*sampler.sample(logits, params, 0, {history}), 1);
   logits[2] = 0.5f; // a tie with the penalised 1: the lowest id
-  EXPECT_EQ(*sampler.sample(logits, params, 0, history), 1);
+  EXPECT_EQ(*sampler.sample(logits, params, 0, {history}), 1);
   logits[2] = 0.51f;
-  EXPECT_EQ(*sampler.sample(logits, params, 0, history), 2);
+  EXPECT_EQ(*sampler.sample(logits, params, 0, {history}), 2);
   // The same token twice counts once.
-  EXPECT_EQ(*sampler.sample(logits, params, 0, std::vector<int32_t>{1, 1, 1, 0}), 2);
+  EXPECT_EQ(*sampler.sample(logits, params, 0, {repeated}), 2);
   logits[2] = 0.3f;
-  EXPECT_EQ(*sampler.sample(logits, params, 0, std::vector<int32_t>{1, 1, 1, 0}), 1);
+  EXPECT_EQ(*sampler.sample(logits, params, 0, {repeated}), 1);
 }
 
 TEST(Sampler, TheReferenceNoticesAWrongFilter) {

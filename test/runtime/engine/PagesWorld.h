@@ -1,0 +1,91 @@
+//===- PagesWorld.h - sequences over pages with a visible memory -*- C++ -*-===//
+//
+// Plays an engine of the simplest kind on a PageAllocator: every cell of the cache is one number,
+// the hash of all tokens up to its position, so that a step can tell whether it reads what it
+// should. Operations that make no sense at the moment do nothing: any part of a list of operations
+// is a list of operations, and lists can be shrunk.
+//
+//===----------------------------------------------------------------------===//
+#pragma once
+
+#include "runtime/engine/Sequence.h"
+
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace sinter::test {
+
+struct PageOp {
+  enum Kind : uint8_t { Start, Begin, Succeed, Fail, Release, Fork, Append, Truncate, kKinds };
+  Kind kind;
+  uint8_t which;
+  uint8_t arg;
+};
+
+/// Ways to use an allocator wrongly. The world must notice each.
+enum class Misuse { None, EndStepsEarly, PublishEarly, WriteSharedPages, CountFailedSteps };
+
+class PagesWorld {
+public:
+  PagesWorld(uint64_t seed, Misuse misuse);
+
+  /// The first thing wrong after this operation; empty: nothing is.
+  std::string run(const PageOp &op);
+
+  /// What the run has seen, so that a test can tell that it tests something.
+  struct Seen {
+    uint64_t hits = 0, rewrittenNowhere = 0, releasedInFlight = 0, evictions = 0, failures = 0;
+  };
+  const Seen &seen() const { return seen_; }
+
+private:
+  static constexpr uint32_t kPages = 12, kPageSize = 3, kSequences = 6, kMaxLength = 16;
+
+  struct Slot {
+    std::optional<Sequence> sequence;
+    uint64_t generation = 0;
+    bool inFlight = false;
+  };
+  struct Item {
+    size_t slot;
+    uint64_t generation;
+    uint32_t first, count;
+    std::vector<int32_t> tokens, cells;
+    std::vector<PageId> pages;
+  };
+  struct Step {
+    StepId id;
+    std::vector<Item> items;
+  };
+
+  void start(Slot &slot, uint8_t arg);
+  void begin(uint8_t mask, uint8_t arg);
+  std::string end(bool success);
+  std::string read(const Item &item) const;
+  void commit(Slot &slot, uint32_t count);
+  std::string checkBooks() const;
+
+  Misuse misuse_;
+  PageAllocator allocator_;
+  std::vector<uint64_t> cells_;
+  std::vector<Slot> slots_;
+  std::deque<Step> steps_;
+  Seen seen_;
+};
+
+/// A random list of operations.
+std::vector<PageOp> randomOps(uint64_t seed, size_t count);
+
+/// Runs a list in a fresh world; the first thing wrong, `failedAt` the index of its operation.
+std::string runOps(const std::vector<PageOp> &ops, uint64_t seed, Misuse misuse, size_t &failedAt,
+                   PagesWorld::Seen *seen = nullptr);
+
+/// A list of which no operation can be left out without the failure going away.
+std::vector<PageOp> shrink(std::vector<PageOp> ops, uint64_t seed, Misuse misuse);
+
+std::string toText(const std::vector<PageOp> &ops);
+
+} // namespace sinter::test
