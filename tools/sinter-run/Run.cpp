@@ -4,9 +4,7 @@
 #include "Prompt.h"
 #include "Report.h"
 
-#include "runtime/cli/CompileCache.h"
-#include "runtime/cli/Quantity.h"
-#include "runtime/cli/TargetChoice.h"
+#include "runtime/cli/ModelText.h"
 #include "runtime/text/StreamDecoder.h"
 #include "sinter/Support/Npy.h"
 
@@ -18,7 +16,6 @@
 #include <csignal>
 #include <cstdio>
 #include <cstring>
-#include <filesystem>
 #include <random>
 #include <sstream>
 #include <stdio_ext.h>
@@ -128,30 +125,6 @@ Result<DebugOptions> parseDebug(const std::string &text) {
   return debug;
 }
 
-Result<ArtifactFile> openModel(const RunOptions &options) {
-  std::error_code ignored;
-  if (std::filesystem::is_directory(options.model, ignored)) {
-    CompileOptions compile;
-    compile.dtype = options.dtype;
-    compile.useCache = !options.noCache;
-    compile.say = options.quiet ? [](const std::string &) {} : say;
-    compile.target = options.isa.empty() ? chooseTarget(options.target, options.device, compile.say)
-                                         : options.target;
-    return compileDirectory(options.model, compile);
-  }
-  if (options.noCache)
-    return invalidArgument("--no-cache is for model directories, " + options.model + " is none");
-  SINTER_ASSIGN_OR_RETURN(ArtifactFile file, ArtifactFile::open(options.model));
-  const Manifest &manifest = file.manifest();
-  if (!options.dtype.empty() && options.dtype != dtypeName(manifest.dtype))
-    return invalidArgument("--dtype " + options.dtype + ": " + options.model + " is compiled for " +
-                           std::string(dtypeName(manifest.dtype)));
-  if (!options.target.empty() && !isCompiledFor(manifest, options.target))
-    return invalidArgument("--target " + options.target + ": " + options.model +
-                           " is compiled for " + manifest.target);
-  return file;
-}
-
 Result<SamplingParams> checked(const SamplingParams &params) {
   if (const Status status = params.check(); !status)
     return invalidArgument("--" + status.message());
@@ -240,55 +213,8 @@ Result<Lengths> chooseLengths(const RunOptions &options, const Manifest &manifes
   return lengths;
 }
 
-/// Shows how far loading is, when a person watches and it takes a while.
-std::function<void(uint64_t, uint64_t)> makeProgress(bool quiet) {
-  if (quiet || !isatty(STDERR_FILENO))
-    return {};
-  return [last = Clock::now() + std::chrono::milliseconds(300)](uint64_t done,
-                                                                uint64_t total) mutable {
-    if (done == total)
-      std::fprintf(stderr, "\r\033[K");
-    else if (Clock::now() > last) {
-      std::fprintf(stderr, "\rloading weights: %3.0f %%", 100 * double(done) / double(total));
-      last = Clock::now() + std::chrono::milliseconds(100);
-    }
-  };
-}
-
-Result<SessionOptions> makeSessionOptions(const RunOptions &options, const DebugOptions &debug) {
-  SessionOptions session;
-  if (!options.weights.empty()) {
-    SINTER_ASSIGN_OR_RETURN(session.weights, parseWeightOptions(options.weights));
-  } else if (std::error_code ignored; std::filesystem::is_directory(options.model, ignored)) {
-    session.weights.directory = options.model;
-  }
-  session.weights.progress = makeProgress(options.quiet);
-  session.cpu.threads = options.threads;
-  if (!options.isa.empty())
-    session.cpu.isa = options.isa == "v3" ? 3 : 4;
-  session.cuda.device = options.device;
-  session.cuda.graphs = !options.noGraph;
-  session.cuda.programmaticLaunch = !options.noPdl;
-  session.cuda.syncLaunches = debug.sync;
-  if (!options.quiet)
-    session.say = say;
-  session.poison = debug.poison;
-  if (!options.kvMemory.empty()) {
-    SINTER_ASSIGN_OR_RETURN(session.kvBytes, parseBytes(options.kvMemory, "--kv-memory"));
-    if (session.kvBytes == 0)
-      return invalidArgument("--kv-memory 0: expected a size above zero");
-  }
-  return session;
-}
-
-Result<std::optional<Tokenizer>> openTokenizer(const ArtifactFile &file) {
-  if (file.sections().tokenizer.empty())
-    return std::optional<Tokenizer>();
-  auto tokenizer = Tokenizer::fromJson(file.sections().tokenizer);
-  if (!tokenizer)
-    return tokenizer.status().withContext("tokenizer.json");
-  return std::optional<Tokenizer>(*std::move(tokenizer));
-}
+/// Where nobody wants to hear anything.
+void sayNothing(const std::string &) {}
 
 /// The prompt as text; of token ids without a tokenizer, the ids.
 std::string echoedPrompt(const Prompt &prompt, const std::optional<Tokenizer> &tokenizer) {
@@ -356,8 +282,12 @@ Status measureMachine(const RunOptions &options, Session &session, Measured &mea
 Result<int> runModel(const RunOptions &options) {
   installSignalHandlers();
   SINTER_ASSIGN_OR_RETURN(const DebugOptions debug, parseDebug(options.debug));
-  SINTER_ASSIGN_OR_RETURN(SessionOptions sessionOptions, makeSessionOptions(options, debug));
-  SINTER_ASSIGN_OR_RETURN(ArtifactFile file, openModel(options));
+  const Say tell = options.quiet ? Say(sayNothing) : Say(say);
+  SINTER_ASSIGN_OR_RETURN(SessionOptions sessionOptions,
+                          makeSessionOptions(options, tell, !options.quiet));
+  sessionOptions.cuda.syncLaunches = debug.sync;
+  sessionOptions.poison = debug.poison;
+  SINTER_ASSIGN_OR_RETURN(ArtifactFile file, openModel(options, tell));
   SINTER_ASSIGN_OR_RETURN(const std::optional<Tokenizer> tokenizer, openTokenizer(file));
   SINTER_ASSIGN_OR_RETURN(const Prompt prompt, readPrompt(options, tokenizer));
   RunResult result;

@@ -58,46 +58,20 @@ void addOutputFlags(CLI::App &app, RunOptions &o) {
   app.add_flag("-q,--quiet", o.quiet, "No closing line and no measurement for it")->group(group);
 }
 
-void addMachineFlags(CLI::App &app, RunOptions &o) {
+/// Beside those that all tools have.
+void addMemoryFlags(CLI::App &app, RunOptions &o) {
   const char *group = "Machine";
-  app.add_option("--threads", o.threads, "Threads (default: the processors of this process)")
-      ->check(CLI::Range(1, 1024))
-      ->group(group);
-  app.add_option("--isa", o.isa, "Use at most x86-64-v3 or -v4: v3, v4")
-      ->check(CLI::IsMember({"v3", "v4"}))
-      ->group(group);
-  app.add_option("--device", o.device, "Number of the GPU (0)")
-      ->check(CLI::Range(0, 1023))
-      ->group(group);
-  app.add_flag("--no-graph", o.noGraph, "On a GPU: start every kernel on its own")->group(group);
-  app.add_flag("--no-pdl", o.noPdl, "On a GPU: no kernel starts before the one before has ended")
-      ->group(group);
-  auto *memory =
-      app.add_option("--kv-memory", o.kvMemory, "Size of the KV cache: 512MB, 2GiB")->group(group);
   app.add_option("--max-context", o.maxContext,
                  "Tokens the KV cache holds (default: prompt and --max-tokens)")
-      ->excludes(memory)
+      ->excludes(app.get_option("--kv-memory"))
       ->group(group);
   app.add_option("--prefill-chunk", o.prefillChunk,
                  "Prompt tokens per step (512; on a GPU the most)")
       ->check(CLI::Range(1u, 1u << 20))
       ->group(group);
-  app.add_option("--weights", o.weights, "Directory of the weights, or random:SEED")->group(group);
   app.add_option("--debug", o.debug,
                  "Tests: poison, sync, share-pages, shuffle-pages=SEED, separated by commas")
       ->group(group);
-}
-
-void addCompileFlags(CLI::App &app, RunOptions &o) {
-  const char *group = "Compiling a model directory";
-  app.add_option("--dtype", o.dtype, "Activations and cache: bf16, f32 or f16")
-      ->check(CLI::IsMember({"bf16", "f32", "f16"}))
-      ->group(group);
-  app.add_option(
-         "--target", o.target,
-         "What to compile for: cpu, cuda, cuda:sm_90a (default: the GPU, where there is one)")
-      ->group(group);
-  app.add_flag("--no-cache", o.noCache, "Compile again and keep nothing")->group(group);
 }
 
 } // namespace
@@ -111,7 +85,7 @@ int main(int argc, char **argv) {
   addPromptFlags(app, options);
   addGenerationFlags(app, options);
   addOutputFlags(app, options);
-  addMachineFlags(app, options);
-  addCompileFlags(app, options);
+  addModelFlags(app, options);
+  addMemoryFlags(app, options);
   return toolMain(app, argc, argv, [&] { return runModel(options); });
 }
