@@ -180,9 +180,9 @@ void Api::tokenize(const Model &model, const OrderedJson &body, Response &respon
     return;
   const auto ids = model->tokenizer.encode(request.text, {request.allowSpecial});
   if (ids)
-    answer(response, OrderedJson{{"tokens", *ids},
-                                 {"count", ids->size()},
-                                 {"max_model_len", model->service->limits().maxTokens}});
+    answer(
+        response,
+        OrderedJson{{"tokens", *ids}, {"count", ids->size()}, {"max_model_len", model->context()}});
   else
     error = toApiError(ids.status(), "prompt");
 }
@@ -204,7 +204,7 @@ void Api::models(const Request &request, Response &response) {
                               {"object", "model"},
                               {"created", served->created},
                               {"owned_by", "sinter"},
-                              {"max_model_len", served->service->limits().maxTokens}};
+                              {"max_model_len", served->context()}};
   constexpr std::string_view kList = "/v1/models";
   if (request.path == kList)
     return answer(response, OrderedJson{{"object", "list"}, {"data", {object}}});

@@ -15,17 +15,17 @@ void fail(FirstError &error, ApiError what) {
 }
 
 /// Prompt and continuation fit the context, and the continuation has a length.
-void chooseLength(const std::optional<uint64_t> &wanted, const ServiceLimits &limits,
+void chooseLength(const std::optional<uint64_t> &wanted, uint64_t context,
                   const std::string &promptField, Request &request, FirstError &error) {
   const uint64_t prompt = request.prompt.size();
-  const std::string most = "this server's context has " + std::to_string(limits.maxTokens) +
+  const std::string most = "this server's context has " + std::to_string(context) +
                            " tokens, the prompt has " + std::to_string(prompt);
   if (prompt == 0)
     return fail(error,
                 {400, promptField + ": the prompt has no tokens", promptField, "invalid_value"});
-  if (prompt >= limits.maxTokens)
+  if (prompt >= context)
     return fail(error, {400, most, promptField, "context_length_exceeded"});
-  const uint64_t room = limits.maxTokens - prompt;
+  const uint64_t room = context - prompt;
   if (wanted && *wanted > room)
     return fail(error, {400, most + " and " + std::to_string(*wanted) + " more were asked for",
                         promptField, "context_length_exceeded"});
@@ -106,8 +106,7 @@ PreparedRequest prepareChat(const ChatRequest &chat, const ServedModel &model, F
   if (error)
     return prepared;
   prepared.request.prompt = encode(model.tokenizer, prompt, true, "messages", error);
-  chooseLength(chat.generation.maxTokens, model.service->limits(), "messages", prepared.request,
-               error);
+  chooseLength(chat.generation.maxTokens, model.context(), "messages", prepared.request, error);
   const bool begun = opensReasoning(prompt);
   prepared.text.split = {model.thinks(), begun, chat.usesTools()};
   prepared.text.oneToolCall = !chat.parallelToolCalls;
@@ -128,8 +127,8 @@ PreparedRequest prepareCompletion(const CompletionRequest &completion, const Ser
   else
     prepared.request.prompt = std::get<std::vector<int32_t>>(completion.prompt);
   if (!error)
-    chooseLength(completion.generation.maxTokens, model.service->limits(), "prompt",
-                 prepared.request, error);
+    chooseLength(completion.generation.maxTokens, model.context(), "prompt", prepared.request,
+                 error);
   return prepared;
 }
 

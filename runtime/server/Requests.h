@@ -24,6 +24,7 @@ struct RequestDefaults {
   bool greedy = false;     ///< unless a request asks for sampling
   uint64_t vocab = 0;
   uint32_t maxSamples = 64;
+  uint64_t maxContext = 0; ///< tokens of prompt and answer; 0: as many as the engine takes
 };
 
 /// What chat and plain completions share.

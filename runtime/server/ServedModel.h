@@ -7,6 +7,7 @@
 #include "runtime/text/ChatTemplate.h"
 #include "runtime/text/Tokenizer.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -24,6 +25,12 @@ struct ServedModel {
   std::unique_ptr<Service> service;
   int64_t created = 0; ///< Unix time
   std::shared_ptr<const TokenTrie> trie = std::make_shared<const TokenTrie>(tokenizer);
+
+  /// Tokens of prompt and answer together.
+  uint64_t context() const {
+    const uint64_t most = service->limits().maxTokens;
+    return defaults.maxContext ? std::min(defaults.maxContext, most) : most;
+  }
 
   /// Whether it writes its reasoning between marks.
   bool thinks() const { return tokenizer.idOf("<think>") && tokenizer.idOf("</think>"); }

@@ -83,7 +83,7 @@ def check_layering(files):
 
 
 def check_runner_links(build):
-    for tool in ("sinter-run", "sinter-bench", "sinter-inspect"):
+    for tool in ("sinter-run", "sinter-serve", "sinter-bench", "sinter-inspect"):
         binary = build / "bin" / tool
         if not binary.exists():
             continue
