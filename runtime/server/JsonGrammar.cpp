@@ -202,7 +202,8 @@ void JsonGrammar::comma(NodeId from, NodeId to) {
 void JsonGrammar::colonAndValue(NodeId from, NodeId value, NodeId to) {
   const NodeId colon = grammar_.add(), ready = grammar_.add();
   grammar_.byte(from, ':', colon);
-  space(colon, ready);
+  grammar_.empty(colon, ready);
+  grammar_.byte(colon, ' ', ready);
   grammar_.call(ready, value, to);
 }
 

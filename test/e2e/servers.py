@@ -30,4 +30,4 @@ def main():
     result = unittest.main(exit=False).result
     if not result.wasSuccessful():
         sys.exit(1)
-    sys.exit(SKIPPED if result.testsRun == len(result.skipped) else 0)
+    sys.exit(SKIPPED if result.testsRun <= len(result.skipped) else 0)
