@@ -1,8 +1,11 @@
 //===- Run.cpp ------------------------------------------------------------===//
 #include "Run.h"
 
+#include "Chat.h"
 #include "Prompt.h"
 #include "Report.h"
+#include "Sampling.h"
+#include "TextOutput.h"
 
 #include "runtime/cli/ModelText.h"
 #include "runtime/text/StreamDecoder.h"
@@ -10,15 +13,11 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cerrno>
 #include <charconv>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
-#include <cstring>
-#include <random>
 #include <sstream>
-#include <stdio_ext.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -54,44 +53,6 @@ void installSignalHandlers() {
 
 void say(const std::string &line) { std::fprintf(stderr, "-- %s\n", line.c_str()); }
 
-/// Standard output, one piece of text at a time.
-class TextOutput {
-public:
-  explicit TextOutput(bool enabled) : enabled_(enabled) {}
-
-  /// False once the reader has gone or the text cannot be written.
-  bool write(const std::string &text) {
-    if (!enabled_ || text.empty() || !open_)
-      return open_;
-    open_ =
-        std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
-    if (!open_)
-      close(errno);
-    endsLine_ = text.back() == '\n';
-    return open_;
-  }
-  void endLine() {
-    if (!endsLine_)
-      write("\n");
-  }
-  bool isOpen() const { return open_; }
-  /// Whoever closed a pipe has what they wanted: that is no error.
-  const Status &status() const { return status_; }
-
-private:
-  void close(int error) {
-    if (error != EPIPE)
-      status_ = unavailable(std::string("standard output: cannot write: ") + std::strerror(error));
-    __fpurge(stdout);
-    std::clearerr(stdout);
-  }
-
-  Status status_;
-  bool enabled_;
-  bool open_ = true;
-  bool endsLine_ = true;
-};
-
 struct DebugOptions {
   bool poison = false;
   bool sync = false;
@@ -123,38 +84,6 @@ Result<DebugOptions> parseDebug(const std::string &text) {
     }
   }
   return debug;
-}
-
-Result<SamplingParams> checked(const SamplingParams &params) {
-  if (const Status status = params.check(); !status)
-    return invalidArgument("--" + status.message());
-  return params;
-}
-
-Result<SamplingParams> chooseSampling(const RunOptions &options,
-                                      const GenerationDefaults &defaults) {
-  const bool asked = options.temperature || options.topK || options.topP || options.minP;
-  SamplingParams params;
-  params.repetitionPenalty = options.repetitionPenalty.value_or(defaults.repetitionPenalty);
-  const bool cold = options.temperature && *options.temperature == 0;
-  if (options.greedy || cold || (!defaults.doSample && !asked)) {
-    if (options.greedy && options.temperature)
-      return invalidArgument("--greedy and sampling options exclude each other");
-    if (options.topK || options.topP || options.minP)
-      return invalidArgument(std::string(cold ? "--temperature 0" : "--greedy") +
-                             " and sampling options exclude each other");
-    if (options.seed)
-      return invalidArgument("--seed: decoding is greedy, which draws nothing; give --temperature");
-    params.temperature = 0;
-    return checked(params);
-  }
-  params.temperature = options.temperature.value_or(defaults.temperature);
-  params.topK = options.topK.value_or(defaults.topK);
-  params.topP = options.topP.value_or(defaults.topP);
-  params.minP = options.minP.value_or(defaults.minP);
-  std::random_device device;
-  params.seed = options.seed ? *options.seed : uint64_t(device()) << 32 | device();
-  return checked(params);
 }
 
 /// How many tokens to generate and how many positions the page pool needs.
@@ -280,6 +209,8 @@ Status measureMachine(const RunOptions &options, Session &session, Measured &mea
 } // namespace
 
 Result<int> runModel(const RunOptions &options) {
+  if (options.chat)
+    return runChat(options);
   installSignalHandlers();
   SINTER_ASSIGN_OR_RETURN(const DebugOptions debug, parseDebug(options.debug));
   const Say tell = options.quiet ? Say(sayNothing) : Say(say);

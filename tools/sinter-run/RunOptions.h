@@ -14,6 +14,11 @@ struct RunOptions : ModelFlags {
   std::string promptFile;
   std::string tokenIds; ///< LIST or @FILE
 
+  bool chat = false;
+  std::string system; ///< prompt of a chat
+  std::string chatTemplate;
+  bool noThinking = false;
+
   std::optional<uint32_t> maxTokens;
   bool ignoreEos = false;
   bool greedy = false;

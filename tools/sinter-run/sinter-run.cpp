@@ -10,6 +10,7 @@ namespace {
 constexpr const char *kExamples = R"(examples:
   sinter-run shakespeare.sinter -p "ROMEO:"
   sinter-run ~/Qwen3-0.6B -p "The capital of France is"     compiles on first use
+  sinter-run ~/Qwen3-0.6B --chat
   sinter-run model.sinter --prompt-file essay.txt --max-tokens 0 --logits logits.npy
   sinter-run model.sinter --token-ids 9707,11,1879 --greedy --json
   sinter-run model.sinter --profile -p "Hello" --weights random:1
@@ -22,6 +23,21 @@ void addPromptFlags(CLI::App &app, RunOptions &o) {
   auto *ids = app.add_option("--token-ids", o.tokenIds, "Token ids instead: 1,2,3 or @FILE");
   text->excludes(file)->excludes(ids);
   file->excludes(ids);
+}
+
+void addChatFlags(CLI::App &app, RunOptions &o) {
+  const char *group = "Chat";
+  auto *chat = app.add_flag("--chat", o.chat, "Talk to the model; /help says how")->group(group);
+  for (const char *other :
+       {"--prompt", "--prompt-file", "--token-ids", "--json", "--echo", "--logits", "--profile"})
+    chat->excludes(app.get_option(other));
+  app.add_option("--system", o.system, "The system prompt")->needs(chat)->group(group);
+  app.add_option("--chat-template", o.chatTemplate, "A Jinja file instead of the model's template")
+      ->needs(chat)
+      ->group(group);
+  app.add_flag("--no-thinking", o.noThinking, "Ask the model to answer at once")
+      ->needs(chat)
+      ->group(group);
 }
 
 void addGenerationFlags(CLI::App &app, RunOptions &o) {
@@ -85,6 +101,7 @@ int main(int argc, char **argv) {
   addPromptFlags(app, options);
   addGenerationFlags(app, options);
   addOutputFlags(app, options);
+  addChatFlags(app, options);
   addModelFlags(app, options);
   addMemoryFlags(app, options);
   return toolMain(app, argc, argv, [&] { return runModel(options); });
