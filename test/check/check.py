@@ -40,6 +40,7 @@ LAYERS = {
     "runtime/device": ["sinter/Abi", "sinter/Support", "runtime/abi", "runtime/device", "runtime/model"],
     "runtime/engine": ["sinter/Abi", "sinter/Support", "runtime/abi", "runtime/engine", "runtime/model",
                        "runtime/device/Device.h"],
+    "runtime/server": ["sinter/Support", "runtime/engine", "runtime/model", "runtime/server", "runtime/text"],
     "runtime": ["sinter/Abi", "sinter/Support", "runtime"],
     # A compiler may know the runner's parsers: what it embeds, it checks with the code that will read it.
     "tools/sinter-compile": ["sinter", "models", "runtime/text/Tokenizer.h", "runtime/cli/ToolMain.h",
@@ -82,7 +83,7 @@ def check_layering(files):
 
 
 def check_runner_links(build):
-    for tool in ("sinter-run", "sinter-bench", "sinter-inspect"):
+    for tool in ("sinter-run", "sinter-serve", "sinter-bench", "sinter-inspect"):
         binary = build / "bin" / tool
         if not binary.exists():
             continue

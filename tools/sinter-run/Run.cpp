@@ -1,27 +1,23 @@
 //===- Run.cpp ------------------------------------------------------------===//
 #include "Run.h"
 
+#include "Chat.h"
 #include "Prompt.h"
 #include "Report.h"
+#include "Sampling.h"
+#include "TextOutput.h"
 
-#include "runtime/cli/CompileCache.h"
-#include "runtime/cli/Quantity.h"
-#include "runtime/cli/TargetChoice.h"
+#include "runtime/cli/ModelText.h"
 #include "runtime/text/StreamDecoder.h"
 #include "sinter/Support/Npy.h"
 
 #include <algorithm>
 #include <atomic>
-#include <cerrno>
 #include <charconv>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
-#include <cstring>
-#include <filesystem>
-#include <random>
 #include <sstream>
-#include <stdio_ext.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -57,44 +53,6 @@ void installSignalHandlers() {
 
 void say(const std::string &line) { std::fprintf(stderr, "-- %s\n", line.c_str()); }
 
-/// Standard output, one piece of text at a time.
-class TextOutput {
-public:
-  explicit TextOutput(bool enabled) : enabled_(enabled) {}
-
-  /// False once the reader has gone or the text cannot be written.
-  bool write(const std::string &text) {
-    if (!enabled_ || text.empty() || !open_)
-      return open_;
-    open_ =
-        std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
-    if (!open_)
-      close(errno);
-    endsLine_ = text.back() == '\n';
-    return open_;
-  }
-  void endLine() {
-    if (!endsLine_)
-      write("\n");
-  }
-  bool isOpen() const { return open_; }
-  /// Whoever closed a pipe has what they wanted: that is no error.
-  const Status &status() const { return status_; }
-
-private:
-  void close(int error) {
-    if (error != EPIPE)
-      status_ = unavailable(std::string("standard output: cannot write: ") + std::strerror(error));
-    __fpurge(stdout);
-    std::clearerr(stdout);
-  }
-
-  Status status_;
-  bool enabled_;
-  bool open_ = true;
-  bool endsLine_ = true;
-};
-
 struct DebugOptions {
   bool poison = false;
   bool sync = false;
@@ -126,62 +84,6 @@ Result<DebugOptions> parseDebug(const std::string &text) {
     }
   }
   return debug;
-}
-
-Result<ArtifactFile> openModel(const RunOptions &options) {
-  std::error_code ignored;
-  if (std::filesystem::is_directory(options.model, ignored)) {
-    CompileOptions compile;
-    compile.dtype = options.dtype;
-    compile.useCache = !options.noCache;
-    compile.say = options.quiet ? [](const std::string &) {} : say;
-    compile.target = options.isa.empty() ? chooseTarget(options.target, options.device, compile.say)
-                                         : options.target;
-    return compileDirectory(options.model, compile);
-  }
-  if (options.noCache)
-    return invalidArgument("--no-cache is for model directories, " + options.model + " is none");
-  SINTER_ASSIGN_OR_RETURN(ArtifactFile file, ArtifactFile::open(options.model));
-  const Manifest &manifest = file.manifest();
-  if (!options.dtype.empty() && options.dtype != dtypeName(manifest.dtype))
-    return invalidArgument("--dtype " + options.dtype + ": " + options.model + " is compiled for " +
-                           std::string(dtypeName(manifest.dtype)));
-  if (!options.target.empty() && !isCompiledFor(manifest, options.target))
-    return invalidArgument("--target " + options.target + ": " + options.model +
-                           " is compiled for " + manifest.target);
-  return file;
-}
-
-Result<SamplingParams> checked(const SamplingParams &params) {
-  if (const Status status = params.check(); !status)
-    return invalidArgument("--" + status.message());
-  return params;
-}
-
-Result<SamplingParams> chooseSampling(const RunOptions &options,
-                                      const GenerationDefaults &defaults) {
-  const bool asked = options.temperature || options.topK || options.topP || options.minP;
-  SamplingParams params;
-  params.repetitionPenalty = options.repetitionPenalty.value_or(defaults.repetitionPenalty);
-  const bool cold = options.temperature && *options.temperature == 0;
-  if (options.greedy || cold || (!defaults.doSample && !asked)) {
-    if (options.greedy && options.temperature)
-      return invalidArgument("--greedy and sampling options exclude each other");
-    if (options.topK || options.topP || options.minP)
-      return invalidArgument(std::string(cold ? "--temperature 0" : "--greedy") +
-                             " and sampling options exclude each other");
-    if (options.seed)
-      return invalidArgument("--seed: decoding is greedy, which draws nothing; give --temperature");
-    params.temperature = 0;
-    return checked(params);
-  }
-  params.temperature = options.temperature.value_or(defaults.temperature);
-  params.topK = options.topK.value_or(defaults.topK);
-  params.topP = options.topP.value_or(defaults.topP);
-  params.minP = options.minP.value_or(defaults.minP);
-  std::random_device device;
-  params.seed = options.seed ? *options.seed : uint64_t(device()) << 32 | device();
-  return checked(params);
 }
 
 /// How many tokens to generate and how many positions the page pool needs.
@@ -240,55 +142,8 @@ Result<Lengths> chooseLengths(const RunOptions &options, const Manifest &manifes
   return lengths;
 }
 
-/// Shows how far loading is, when a person watches and it takes a while.
-std::function<void(uint64_t, uint64_t)> makeProgress(bool quiet) {
-  if (quiet || !isatty(STDERR_FILENO))
-    return {};
-  return [last = Clock::now() + std::chrono::milliseconds(300)](uint64_t done,
-                                                                uint64_t total) mutable {
-    if (done == total)
-      std::fprintf(stderr, "\r\033[K");
-    else if (Clock::now() > last) {
-      std::fprintf(stderr, "\rloading weights: %3.0f %%", 100 * double(done) / double(total));
-      last = Clock::now() + std::chrono::milliseconds(100);
-    }
-  };
-}
-
-Result<SessionOptions> makeSessionOptions(const RunOptions &options, const DebugOptions &debug) {
-  SessionOptions session;
-  if (!options.weights.empty()) {
-    SINTER_ASSIGN_OR_RETURN(session.weights, parseWeightOptions(options.weights));
-  } else if (std::error_code ignored; std::filesystem::is_directory(options.model, ignored)) {
-    session.weights.directory = options.model;
-  }
-  session.weights.progress = makeProgress(options.quiet);
-  session.cpu.threads = options.threads;
-  if (!options.isa.empty())
-    session.cpu.isa = options.isa == "v3" ? 3 : 4;
-  session.cuda.device = options.device;
-  session.cuda.graphs = !options.noGraph;
-  session.cuda.programmaticLaunch = !options.noPdl;
-  session.cuda.syncLaunches = debug.sync;
-  if (!options.quiet)
-    session.say = say;
-  session.poison = debug.poison;
-  if (!options.kvMemory.empty()) {
-    SINTER_ASSIGN_OR_RETURN(session.kvBytes, parseBytes(options.kvMemory, "--kv-memory"));
-    if (session.kvBytes == 0)
-      return invalidArgument("--kv-memory 0: expected a size above zero");
-  }
-  return session;
-}
-
-Result<std::optional<Tokenizer>> openTokenizer(const ArtifactFile &file) {
-  if (file.sections().tokenizer.empty())
-    return std::optional<Tokenizer>();
-  auto tokenizer = Tokenizer::fromJson(file.sections().tokenizer);
-  if (!tokenizer)
-    return tokenizer.status().withContext("tokenizer.json");
-  return std::optional<Tokenizer>(*std::move(tokenizer));
-}
+/// Where nobody wants to hear anything.
+void sayNothing(const std::string &) {}
 
 /// The prompt as text; of token ids without a tokenizer, the ids.
 std::string echoedPrompt(const Prompt &prompt, const std::optional<Tokenizer> &tokenizer) {
@@ -354,10 +209,16 @@ Status measureMachine(const RunOptions &options, Session &session, Measured &mea
 } // namespace
 
 Result<int> runModel(const RunOptions &options) {
+  if (options.chat)
+    return runChat(options);
   installSignalHandlers();
   SINTER_ASSIGN_OR_RETURN(const DebugOptions debug, parseDebug(options.debug));
-  SINTER_ASSIGN_OR_RETURN(SessionOptions sessionOptions, makeSessionOptions(options, debug));
-  SINTER_ASSIGN_OR_RETURN(ArtifactFile file, openModel(options));
+  const Say tell = options.quiet ? Say(sayNothing) : Say(say);
+  SINTER_ASSIGN_OR_RETURN(SessionOptions sessionOptions,
+                          makeSessionOptions(options, tell, !options.quiet));
+  sessionOptions.cuda.syncLaunches = debug.sync;
+  sessionOptions.poison = debug.poison;
+  SINTER_ASSIGN_OR_RETURN(ArtifactFile file, openModel(options, tell));
   SINTER_ASSIGN_OR_RETURN(const std::optional<Tokenizer> tokenizer, openTokenizer(file));
   SINTER_ASSIGN_OR_RETURN(const Prompt prompt, readPrompt(options, tokenizer));
   RunResult result;

@@ -1,18 +1,23 @@
 //===- RunOptions.h - the command line of sinter-run ------------*- C++ -*-===//
 #pragma once
 
+#include "runtime/cli/ModelFlags.h"
+
 #include <cstdint>
 #include <optional>
 #include <string>
 
 namespace sinter {
 
-struct RunOptions {
-  std::string model; ///< artefact or model directory
-
+struct RunOptions : ModelFlags {
   std::optional<std::string> prompt;
   std::string promptFile;
   std::string tokenIds; ///< LIST or @FILE
+
+  bool chat = false;
+  std::string system; ///< prompt of a chat
+  std::string chatTemplate;
+  bool noThinking = false;
 
   std::optional<uint32_t> maxTokens;
   bool ignoreEos = false;
@@ -30,19 +35,8 @@ struct RunOptions {
   bool profile = false;
   std::string logits; ///< .npy to write
 
-  uint32_t threads = 0;
-  std::string isa;
-  int device = 0; ///< number of the GPU
-  bool noGraph = false;
-  bool noPdl = false;
-  std::string kvMemory;
   std::optional<uint64_t> maxContext;
   uint32_t prefillChunk = 0; ///< 0: the device's default
-  std::string weights;
-
-  std::string dtype;
-  std::string target;
-  bool noCache = false;
 
   std::string debug; ///< comma-separated: poison, sync, share-pages, shuffle-pages=SEED
 };

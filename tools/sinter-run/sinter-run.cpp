@@ -10,6 +10,7 @@ namespace {
 constexpr const char *kExamples = R"(examples:
   sinter-run shakespeare.sinter -p "ROMEO:"
   sinter-run ~/Qwen3-0.6B -p "The capital of France is"     compiles on first use
+  sinter-run ~/Qwen3-0.6B --chat
   sinter-run model.sinter --prompt-file essay.txt --max-tokens 0 --logits logits.npy
   sinter-run model.sinter --token-ids 9707,11,1879 --greedy --json
   sinter-run model.sinter --profile -p "Hello" --weights random:1
@@ -22,6 +23,21 @@ void addPromptFlags(CLI::App &app, RunOptions &o) {
   auto *ids = app.add_option("--token-ids", o.tokenIds, "Token ids instead: 1,2,3 or @FILE");
   text->excludes(file)->excludes(ids);
   file->excludes(ids);
+}
+
+void addChatFlags(CLI::App &app, RunOptions &o) {
+  const char *group = "Chat";
+  auto *chat = app.add_flag("--chat", o.chat, "Talk to the model; /help says how")->group(group);
+  for (const char *other :
+       {"--prompt", "--prompt-file", "--token-ids", "--json", "--echo", "--logits", "--profile"})
+    chat->excludes(app.get_option(other));
+  app.add_option("--system", o.system, "The system prompt")->needs(chat)->group(group);
+  app.add_option("--chat-template", o.chatTemplate, "A Jinja file instead of the model's template")
+      ->needs(chat)
+      ->group(group);
+  app.add_flag("--no-thinking", o.noThinking, "Ask the model to answer at once")
+      ->needs(chat)
+      ->group(group);
 }
 
 void addGenerationFlags(CLI::App &app, RunOptions &o) {
@@ -58,46 +74,20 @@ void addOutputFlags(CLI::App &app, RunOptions &o) {
   app.add_flag("-q,--quiet", o.quiet, "No closing line and no measurement for it")->group(group);
 }
 
-void addMachineFlags(CLI::App &app, RunOptions &o) {
+/// Beside those that all tools have.
+void addMemoryFlags(CLI::App &app, RunOptions &o) {
   const char *group = "Machine";
-  app.add_option("--threads", o.threads, "Threads (default: the processors of this process)")
-      ->check(CLI::Range(1, 1024))
-      ->group(group);
-  app.add_option("--isa", o.isa, "Use at most x86-64-v3 or -v4: v3, v4")
-      ->check(CLI::IsMember({"v3", "v4"}))
-      ->group(group);
-  app.add_option("--device", o.device, "Number of the GPU (0)")
-      ->check(CLI::Range(0, 1023))
-      ->group(group);
-  app.add_flag("--no-graph", o.noGraph, "On a GPU: start every kernel on its own")->group(group);
-  app.add_flag("--no-pdl", o.noPdl, "On a GPU: no kernel starts before the one before has ended")
-      ->group(group);
-  auto *memory =
-      app.add_option("--kv-memory", o.kvMemory, "Size of the KV cache: 512MB, 2GiB")->group(group);
   app.add_option("--max-context", o.maxContext,
                  "Tokens the KV cache holds (default: prompt and --max-tokens)")
-      ->excludes(memory)
+      ->excludes(app.get_option("--kv-memory"))
       ->group(group);
   app.add_option("--prefill-chunk", o.prefillChunk,
                  "Prompt tokens per step (512; on a GPU the most)")
       ->check(CLI::Range(1u, 1u << 20))
       ->group(group);
-  app.add_option("--weights", o.weights, "Directory of the weights, or random:SEED")->group(group);
   app.add_option("--debug", o.debug,
                  "Tests: poison, sync, share-pages, shuffle-pages=SEED, separated by commas")
       ->group(group);
-}
-
-void addCompileFlags(CLI::App &app, RunOptions &o) {
-  const char *group = "Compiling a model directory";
-  app.add_option("--dtype", o.dtype, "Activations and cache: bf16, f32 or f16")
-      ->check(CLI::IsMember({"bf16", "f32", "f16"}))
-      ->group(group);
-  app.add_option(
-         "--target", o.target,
-         "What to compile for: cpu, cuda, cuda:sm_90a (default: the GPU, where there is one)")
-      ->group(group);
-  app.add_flag("--no-cache", o.noCache, "Compile again and keep nothing")->group(group);
 }
 
 } // namespace
@@ -111,7 +101,8 @@ int main(int argc, char **argv) {
   addPromptFlags(app, options);
   addGenerationFlags(app, options);
   addOutputFlags(app, options);
-  addMachineFlags(app, options);
-  addCompileFlags(app, options);
+  addChatFlags(app, options);
+  addModelFlags(app, options);
+  addMemoryFlags(app, options);
   return toolMain(app, argc, argv, [&] { return runModel(options); });
 }

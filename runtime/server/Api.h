@@ -1,0 +1,67 @@
+//===- Api.h - the endpoints ------------------------------------*- C++ -*-===//
+#pragma once
+
+#include "runtime/server/HttpListener.h"
+#include "runtime/server/Metrics.h"
+#include "runtime/server/ServedModel.h"
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+
+namespace sinter {
+
+struct ApiOptions {
+  std::string apiKey; ///< empty: none is asked for
+  size_t maxBodyBytes = size_t(4) << 20;
+  std::function<void(const std::string &line)> log; ///< a line per request; may be empty
+};
+
+/// Answers requests. Any thread may call it.
+class Api {
+public:
+  explicit Api(ApiOptions options) : options_(std::move(options)) {}
+
+  /// Adds the endpoints; the listener must not outlive this.
+  void install(HttpListener &listener);
+
+  /// The model is ready.
+  void serve(std::shared_ptr<const ServedModel> model);
+  /// No request is taken any more; `why` is what clients hear.
+  void refuse(std::string why);
+
+private:
+  using Request = httplib::Request;
+  using Response = httplib::Response;
+  using Reader = httplib::ContentReader;
+  using Model = std::shared_ptr<const ServedModel>;
+  using Endpoint = void (Api::*)(const Model &model, const OrderedJson &body, Response &response,
+                                 FirstError &error);
+
+  bool authorised(const Request &request) const;
+  bool admit(const Request &request, Response &response);
+  void post(HttpListener &listener, const char *path, Endpoint endpoint);
+  std::string readBody(const Request &request, const Reader &reader, FirstError &error) const;
+  Model model(FirstError &error) const;
+  void logRequest(const Request &request, const Response &response);
+
+  void health(Response &response);
+  void metrics(const HttpListener &listener, Response &response);
+  void models(const Request &request, Response &response);
+  void chat(const Model &model, const OrderedJson &body, Response &response, FirstError &error);
+  void completion(const Model &model, const OrderedJson &body, Response &response,
+                  FirstError &error);
+  void tokenize(const Model &model, const OrderedJson &body, Response &response, FirstError &error);
+  void detokenize(const Model &model, const OrderedJson &body, Response &response,
+                  FirstError &error);
+
+  ApiOptions options_;
+  mutable std::mutex mutex_;
+  Model model_;                                  ///< under the mutex; null while loading
+  std::string refusal_ = "the model is loading"; ///< under the mutex; empty: requests are taken
+  std::atomic<uint64_t> requests_{0}, clientErrors_{0}, serverErrors_{0}, disconnects_{0};
+};
+
+} // namespace sinter

@@ -1,0 +1,56 @@
+//===- TextStream.cpp -----------------------------------------------------===//
+#include "runtime/server/TextStream.h"
+
+namespace sinter {
+
+TextStream::TextStream(const Tokenizer &tokenizer, const TextStreamOptions &options)
+    : decoder_(tokenizer, /*skipSpecial=*/true), stops_(options.stops), splitter_(options.split),
+      oneToolCall_(options.oneToolCall), logprobs_(options.logprobs) {}
+
+void TextStream::release(std::string certain, TextDelta &out) {
+  released_ += certain.size();
+  AnswerParts parts = splitter_.push(certain);
+  calledTools_ = calledTools_ || !parts.toolCalls.empty();
+  out.parts.reasoning += parts.reasoning;
+  out.parts.content += parts.content;
+  for (ToolCall &call : parts.toolCalls)
+    if (!oneToolCall_ || out.parts.toolCalls.empty())
+      out.parts.toolCalls.push_back(std::move(call));
+}
+
+/// Tokens whose text begins in what is released. Of a stopped sample the rest is discarded.
+void TextStream::releaseTokens(TextDelta &out, bool all) {
+  while (!details_.empty() && (all || details_.front().offset < released_)) {
+    out.tokens.push_back(std::move(details_.front()));
+    details_.pop_front();
+  }
+}
+
+bool TextStream::push(const TokenEvent &event, TextDelta &out) {
+  if (logprobs_)
+    details_.push_back(
+        {event.token, event.logprob, {event.likely.begin(), event.likely.end()}, produced_});
+  const std::string text = decoder_.push(event.token);
+  produced_ += text.size();
+  release(stops_.push(text), out);
+  releaseTokens(out, !stops_.found() && stops_.held() == 0);
+  return !stops_.found() && !(oneToolCall_ && calledTools_);
+}
+
+void TextStream::finish(TextDelta &out) {
+  if (!stops_.found()) {
+    const std::string rest = decoder_.flush();
+    produced_ += rest.size();
+    release(stops_.push(rest), out);
+    const bool stopped = stops_.found();
+    release(stops_.flush(), out);
+    releaseTokens(out, !stopped);
+  }
+  AnswerParts parts = splitter_.flush();
+  if (oneToolCall_ && calledTools_)
+    return;
+  out.parts.reasoning += parts.reasoning;
+  out.parts.content += parts.content;
+}
+
+} // namespace sinter

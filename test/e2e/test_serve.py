@@ -1,0 +1,270 @@
+"""sinter-serve with the bundled model: life cycle, answers, and a soak.
+
+Needs sinter-compile, beside the server or named by SINTER_COMPILE; SINTER_SOAK_SECONDS (45) is how
+long the soak takes.
+"""
+
+import http.client
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unittest
+
+import servers
+import tools
+
+MODEL = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../models/shakespeare")
+SOAK = float(os.environ.get("SINTER_SOAK_SECONDS", "45"))
+CLIENTS = 64
+PROMPTS = ["ROMEO:\n", "JULIET:\nO Romeo, ", "First Citizen:\nBefore we proceed any further, hear me speak.\n" * 4,
+           "KING HENRY:\n", "A " * 120, "What light through yonder window breaks?\n"]
+
+
+def compiler():
+    return os.environ.get("SINTER_COMPILE") or shutil.which("sinter-compile", path=tools.BIN)
+
+
+class Serve:
+    """A running sinter-serve."""
+
+    def __init__(self, artefact, *arguments):
+        self.errors = tempfile.TemporaryFile("w+")
+        command = [os.path.join(tools.BIN, "sinter-serve"), artefact, "--weights", MODEL, "--port", "0",
+                   *map(str, arguments)]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.errors, text=True)
+        line = self.process.stdout.readline().strip()
+        self.port = int(line.rsplit(":", 1)[1]) if line else 0
+
+    def request(self, method, path, body=None, headers=None, timeout=60):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+        try:
+            if isinstance(body, dict):
+                body = json.dumps(body)
+            connection.request(method, path, body, {"Content-Type": "application/json", **(headers or {})})
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        finally:
+            connection.close()
+
+    def complete(self, **fields):
+        status, body = self.request("POST", "/v1/completions", fields)
+        if status != 200:
+            raise AssertionError(f"{status} {body}")
+        return json.loads(body)
+
+    def wait_ready(self):
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and self.process.poll() is None:
+            if self.request("GET", "/health")[0] == 200:
+                return
+            time.sleep(0.05)
+        raise AssertionError("not ready: " + self.log())
+
+    def figures(self):
+        text = self.request("GET", "/metrics")[1].decode()
+        return {k: float(v) for k, v in (line.rsplit(" ", 1) for line in text.splitlines() if line[0] != "#")}
+
+    def resident(self):
+        with open(f"/proc/{self.process.pid}/status") as file:
+            return next(int(line.split()[1]) for line in file if line.startswith("VmRSS")) / 1024
+
+    def log(self):
+        self.errors.seek(0)
+        return self.errors.read()
+
+    def end(self, how=signal.SIGTERM):
+        if self.process.poll() is None:
+            self.process.send_signal(how)
+        try:
+            return self.process.wait(60)
+        finally:
+            self.process.stdout.close()
+
+    def close(self):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self.process.stdout.close()
+        self.errors.close()
+
+
+class ServeTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        if not compiler():
+            raise unittest.SkipTest("no sinter-compile")
+        folder = tempfile.TemporaryDirectory(prefix="sinter-serve-")
+        cls.addClassCleanup(folder.cleanup)
+        cls.artefact = os.path.join(folder.name, "shakespeare.sinter")
+        subprocess.run([compiler(), MODEL, "-o", cls.artefact, "--batch-invariant"], check=True, capture_output=True)
+
+    def serve(self, *arguments):
+        server = Serve(self.artefact, *arguments)
+        self.addCleanup(server.close)
+        server.wait_ready()
+        return server
+
+    def test_answers(self):
+        server = self.serve()
+        greedy = server.complete(prompt="ROMEO:\n", max_tokens=20, temperature=0)
+        self.assertEqual(greedy["usage"]["completion_tokens"], 20)
+        again = server.complete(prompt="ROMEO:\n", max_tokens=20, temperature=0)
+        self.assertEqual(greedy["choices"], again["choices"])
+        run = tools.run("sinter-run", self.artefact, "--weights", MODEL, "-p", "ROMEO:\n", "--greedy", "--max-tokens",
+                        20, "-q")
+        self.assertEqual(run.stdout.rstrip("\n"), greedy["choices"][0]["text"].rstrip("\n"), "the same as sinter-run")
+        seeded = [server.complete(prompt="O ", max_tokens=16, seed=5)["choices"] for _ in range(2)]
+        self.assertEqual(*seeded)
+        several = server.complete(prompt="O ", max_tokens=16, seed=5, n=4)["choices"]
+        self.assertEqual(several[0]["text"], seeded[0][0]["text"])
+        self.assertGreater(len({c["text"] for c in several}), 1)
+
+    def test_a_chat_and_a_schema(self):
+        server = self.serve()
+        schema = {"properties": {"name": {"type": "string", "maxLength": 10}, "age": {"type": "integer"}},
+                  "required": ["name", "age"]}
+        body = {"messages": [{"role": "user", "content": "Who art thou?"}], "max_tokens": 200, "seed": 1,
+                "response_format": {"type": "json_schema", "json_schema": {"schema": schema}}}
+        status, text = server.request("POST", "/v1/chat/completions", body)
+        self.assertEqual(status, 200, text)
+        answer = json.loads(json.loads(text)["choices"][0]["message"]["content"])
+        self.assertEqual(list(answer), ["name", "age"])
+        self.assertIsInstance(answer["age"], int)
+        self.assertLessEqual(len(answer["name"]), 10)
+
+    def test_prefixes_are_found(self):
+        server = self.serve()
+        prompt = "First Citizen:\nBefore we proceed any further, hear me speak.\n" * 4
+        server.complete(prompt=prompt, max_tokens=2)
+        self.assertGreater(server.complete(prompt=prompt, max_tokens=2)["usage"]["prompt_tokens_details"]["cached_tokens"], 16)
+
+    def test_term_finishes_what_runs(self):
+        server = self.serve()
+        answers = []
+        thread = threading.Thread(target=lambda: answers.append(
+            server.complete(prompt="O ", max_tokens=900, ignore_eos=True)))
+        thread.start()
+        while server.figures()["sinter_samples_running"] == 0:
+            time.sleep(0.005)
+        self.assertEqual(server.end(), 0, server.log())
+        thread.join()
+        self.assertEqual(answers[0]["usage"]["completion_tokens"], 900)
+
+    def test_errors_of_the_command_line(self):
+        server = self.serve()
+        for arguments, expected in [(["--port", server.port], "cannot listen"), (["--max-context", 4096], "positions"),
+                                    (["--host", "nowhere.invalid"], "cannot listen"),
+                                    (["--chat-template", "/nowhere"], "/nowhere")]:
+            result = tools.run("sinter-serve", self.artefact, "--weights", MODEL,
+                               *(arguments if "--port" in arguments else ["--port", 0, *arguments]))
+            self.assertEqual(result.returncode, 1, result.stderr)
+            self.assertIn(expected, result.stderr)
+
+    def test_leaving_frees_pages(self):
+        server = self.serve()
+        for stream in (True, False):
+            client = socket.create_connection(("127.0.0.1", server.port))
+            body = json.dumps({"prompt": "O ", "max_tokens": 1000, "stream": stream, "ignore_eos": True})
+            client.sendall(f"POST /v1/completions HTTP/1.1\r\nContent-Type: application/json\r\n"
+                           f"Content-Length: {len(body)}\r\n\r\n{body}".encode())
+            while server.figures()["sinter_samples_running"] == 0:
+                time.sleep(0.002)
+            client.close()
+            deadline = time.monotonic() + 2
+            while server.figures()["sinter_pages_used"] > 0:
+                self.assertLess(time.monotonic(), deadline)
+            self.assertLess(server.figures()["sinter_generated_tokens_total"], 1500)
+
+    def test_soak(self):
+        """Many clients, some of them rude, and too few pages: every greedy answer is the lonely one."""
+        # About 70 pages of 16 tokens for up to 32 answers: some are swapped out, some computed again.
+        server = self.serve("--kv-memory", "7MB", "--swap-memory", "2MB", "--max-sequences", 32, "--max-requests", 48,
+                            "--max-body", "64KiB", "-q")
+        lengths = [8, 40, 90]
+        alone = {(p, n): server.complete(prompt=p, max_tokens=n, temperature=0)["choices"][0]["text"]
+                 for p in PROMPTS for n in lengths}
+        end, problems, counts, middle = time.monotonic() + SOAK, [], {}, []
+        lock = threading.Lock()
+
+        def count(what):
+            with lock:
+                counts[what] = counts.get(what, 0) + 1
+
+        def greedy(draw, stream):
+            prompt, tokens = draw.choice(PROMPTS), draw.choice(lengths)
+            status, body = server.request("POST", "/v1/completions", {
+                "prompt": prompt, "max_tokens": tokens, "temperature": 0, "stream": stream})
+            if status == 429:
+                time.sleep(draw.random() * 0.3)
+                return count("429")
+            if status != 200:
+                raise AssertionError(f"{status} {body[:200]}")
+            text = json.loads(body)["choices"][0]["text"] if not stream else "".join(
+                json.loads(data[6:])["choices"][0]["text"] for data in body.decode().split("\n\n")
+                if data.startswith("data: {"))
+            if text != alone[prompt, tokens]:
+                raise AssertionError(f"{prompt!r} {tokens}: {text!r} instead of {alone[prompt, tokens]!r}")
+            count("greedy")
+
+        def leave(draw):
+            body = json.dumps({"prompt": draw.choice(PROMPTS), "max_tokens": 400, "n": draw.choice([1, 1, 3]),
+                               "stream": draw.random() < 0.7})
+            with socket.create_connection(("127.0.0.1", server.port), 30) as client:
+                client.sendall(f"POST /v1/completions HTTP/1.1\r\nContent-Type: application/json\r\n"
+                               f"Content-Length: {len(body)}\r\n\r\n{body}".encode())
+                if draw.random() < 0.7:
+                    client.recv(1 + draw.randrange(2000))
+                time.sleep(draw.random() * 0.05)
+            count("left")
+
+        def rude(draw):
+            body = draw.choice([b"{", b"{\"prompt\": 5}", b"\xff\xfe", b"{\"prompt\": \"" + b"a" * 100000 + b"\"}",
+                                b"{\"prompt\": \"a\", \"max_tokens\": 5000}", b"[" * 2000])
+            status, text = server.request("POST", "/v1/completions", body)
+            if not 400 <= status < 500:
+                raise AssertionError(f"{status} {text[:200]} for {body[:60]}")
+            count("rude")
+
+        def client(seed):
+            draw = random.Random(seed)
+            while time.monotonic() < end and not problems:
+                try:
+                    draw.choices([lambda: greedy(draw, False), lambda: greedy(draw, True), lambda: leave(draw),
+                                  lambda: rude(draw)], [4, 4, 3, 1])[0]()
+                except Exception as error:  # pylint: disable=broad-except
+                    problems.append(f"{type(error).__name__}: {error}")
+
+        threads = [threading.Thread(target=client, args=(seed,)) for seed in range(CLIENTS)]
+        for thread in threads:
+            thread.start()
+        time.sleep(SOAK / 2)
+        middle.append(server.resident())
+        for thread in threads:
+            thread.join()
+        self.assertEqual(problems, [], server.log())
+        deadline = time.monotonic() + 5
+        while server.figures()["sinter_pages_used"] > 0 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        figures = server.figures()
+        print(f"soak: {counts}, preemptions {figures['sinter_preemptions_total']:.0f}, resident "
+              f"{middle[0]:.0f} -> {server.resident():.0f} MB", file=sys.stderr)
+        self.assertEqual(figures["sinter_pages_used"], 0)
+        self.assertEqual(figures["sinter_pages_swapped"], 0)
+        self.assertEqual(figures["sinter_pages_free"] + figures["sinter_pages_cached"], figures["sinter_pages"])
+        self.assertEqual(figures["sinter_samples_running"] + figures["sinter_requests_queued"], 0)
+        self.assertGreater(figures["sinter_preemptions_total"], 0, "the pool was to be too small")
+        self.assertGreater(counts["greedy"], 50)
+        self.assertLess(server.resident(), middle[0] + 20, "memory grows")
+        self.assertEqual(server.end(), 0, server.log())
+
+
+if __name__ == "__main__":
+    servers.main()

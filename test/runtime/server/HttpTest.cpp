@@ -1,0 +1,403 @@
+//===- HttpTest.cpp - endpoints over a socket -----------------------------===//
+#include "test/runtime/server/RawClient.h"
+#include "test/runtime/server/TestServer.h"
+
+using namespace sinter;
+using namespace sinter::test;
+
+namespace {
+
+/// The objects of a stream; `[DONE]` as a string at its end.
+std::vector<OrderedJson> events(const std::string &body) {
+  std::vector<OrderedJson> out;
+  for (size_t at = 0; at < body.size();) {
+    const size_t end = body.find("\n\n", at);
+    EXPECT_EQ(body.compare(at, 6, "data: "), 0) << body.substr(at, 40);
+    const std::string data = body.substr(at + 6, end - at - 6);
+    out.push_back(data == "[DONE]" ? OrderedJson(data) : OrderedJson::parse(data));
+    at = end + 2;
+  }
+  return out;
+}
+
+/// The text that a streamed chat's first choice adds up to.
+std::string contentOf(const std::vector<OrderedJson> &all) {
+  std::string text;
+  for (const OrderedJson &event : all)
+    if (event.is_object() && event.contains("choices") && !event["choices"].empty())
+      text += event["choices"][0]["delta"].value("content", "");
+  return text;
+}
+
+std::string rawPost(const std::string &path, const std::string &body) {
+  return "POST " + path + " HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n" +
+         "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
+}
+
+TEST(Http, ChatAnswersWhole) {
+  TestServer server("Hello é there");
+  const auto result = server.chat(R"("n": 2)");
+  ASSERT_TRUE(result);
+  EXPECT_EQ(result->status, 200) << result->body;
+  const OrderedJson object = json(result);
+  EXPECT_EQ(object["object"], "chat.completion");
+  EXPECT_EQ(object["model"], "fake");
+  ASSERT_EQ(object["choices"].size(), 2u);
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(object["choices"][i]["index"], i);
+    EXPECT_EQ(object["choices"][i]["message"]["content"], "Hello é there");
+    EXPECT_EQ(object["choices"][i]["finish_reason"], "stop");
+  }
+  EXPECT_EQ(object["usage"]["completion_tokens"], 28);
+  EXPECT_EQ(object["usage"]["prompt_tokens_details"]["cached_tokens"], 0);
+}
+
+TEST(Http, ChatStreams) {
+  TestServer server("Hello é there");
+  const auto result = server.chat(R"("stream": true, "stream_options": {"include_usage": true})");
+  ASSERT_TRUE(result);
+  EXPECT_EQ(result->get_header_value("Content-Type"), "text/event-stream");
+  const auto all = events(result->body);
+  EXPECT_EQ(contentOf(all), "Hello é there");
+  EXPECT_EQ(all[0]["choices"][0]["delta"]["role"], "assistant");
+  EXPECT_EQ(all.back(), "[DONE]");
+  const OrderedJson &usage = all[all.size() - 2];
+  EXPECT_TRUE(usage["choices"].empty());
+  EXPECT_EQ(usage["usage"]["completion_tokens"], 14);
+  EXPECT_EQ(all[all.size() - 3]["choices"][0]["finish_reason"], "stop");
+}
+
+TEST(Http, StopsAndLengths) {
+  TestServer server("one two three");
+  OrderedJson object = json(server.chat(R"("stop": ["wo t"])"));
+  EXPECT_EQ(object["choices"][0]["message"]["content"], "one t");
+  EXPECT_EQ(object["choices"][0]["finish_reason"], "stop");
+  object = json(server.chat(R"("max_completion_tokens": 3)"));
+  EXPECT_EQ(object["choices"][0]["message"]["content"], "one");
+  EXPECT_EQ(object["choices"][0]["finish_reason"], "length");
+  object = json(server.chat(R"("stop_token_ids": [32])"));
+  EXPECT_EQ(object["choices"][0]["message"]["content"], "one");
+}
+
+TEST(Http, Logprobs) {
+  TestServer server("ab");
+  OrderedJson object = json(server.chat(R"("logprobs": true, "top_logprobs": 2)"));
+  const OrderedJson &content = object["choices"][0]["logprobs"]["content"];
+  ASSERT_EQ(content.size(), 2u);
+  EXPECT_EQ(content[0]["token"], "a");
+  EXPECT_EQ(content[0]["bytes"], OrderedJson::array({97}));
+  EXPECT_EQ(content[0]["top_logprobs"][1]["token"], "b");
+  object = json(server.post("/v1/completions", R"({"prompt": "x", "logprobs": 1})"));
+  EXPECT_EQ(object["choices"][0]["logprobs"]["tokens"], OrderedJson::array({"a", "b"}));
+  EXPECT_EQ(object["choices"][0]["logprobs"]["text_offset"], OrderedJson::array({0, 1}));
+}
+
+TEST(Http, ReasoningAndToolCalls) {
+  TestServer server("<think>\nhm\n</think>\n\nSure.\n<tool_call>\n{\"name\": \"f\", \"arguments\": "
+                    "{\"x\": 1}}\n</tool_call>");
+  const std::string tools = R"("tools": [{"type": "function", "function": {"name": "f"}}])";
+  const OrderedJson object = json(server.chat(tools));
+  const OrderedJson &message = object["choices"][0]["message"];
+  EXPECT_EQ(message["reasoning_content"], "hm");
+  EXPECT_EQ(message["content"], "Sure.");
+  EXPECT_EQ(message["tool_calls"][0]["function"]["name"], "f");
+  EXPECT_EQ(message["tool_calls"][0]["function"]["arguments"], "{\"x\":1}");
+  EXPECT_EQ(object["choices"][0]["finish_reason"], "tool_calls");
+  const auto all = events(server.chat(tools + R"(, "stream": true)")->body);
+  EXPECT_EQ(contentOf(all), "Sure.");
+  OrderedJson call;
+  for (const OrderedJson &event : all)
+    if (event.is_object() && event["choices"][0]["delta"].contains("tool_calls"))
+      call = event["choices"][0]["delta"]["tool_calls"][0];
+  EXPECT_EQ(call["index"], 0);
+  EXPECT_EQ(call["function"]["name"], "f");
+  EXPECT_EQ(all[all.size() - 2]["choices"][0]["finish_reason"], "tool_calls");
+}
+
+TEST(Http, AnswersFollowGrammars) {
+  TestServer server("no JSON at all");
+  OrderedJson object = json(server.chat(R"("response_format": {"type": "json_object"})"));
+  EXPECT_EQ(OrderedJson::parse(object["choices"][0]["message"]["content"].get<std::string>()),
+            OrderedJson::object())
+      << object.dump();
+  object = json(server.chat(
+      R"("response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema":
+         {"properties": {"k": {"enum": ["v"]}}, "required": ["k"]}}})"));
+  EXPECT_EQ(OrderedJson::parse(object["choices"][0]["message"]["content"].get<std::string>()),
+            (OrderedJson{{"k", "v"}}));
+  object = json(server.chat(
+      R"("tools": [{"type": "function", "function": {"name": "g", "parameters":
+         {"properties": {"k": {"const": 7}}, "required": ["k"]}}}],
+         "tool_choice": "required", "parallel_tool_calls": false,
+         "chat_template_kwargs": {"enable_thinking": false})"));
+  const OrderedJson &call = object["choices"][0]["message"]["tool_calls"][0]["function"];
+  EXPECT_EQ(call["name"], "g") << object.dump();
+  EXPECT_EQ(call["arguments"], "{\"k\":7}");
+  const auto refused = server.chat(
+      R"("response_format": {"type": "json_schema", "json_schema": {"schema": {"pattern": ""}}})");
+  EXPECT_EQ(json(refused)["error"]["param"], "response_format.json_schema.schema.pattern");
+}
+
+TEST(Http, ReasoningComesBeforeGrammars) {
+  TestServer server("<think>let me</think>x");
+  const OrderedJson object = json(server.chat(R"("response_format": {"type": "json_object"})"));
+  const OrderedJson &message = object["choices"][0]["message"];
+  EXPECT_EQ(message["reasoning_content"], "let me");
+  EXPECT_EQ(message["content"], "{}");
+  TestServer opened("deep</think>\n\n{");
+  const OrderedJson second = json(opened.chat(R"("response_format": {"type": "json_object"},
+                          "chat_template_kwargs": {"enable_thinking": true})"));
+  EXPECT_EQ(second["choices"][0]["message"]["reasoning_content"], "deep");
+  EXPECT_EQ(second["choices"][0]["message"]["content"], "{}") << second.dump();
+}
+
+TEST(Http, CompletionsAndTokens) {
+  TestServer server("abc");
+  OrderedJson object = json(server.post("/v1/completions", R"({"prompt": "x", "max_tokens": 2})"));
+  EXPECT_EQ(object["object"], "text_completion");
+  EXPECT_EQ(object["choices"][0]["text"], "ab");
+  EXPECT_EQ(object["choices"][0]["finish_reason"], "length");
+  const auto all =
+      events(server.post("/v1/completions", R"({"prompt": [1, 2], "stream": true})")->body);
+  EXPECT_EQ(all[0]["choices"][0]["text"], "a");
+  object = json(server.post("/tokenize", R"({"prompt": "hi<|im_end|>"})"));
+  EXPECT_EQ(object["tokens"], OrderedJson::array({104, 105, 256}));
+  object = json(server.post("/detokenize", R"({"tokens": [104, 105, 256]})"));
+  EXPECT_EQ(object["prompt"], "hi<|im_end|>");
+  object = json(server.client().Get("/v1/models"));
+  EXPECT_EQ(object["data"][0]["id"], "fake");
+  EXPECT_EQ(server.client().Get("/v1/models/fake")->status, 200);
+  EXPECT_EQ(server.client().Get("/v1/models/other")->status, 404);
+}
+
+TEST(Http, ContextLength) {
+  FakeOptions fake;
+  fake.limits.maxTokens = 40;
+  TestServer server("x", fake);
+  for (const std::string &body : {R"({"prompt": ")" + std::string(40, 'a') + "\"}",
+                                  std::string(R"({"prompt": "aaaa", "max_tokens": 37})")}) {
+    const auto result = server.post("/v1/completions", body);
+    EXPECT_EQ(result->status, 400);
+    EXPECT_EQ(json(result)["error"]["code"], "context_length_exceeded");
+  }
+  EXPECT_EQ(server.post("/v1/completions", R"({"prompt": "aaaa", "max_tokens": 36})")->status, 200);
+}
+
+TEST(Http, ErrorsHaveOpenAisForm) {
+  TestServer server("x");
+  const auto check = [](const httplib::Result &result, int status) {
+    ASSERT_TRUE(result);
+    EXPECT_EQ(result->status, status) << result->body;
+    const OrderedJson object = json(result);
+    ASSERT_TRUE(object.is_object() && object.contains("error")) << result->body;
+    EXPECT_TRUE(object["error"]["message"].is_string());
+    EXPECT_TRUE(object["error"]["type"].is_string());
+  };
+  check(server.post("/v1/chat/completions", "{"), 400);
+  check(server.chat(R"("what": 1)"), 400);
+  check(server.chat(R"("model": "other")"), 404);
+  check(server.client().Get("/nothing"), 404);
+  check(server.client().Get("/v1/chat/completions"), 404);
+  check(server.client().Get("/" + std::string(9000, 'a')), 414);
+  check(server.client().Post("/tokenize", "x", "text/plain"), 415);
+  check(server.client().Post("/tokenize", httplib::MultipartFormDataItems{{"a", "b", "", ""}}),
+        415);
+}
+
+TEST(Http, BodiesAreLimited) {
+  ServerOptions options;
+  options.api.maxBodyBytes = 1000;
+  TestServer server("x", {}, options);
+  EXPECT_EQ(server.post("/tokenize", "{\"prompt\": \"" + std::string(2000000, 'a') + "\"}")->status,
+            413);
+  httplib::Client client = server.client();
+  const auto chunked = client.Post(
+      "/tokenize",
+      [](size_t offset, httplib::DataSink &sink) {
+        const std::string piece(1000, 'a');
+        sink.write(piece.data(), piece.size());
+        if (offset > 5000)
+          sink.done();
+        return true;
+      },
+      "application/json");
+  ASSERT_TRUE(chunked);
+  EXPECT_EQ(chunked->status, 413);
+  EXPECT_EQ(server.post("/tokenize", R"({"prompt": "a"})")->status, 200);
+}
+
+TEST(Http, ApiKey) {
+  ServerOptions options;
+  options.api.apiKey = "secret";
+  TestServer server("x", {}, options);
+  EXPECT_EQ(server.chat()->status, 401);
+  EXPECT_EQ(server.client().Get("/v1/models")->status, 401);
+  EXPECT_EQ(server.client().Get("/metrics")->status, 401);
+  EXPECT_EQ(server.client().Get("/health")->status, 200);
+  EXPECT_EQ(server.client().Get("/")->status, 200);
+  for (const auto &[key, status] : {std::pair("secret", 200), {"secre", 401}, {"secrets", 401}}) {
+    httplib::Client client = server.client();
+    client.set_bearer_token_auth(key);
+    EXPECT_EQ(client.Get("/v1/models")->status, status) << key;
+  }
+}
+
+TEST(Http, LoadingDrainingAndDead) {
+  TestServer server("abc", {}, {}, /*ready=*/false);
+  EXPECT_EQ(server.client().Get("/health")->status, 503);
+  EXPECT_EQ(server.chat()->status, 503);
+  EXPECT_EQ(server.chat()->get_header_value("Retry-After"), "1");
+  EXPECT_EQ(server.client().Get("/metrics")->status, 200);
+  server.load();
+  EXPECT_EQ(server.client().Get("/health")->status, 200);
+  server.engine->pause(true);
+  std::thread waiting([&] {
+    const auto result = server.chat();
+    ASSERT_TRUE(result);
+    EXPECT_EQ(result->status, 500);
+    EXPECT_EQ(json(result)["error"]["message"], "the GPU fell off");
+  });
+  while (server.engine->figures().running == 0)
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  server.engine->die(unavailable("the GPU fell off"));
+  waiting.join();
+  EXPECT_EQ(server.client().Get("/health")->status, 503);
+  EXPECT_EQ(server.chat()->status, 503);
+  EXPECT_FALSE(server.server().health());
+}
+
+TEST(Http, DeathEndsStreamsWithAnError) {
+  FakeOptions fake;
+  fake.stepTime = std::chrono::milliseconds(5);
+  TestServer server(std::string(300, 'a'), fake);
+  std::thread killer([&] {
+    while (server.engine->figures().generatedTokens < 10)
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    server.engine->die(unavailable("dead"));
+  });
+  const auto result = server.chat(R"("stream": true)");
+  killer.join();
+  ASSERT_TRUE(result);
+  const auto all = events(result->body);
+  EXPECT_EQ(all.back()["error"]["message"], "dead");
+}
+
+TEST(Http, DrainFinishesWhatRuns) {
+  FakeOptions fake;
+  fake.stepTime = std::chrono::milliseconds(5);
+  TestServer server(std::string(60, 'a'), fake);
+  std::thread running([&] {
+    const auto result = server.chat();
+    ASSERT_TRUE(result);
+    EXPECT_EQ(json(result)["choices"][0]["message"]["content"], std::string(60, 'a'));
+  });
+  while (server.engine->figures().running == 0)
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  server.server().drain(std::chrono::seconds(10));
+  running.join();
+  EXPECT_FALSE(server.chat()) << "nobody listens any more";
+}
+
+TEST(Http, DrainCancelsAtTheDeadline) {
+  TestServer server("abc");
+  server.engine->pause(true);
+  std::thread running([&] {
+    const auto result = server.chat();
+    ASSERT_TRUE(result);
+    EXPECT_EQ(result->status, 503);
+  });
+  while (server.engine->figures().running == 0)
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  server.server().drain(std::chrono::milliseconds(50));
+  running.join();
+}
+
+TEST(Http, AFullQueueIsRefused) {
+  FakeOptions fake;
+  fake.limits.maxRequests = 1;
+  TestServer server("abc", fake);
+  server.engine->pause(true);
+  std::thread first([&] { EXPECT_EQ(server.chat()->status, 200); });
+  while (server.engine->figures().running == 0)
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  const auto refused = server.chat();
+  EXPECT_EQ(refused->status, 429);
+  EXPECT_EQ(refused->get_header_value("Retry-After"), "1");
+  server.engine->pause(false);
+  first.join();
+}
+
+TEST(Http, AClientThatLeavesCancels) {
+  TestServer server("abc");
+  for (const char *stream : {"true", "false"}) {
+    server.engine->pause(true);
+    RawClient client(server.server().port());
+    client.send(
+        rawPost("/v1/completions", std::string(R"({"prompt": "x", "stream": )") + stream + "}"));
+    while (server.engine->figures().running == 0)
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    client.leave();
+    EXPECT_TRUE(server.idle()) << "stream " << stream;
+  }
+  const std::string metrics = server.client().Get("/metrics")->body;
+  EXPECT_NE(metrics.find("sinter_http_disconnects_total 2"), std::string::npos) << metrics;
+}
+
+TEST(Http, ConnectionsAreReusedAndPipelined) {
+  TestServer server("abc");
+  RawClient client(server.server().port());
+  const std::string request = rawPost("/tokenize", R"({"prompt": "a"})");
+  client.send(request + request);
+  std::string text = client.receive("\"count\"");
+  while (text.find("\"count\"", text.find("\"count\"") + 1) == std::string::npos) {
+    const std::string more = client.receive("\"count\"");
+    ASSERT_FALSE(more.empty()) << text;
+    text += more;
+  }
+  // What follows a body that was not read must not be taken for a request.
+  client.send("GET /health HTTP/1.1\r\nContent-Length: 30\r\n\r\n" + request);
+  text = client.receive("nothing more");
+  EXPECT_EQ(text.find("\"count\""), std::string::npos) << text;
+}
+
+TEST(Http, EndlessHeadsEnd) {
+  TestServer server("abc");
+  RawClient client(server.server().port());
+  client.send("GET /health HTTP/1.1\r\n");
+  for (int i = 0; i < 3000; ++i)
+    client.send("X-Header-" + std::to_string(i) + ": " + std::string(100, 'x') + "\r\n");
+  client.send("\r\n");
+  client.receive("nothing more");
+  EXPECT_EQ(server.client().Get("/health")->status, 200);
+}
+
+TEST(Http, MoreClientsThanThreads) {
+  ServerOptions options;
+  options.maxConnections = 4;
+  TestServer server("abc", {}, options);
+  std::vector<std::thread> clients;
+  std::atomic<int> good{0};
+  for (int i = 0; i < 24; ++i)
+    clients.emplace_back([&] {
+      httplib::Client client = server.client();
+      client.set_keep_alive(true);
+      for (int k = 0; k < 3; ++k)
+        if (const auto result = client.Get("/health"); result && result->status == 200)
+          ++good;
+    });
+  for (std::thread &client : clients)
+    client.join();
+  EXPECT_EQ(good, 72);
+}
+
+TEST(Http, MetricsAreWellFormed) {
+  TestServer server("abc");
+  server.chat();
+  const auto result = server.client().Get("/metrics");
+  EXPECT_EQ(result->get_header_value("Content-Type"), "text/plain; version=0.0.4");
+  EXPECT_NE(result->body.find("sinter_generated_tokens_total 3\n"), std::string::npos);
+  EXPECT_NE(result->body.find("sinter_inter_token_seconds_bucket{le=\"+Inf\"} 0\n"),
+            std::string::npos);
+}
+
+} // namespace

@@ -1,0 +1,158 @@
+//===- TextStreamTest.cpp - tokens to certain text ------------------------===//
+#include "runtime/server/TextStream.h"
+
+#include "runtime/text/Unicode.h"
+#include "test/runtime/server/SmallTokenizer.h"
+
+#include <gtest/gtest.h>
+#include <random>
+
+using namespace sinter;
+using namespace sinter::test;
+
+namespace {
+
+struct Streamed {
+  AnswerParts parts;
+  std::string tokens; ///< text of the tokens with log-probabilities
+  std::vector<std::string> pieces;
+  bool ended = false; ///< by the stream itself
+  bool calledTools = false;
+};
+
+/// Streams `text` token by token, bytes and marks alike.
+Streamed stream(const std::string &text, const TextStreamOptions &options) {
+  static const Tokenizer tokenizer = smallTokenizer();
+  TextStream stream(tokenizer, options);
+  Streamed out;
+  auto add = [&](TextDelta &delta) {
+    for (const std::string *piece : {&delta.parts.reasoning, &delta.parts.content})
+      EXPECT_EQ(text::findInvalidUtf8(*piece), std::nullopt);
+    out.parts.reasoning += delta.parts.reasoning;
+    out.parts.content += delta.parts.content;
+    out.pieces.push_back(delta.parts.content);
+    for (ToolCall &call : delta.parts.toolCalls)
+      out.parts.toolCalls.push_back(std::move(call));
+    for (const TokenDetail &detail : delta.tokens)
+      out.tokens += tokenizer.tokenBytes(detail.token);
+  };
+  const auto ids = tokenizer.encode(text);
+  for (const int32_t id : *ids) {
+    TextDelta delta;
+    out.ended = !stream.push({0, id, 0, {}}, delta);
+    add(delta);
+    if (out.ended)
+      break;
+  }
+  TextDelta delta;
+  stream.finish(delta);
+  add(delta);
+  out.calledTools = stream.calledTools();
+  return out;
+}
+
+TextStreamOptions withStops(std::vector<std::string> stops) {
+  TextStreamOptions options;
+  options.stops = std::move(stops);
+  options.logprobs = true;
+  return options;
+}
+
+TextStreamOptions withMarks(bool thinking = false) {
+  TextStreamOptions options;
+  options.split = {true, thinking, true};
+  return options;
+}
+
+TEST(TextStream, WholeCodePointsOnly) { EXPECT_EQ(stream("a😀é", {}).parts.content, "a😀é"); }
+
+TEST(TextStream, StopsAcrossTokens) {
+  const Streamed out = stream("hello wor world, more", withStops({"world", "zzz"}));
+  EXPECT_EQ(out.parts.content, "hello wor ");
+  EXPECT_TRUE(out.ended);
+  EXPECT_EQ(out.tokens, "hello wor ") << "tokens of a stop string are not reported";
+}
+
+TEST(TextStream, HoldsBackWhatMayStop) {
+  const Streamed out = stream("abc", withStops({"bcd"}));
+  EXPECT_EQ(out.pieces, (std::vector<std::string>{"a", "", "", "bc"}));
+  EXPECT_FALSE(out.ended);
+  EXPECT_EQ(out.tokens, "abc");
+}
+
+TEST(TextStream, TheFirstStopWins) {
+  EXPECT_EQ(stream("xaabyy", withStops({"yy", "aab", "ab"})).parts.content, "x");
+  EXPECT_EQ(stream("aaab", withStops({"aab"})).parts.content, "a");
+  EXPECT_EQ(stream("é€x", withStops({"€"})).parts.content, "é");
+}
+
+TEST(TextStream, StopsEqualASearchInTheWholeText) {
+  std::mt19937 random(7);
+  auto word = [&](size_t most) {
+    std::string text;
+    for (size_t n = 1 + random() % most; n > 0; --n)
+      text += "ab"[random() % 2];
+    return text;
+  };
+  for (int i = 0; i < 3000; ++i) {
+    const std::string text = word(40);
+    const std::vector<std::string> stops = {word(6), word(6)};
+    // The stop string that is whole first ends the text; what it began with goes, too.
+    size_t expected = text.size();
+    for (size_t end = 1; end <= text.size() && expected == text.size(); ++end)
+      for (const std::string &stop : stops)
+        if (const size_t at = text.substr(0, end).find(stop); at != std::string::npos)
+          expected = std::min(expected, at);
+    ASSERT_EQ(stream(text, withStops(stops)).parts.content, text.substr(0, expected))
+        << text << " " << stops[0] << " " << stops[1];
+  }
+}
+
+TEST(TextStream, SplitsReasoning) {
+  const Streamed out = stream("<think>\nlet me see\n</think>\n\nAnswer.", withMarks());
+  EXPECT_EQ(out.parts.reasoning, "let me see");
+  EXPECT_EQ(out.parts.content, "Answer.");
+  const Streamed opened = stream("hm </x> ok\n</think>\n\nYes", withMarks(true));
+  EXPECT_EQ(opened.parts.reasoning, "hm </x> ok");
+  EXPECT_EQ(opened.parts.content, "Yes");
+  EXPECT_EQ(stream("<thin air", withMarks()).parts.content, "<thin air");
+  EXPECT_EQ(stream("Say <think>", withMarks()).parts.content, "Say <think>");
+  EXPECT_EQ(stream("<think>\n\n</think>\n\nx", withMarks()).parts.reasoning, "");
+  EXPECT_EQ(stream("<think>cut", withMarks()).parts.reasoning, "cut");
+}
+
+TEST(TextStream, ParsesToolCalls) {
+  const Streamed out = stream("Let me.\n<tool_call>\n{\"name\": \"f\", \"arguments\": {\"b\": 1, "
+                              "\"a\": \"</x>\"}}\n</tool_call>\n<tool_call>{\"name\": \"g\", "
+                              "\"arguments\": {}}</tool_call>",
+                              withMarks());
+  EXPECT_EQ(out.parts.content, "Let me.");
+  ASSERT_EQ(out.parts.toolCalls.size(), 2u);
+  EXPECT_EQ(out.parts.toolCalls[0].name, "f");
+  EXPECT_EQ(out.parts.toolCalls[0].arguments, R"({"b":1,"a":"</x>"})");
+  EXPECT_EQ(out.parts.toolCalls[1].name, "g");
+  EXPECT_TRUE(out.calledTools);
+  EXPECT_FALSE(out.ended);
+}
+
+TEST(TextStream, WhatIsNoToolCallIsContent) {
+  for (const char *text : {"<tool_call>nonsense</tool_call>", "<tool_call>{\"name\": \"f\"",
+                           "<tool_call>{\"name\": 1, \"arguments\": {}}</tool_call> x"}) {
+    const Streamed out = stream(text, withMarks());
+    EXPECT_EQ(out.parts.content, text);
+    EXPECT_FALSE(out.calledTools);
+  }
+  EXPECT_EQ(stream("<tool_call>{}", {}).parts.content, "<tool_call>{}") << "without tools";
+}
+
+TEST(TextStream, OneToolCall) {
+  TextStreamOptions options = withMarks();
+  options.oneToolCall = true;
+  const std::string call = "<tool_call>{\"name\":\"f\",\"arguments\":{}}</tool_call>";
+  const Streamed out = stream(call + " and " + call, options);
+  EXPECT_EQ(out.parts.toolCalls.size(), 1u);
+  EXPECT_EQ(out.parts.content, "");
+  EXPECT_TRUE(out.ended);
+}
+
+} // namespace

@@ -1,0 +1,260 @@
+//===- Chat.cpp -----------------------------------------------------------===//
+#include "Chat.h"
+
+#include "Sampling.h"
+#include "TextOutput.h"
+
+#include "runtime/cli/ModelText.h"
+#include "runtime/text/StreamDecoder.h"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <csignal>
+#include <unistd.h>
+
+namespace sinter {
+namespace {
+
+using Json = nlohmann::ordered_json;
+using Clock = std::chrono::steady_clock;
+
+constexpr uint64_t kDefaultContext = 4096;
+constexpr const char *kHelp = "/reset starts anew, /quit or Ctrl-D ends, Ctrl-C stops an answer, a "
+                              "\\ at the end of a line goes on in the next one";
+
+std::atomic<bool> interrupted{false};
+
+/// Reading a line is interrupted, too, so that the prompt comes back.
+void installInterrupt() {
+  struct sigaction action = {};
+  action.sa_handler = [](int) { interrupted = true; };
+  sigaction(SIGINT, &action, nullptr);
+  std::signal(SIGPIPE, SIG_IGN);
+}
+
+void say(const std::string &line) { std::fprintf(stderr, "-- %s\n", line.c_str()); }
+
+/// A conversation, and what it takes to go on with it.
+class Chat {
+public:
+  Chat(const RunOptions &options, Session &session, Tokenizer tokenizer, ChatTemplate chatTemplate,
+       const SamplingParams &sampling)
+      : options_(options), session_(session), tokenizer_(std::move(tokenizer)),
+        template_(std::move(chatTemplate)), sampling_(sampling),
+        context_(std::min<uint64_t>(session.executor->positions(),
+                                    uint64_t(session.executor->numPages()) *
+                                        session.manifest().kv.pageSize)) {
+    reset();
+  }
+
+  void reset() {
+    messages_ = Json::array();
+    if (!options_.system.empty())
+      messages_.push_back({{"role", "system"}, {"content", options_.system}});
+  }
+
+  /// Says `text` and prints the answer. An error is one of the machinery.
+  Status turn(const std::string &text, TextOutput &output) {
+    messages_.push_back({{"role", "user"}, {"content", text}});
+    std::vector<int32_t> prompt;
+    if (const Status status = makePrompt(prompt); !status) {
+      messages_.erase(messages_.size() - 1);
+      say(status.message());
+      return Status::ok();
+    }
+    const auto begin = Clock::now();
+    SINTER_ASSIGN_OR_RETURN(const Answer answer, generate(prompt, output));
+    output.endLine();
+    messages_.push_back({{"role", "assistant"}, {"content", answer.text}});
+    if (!answer.generation.status)
+      say(answer.generation.status.message());
+    if (!options_.quiet)
+      sayFigures(prompt.size(), answer, begin);
+    return Status::ok();
+  }
+
+private:
+  struct Answer {
+    std::string text;
+    Generation generation;
+    Clock::time_point first; ///< token
+  };
+
+  Result<std::vector<int32_t>> encode() const {
+    ChatRenderOptions render;
+    render.addGenerationPrompt = true;
+    if (options_.noThinking)
+      render.enableThinking = false;
+    SINTER_ASSIGN_OR_RETURN(const std::string text, template_.render(messages_, nullptr, render));
+    return tokenizer_.encode(text);
+  }
+
+  /// Forgets what was said first until the rest leaves room for an answer.
+  Status makePrompt(std::vector<int32_t> &prompt) {
+    const size_t first = options_.system.empty() ? 0 : 1;
+    for (bool said = false;; said = true) {
+      SINTER_ASSIGN_OR_RETURN(prompt, encode());
+      const uint64_t wanted = std::min<uint64_t>(options_.maxTokens.value_or(UINT32_MAX),
+                                                 std::max<uint64_t>(context_ / 4, 1));
+      if (prompt.size() + wanted <= context_)
+        return Status::ok();
+      if (messages_.size() <= first + 1)
+        return invalidArgument("that is " + std::to_string(prompt.size()) +
+                               " tokens, too much for a context of " + std::to_string(context_));
+      if (!said)
+        say("the context is full: forgetting what was said first");
+      // A question goes with its answer.
+      messages_.erase(first);
+      while (messages_.size() > first + 1 && messages_[first]["role"] != "user")
+        messages_.erase(first);
+    }
+  }
+
+  Result<Answer> generate(const std::vector<int32_t> &prompt, TextOutput &output) {
+    GenerationRequest request = {prompt, 0, sampling_, options_.ignoreEos};
+    request.maxTokens = uint32_t(
+        std::min<uint64_t>(options_.maxTokens.value_or(UINT32_MAX), context_ - prompt.size()));
+    PageAllocator allocator(session_.executor->numPages());
+    const uint32_t chunk =
+        options_.prefillChunk ? options_.prefillChunk : defaultPrefillChunk(session_);
+    interrupted = false;
+    Generator generator(*session_.executor, allocator, {chunk, &interrupted});
+    StreamDecoder decoder(tokenizer_, /*skipSpecial=*/true);
+    Answer answer;
+    const auto emit = [&](const std::string &piece) {
+      answer.text += piece;
+      return output.write(piece);
+    };
+    const auto onToken = [&](size_t, int32_t token) {
+      if (answer.first == Clock::time_point())
+        answer.first = Clock::now();
+      return emit(decoder.push(token));
+    };
+    SINTER_ASSIGN_OR_RETURN(std::vector<Generation> made, generator.run({&request, 1}, onToken));
+    emit(decoder.flush());
+    answer.generation = std::move(made[0]);
+    return answer;
+  }
+
+  void sayFigures(size_t prompt, const Answer &answer, Clock::time_point begin) const {
+    const size_t tokens = answer.generation.tokens.size();
+    std::string line = std::to_string(tokens) + " tokens";
+    const double seconds = std::chrono::duration<double>(Clock::now() - answer.first).count();
+    if (tokens > 1 && seconds > 0)
+      line += ", " + std::to_string(int(double(tokens - 1) / seconds)) + " tok/s";
+    if (tokens > 0)
+      line +=
+          ", first after " +
+          std::to_string(
+              std::chrono::duration_cast<std::chrono::milliseconds>(answer.first - begin).count()) +
+          " ms";
+    line += ", context " + std::to_string(prompt + tokens) + " of " + std::to_string(context_);
+    if (answer.generation.finish == FinishReason::Cancelled)
+      line += ", stopped";
+    say(line);
+  }
+
+  const RunOptions &options_;
+  Session &session_;
+  Tokenizer tokenizer_;
+  ChatTemplate template_;
+  SamplingParams sampling_;
+  uint64_t context_;
+  Json messages_;
+};
+
+/// A line of standard input without its end. False: there is none left.
+bool readLine(std::string &line) {
+  line.clear();
+  for (int c = 0; (c = std::getchar()) != '\n';) {
+    if (c == EOF && std::ferror(stdin) && errno == EINTR) {
+      std::clearerr(stdin);
+      return interrupted;
+    }
+    if (c == EOF)
+      return !line.empty();
+    line += char(c);
+  }
+  return true;
+}
+
+/// What the user says next, over several lines if need be. False: nothing more.
+bool readMessage(bool terminal, std::string &text) {
+  text.clear();
+  for (std::string line;;) {
+    if (terminal)
+      std::fprintf(stderr, text.empty() ? "> " : ". ");
+    interrupted = false;
+    if (!readLine(line))
+      return false;
+    if (interrupted) {
+      text.clear();
+      if (terminal)
+        std::fprintf(stderr, "\n-- /quit or Ctrl-D ends\n");
+      continue;
+    }
+    const bool more = line.ends_with('\\');
+    text += more ? line.substr(0, line.size() - 1) + "\n" : line;
+    if (!more)
+      return true;
+  }
+}
+
+Status converse(Chat &chat, bool terminal) {
+  TextOutput output(true);
+  for (std::string text; output.isOpen() && readMessage(terminal, text);) {
+    const size_t ink = text.find_first_not_of(" \t\r\n");
+    if (ink == std::string::npos)
+      continue;
+    const std::string word = text.substr(ink, text.find_last_not_of(" \t\r\n") + 1 - ink);
+    if (word == "/quit" || word == "/exit")
+      break;
+    if (word == "/reset") {
+      chat.reset();
+      say("a new conversation");
+    } else if (word[0] == '/') {
+      say((word == "/help" ? "" : "unknown command " + word.substr(0, 20) + ": ") + kHelp);
+    } else {
+      SINTER_RETURN_IF_ERROR(chat.turn(text, output));
+    }
+  }
+  return output.status();
+}
+
+} // namespace
+
+Result<int> runChat(const RunOptions &options) {
+  if (!options.debug.empty())
+    return invalidArgument("--debug and --chat exclude each other");
+  const Say tell = options.quiet ? [](const std::string &) {} : Say(say);
+  SINTER_ASSIGN_OR_RETURN(SessionOptions sessionOptions,
+                          makeSessionOptions(options, tell, !options.quiet));
+  SINTER_ASSIGN_OR_RETURN(ArtifactFile file, openModel(options, tell));
+  SINTER_ASSIGN_OR_RETURN(std::optional<Tokenizer> tokenizer, openTokenizer(file));
+  if (!tokenizer)
+    return unsupported(file.path() + ": has no tokenizer, which a chat needs");
+  SINTER_ASSIGN_OR_RETURN(std::optional<ChatTemplate> chatTemplate,
+                          openChatTemplate(file, options.chatTemplate));
+  if (!chatTemplate)
+    return unsupported(file.path() + ": the model has no chat template: give --chat-template");
+  SINTER_ASSIGN_OR_RETURN(const SamplingParams sampling,
+                          chooseSampling(options, file.manifest().model.generation));
+  const uint64_t most = file.manifest().model.maxPosition;
+  if (options.maxContext && (*options.maxContext == 0 || *options.maxContext > most))
+    return invalidArgument("--max-context " + std::to_string(*options.maxContext) +
+                           ": expected 1 to the model's " + std::to_string(most) + " positions");
+  sessionOptions.positions = options.maxContext.value_or(std::min(most, kDefaultContext));
+  SINTER_ASSIGN_OR_RETURN(Session session, openSession(std::move(file), sessionOptions));
+  installInterrupt();
+  const bool terminal = isatty(STDIN_FILENO) != 0;
+  if (terminal && !options.quiet)
+    say(std::string("talking to ") + session.manifest().model.name + "; " + kHelp);
+  Chat chat(options, session, *std::move(tokenizer), *std::move(chatTemplate), sampling);
+  SINTER_RETURN_IF_ERROR(converse(chat, terminal));
+  if (terminal)
+    std::fprintf(stderr, "\n");
+  return 0;
+}
+
+} // namespace sinter

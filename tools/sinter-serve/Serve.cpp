@@ -1,0 +1,197 @@
+//===- Serve.cpp ----------------------------------------------------------===//
+#include "Serve.h"
+
+#include "runtime/cli/ModelText.h"
+#include "runtime/cli/Quantity.h"
+#include "runtime/engine/EngineService.h"
+#include "runtime/server/Server.h"
+#include "sinter/Support/MappedFile.h"
+
+#include <algorithm>
+#include <csignal>
+#include <ctime>
+#include <filesystem>
+#include <future>
+#include <unistd.h>
+
+namespace sinter {
+namespace {
+
+constexpr std::chrono::milliseconds kWatch{100}; ///< how often the engine's health is looked at
+constexpr std::chrono::milliseconds kLastWords{1500}; ///< for clients to hear that it is dead
+constexpr unsigned kDeadline = 3; ///< seconds after which a dead server ends, whatever hangs
+
+void say(const std::string &line) { std::fprintf(stderr, "-- %s\n", line.c_str()); }
+
+void logRequest(const std::string &line) { std::fprintf(stderr, "%s\n", line.c_str()); }
+
+/// Threads started later inherit that these signals are for whoever waits for them.
+sigset_t blockSignals() {
+  std::signal(SIGPIPE, SIG_IGN);
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGTERM);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  return signals;
+}
+
+/// Whether one of the signals has come within `patience`.
+bool signalled(const sigset_t &signals, std::chrono::milliseconds patience) {
+  const timespec time = {patience.count() / 1000, patience.count() % 1000 * 1000000};
+  return sigtimedwait(&signals, nullptr, &time) > 0;
+}
+
+Result<std::string> readApiKey(const ServeOptions &options) {
+  if (options.apiKeyFile.empty())
+    return options.apiKey;
+  constexpr uint64_t kMaxBytes = 4096;
+  SINTER_ASSIGN_OR_RETURN(std::string key, readTextFile(options.apiKeyFile, kMaxBytes));
+  key.erase(key.find_last_not_of(" \r\n\t") + 1);
+  if (key.empty())
+    return invalidArgument(options.apiKeyFile + ": the key is empty");
+  return key;
+}
+
+Result<ServerOptions> makeServerOptions(const ServeOptions &options) {
+  ServerOptions server;
+  server.host = options.host;
+  server.port = options.port;
+  server.maxConnections = options.maxConnections;
+  SINTER_ASSIGN_OR_RETURN(server.api.maxBodyBytes, parseBytes(options.maxBody, "--max-body"));
+  SINTER_ASSIGN_OR_RETURN(server.api.apiKey, readApiKey(options));
+  if (!options.quiet)
+    server.api.log = logRequest;
+  return server;
+}
+
+/// Where nobody has named the size of the page pool: on a GPU what is left of its memory, else room
+/// for 16 contexts, but at most half of the free memory.
+void chooseMemory(const Manifest &manifest, uint64_t context, uint32_t maxSequences,
+                  SessionOptions &session) {
+  session.positions = context;
+  session.sequences = maxSequences;
+  if (session.kvBytes || manifest.target == kCudaTarget)
+    return;
+  constexpr uint64_t kContexts = 16;
+  const uint64_t wanted = pagesFor(manifest.kv, context) * kContexts * manifest.kv.pageBytes;
+  const uint64_t free = uint64_t(sysconf(_SC_AVPHYS_PAGES)) * uint64_t(sysconf(_SC_PAGESIZE));
+  const uint64_t least = pagesFor(manifest.kv, 1) * manifest.kv.pageBytes;
+  session.kvBytes = std::clamp(wanted, least, std::max(least, free / 2));
+}
+
+RequestDefaults makeDefaults(const ServeOptions &options, const Manifest &manifest) {
+  RequestDefaults defaults;
+  const GenerationDefaults &generation = manifest.model.generation;
+  defaults.model = options.name;
+  if (defaults.model.empty()) {
+    std::string path = options.model;
+    while (path.size() > 1 && path.back() == '/')
+      path.pop_back();
+    const std::filesystem::path name = std::filesystem::path(path).filename();
+    defaults.model = name.extension() == ".sinter" ? name.stem().string() : name.string();
+  }
+  defaults.greedy = !generation.doSample;
+  defaults.sampling.temperature = generation.temperature;
+  defaults.sampling.topK = generation.topK;
+  defaults.sampling.topP = generation.topP;
+  defaults.sampling.minP = generation.minP;
+  defaults.sampling.repetitionPenalty = generation.repetitionPenalty;
+  defaults.vocab = manifest.model.vocab;
+  defaults.maxContext = options.maxContext;
+  defaults.maxSamples = std::min<uint32_t>(defaults.maxSamples, options.maxSequences);
+  return defaults;
+}
+
+/// A model that is loaded, and what serves it. The session outlives the engine.
+struct Loaded {
+  std::unique_ptr<Session> session;
+  std::shared_ptr<ServedModel> model;
+};
+
+Result<Loaded> load(const ServeOptions &options) {
+  SINTER_ASSIGN_OR_RETURN(SessionOptions session, makeSessionOptions(options, say, true));
+  SINTER_ASSIGN_OR_RETURN(ArtifactFile file, openModel(options, say));
+  SINTER_ASSIGN_OR_RETURN(const std::optional<Tokenizer> tokenizer, openTokenizer(file));
+  if (!tokenizer)
+    return unsupported(file.path() + ": has no tokenizer, which a server needs");
+  SINTER_ASSIGN_OR_RETURN(std::optional<ChatTemplate> chat,
+                          openChatTemplate(file, options.chatTemplate));
+  const Manifest &manifest = file.manifest();
+  uint64_t context = manifest.model.maxPosition;
+  if (options.maxContext > context)
+    return invalidArgument("--max-context " + std::to_string(options.maxContext) +
+                           ": the model has " + std::to_string(context) + " positions");
+  context = options.maxContext ? options.maxContext : context;
+  chooseMemory(manifest, context, options.maxSequences, session);
+  const RequestDefaults defaults = makeDefaults(options, manifest);
+  const std::vector<int32_t> endIds = manifest.model.eos;
+
+  EngineOptions engine;
+  engine.maxSequences = options.maxSequences;
+  engine.tokensPerStep = options.tokensPerStep;
+  engine.maxRequests = options.maxRequests;
+  engine.prefixCache = !options.noPrefixCache;
+  if (!options.swapMemory.empty()) {
+    SINTER_ASSIGN_OR_RETURN(engine.swapBytes, parseBytes(options.swapMemory, "--swap-memory"));
+  }
+  Loaded loaded;
+  SINTER_ASSIGN_OR_RETURN(Session opened, openSession(std::move(file), session));
+  loaded.session = std::make_unique<Session>(std::move(opened));
+  SINTER_ASSIGN_OR_RETURN(std::unique_ptr<EngineService> service,
+                          EngineService::create(*loaded.session->executor, engine));
+  loaded.model =
+      std::make_shared<ServedModel>(ServedModel{*tokenizer, std::move(chat), defaults, endIds,
+                                                std::move(service), int64_t(std::time(nullptr))});
+  return loaded;
+}
+
+/// Loads while the server answers 503. A signal ends the process: nothing has to be finished.
+Result<Loaded> loadOrEnd(const ServeOptions &options, const sigset_t &signals) {
+  auto loading = std::async(std::launch::async, [&] { return load(options); });
+  while (loading.wait_for(std::chrono::milliseconds(0)) != std::future_status::ready)
+    if (signalled(signals, kWatch))
+      _exit(0);
+  return loading.get();
+}
+
+std::string addressOf(const ServeOptions &options, int port) {
+  const bool v6 = options.host.find(':') != std::string::npos;
+  return "http://" + (v6 ? "[" + options.host + "]" : options.host) + ":" + std::to_string(port);
+}
+
+/// Until a signal comes or the engine dies.
+Status watch(const Server &server, const sigset_t &signals) {
+  while (!signalled(signals, kWatch))
+    SINTER_RETURN_IF_ERROR(server.health());
+  return Status::ok();
+}
+
+} // namespace
+
+Result<int> serveModel(const ServeOptions &options) {
+  const sigset_t signals = blockSignals();
+  SINTER_ASSIGN_OR_RETURN(const ServerOptions serverOptions, makeServerOptions(options));
+  Loaded loaded; // outlives the server
+  Server server(serverOptions);
+  SINTER_RETURN_IF_ERROR(server.start());
+  std::printf("listening at %s\n", addressOf(options, server.port()).c_str());
+  std::fflush(stdout);
+  SINTER_ASSIGN_OR_RETURN(loaded, loadOrEnd(options, signals));
+  server.serve(loaded.model);
+  say("serving " + loaded.model->defaults.model + ": contexts of up to " +
+      std::to_string(loaded.model->context()) + " tokens");
+  if (const Status dead = watch(server, signals); !dead) {
+    // Clients get a moment to hear of it; whatever hangs then, like a driver, does not matter.
+    alarm(kDeadline);
+    std::this_thread::sleep_for(kLastWords);
+    return dead;
+  }
+  say("shutting down: finishing what runs, at most " + std::to_string(options.drainSeconds) +
+      " s; a second signal ends at once");
+  pthread_sigmask(SIG_UNBLOCK, &signals, nullptr); // their default is to end the process
+  server.drain(std::chrono::seconds(options.drainSeconds));
+  return 0;
+}
+
+} // namespace sinter
