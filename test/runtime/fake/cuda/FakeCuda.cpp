@@ -131,7 +131,13 @@ Code drain(Stream stream, const EventHandle *event = nullptr) {
   return d.dead;
 }
 
+/// The context that the calling thread works with, as every thread has to say itself.
+thread_local Context current = nullptr;
+constexpr Code kInvalidContext = 201;
+
 Code push(Stream stream, Work work) {
+  if (!current)
+    return kInvalidContext;
   if (state().dead != kSuccess)
     return state().dead;
   (stream->capturing ? stream->captured : stream->queue).push_back(std::move(work));
@@ -241,7 +247,10 @@ Code cuDevicePrimaryCtxRetain(Context *context, DeviceNumber) {
   return kSuccess;
 }
 Code cuDevicePrimaryCtxRelease_v2(DeviceNumber) { return state().dead; }
-Code cuCtxSetCurrent(Context) { return state().dead; }
+Code cuCtxSetCurrent(Context context) {
+  current = context;
+  return state().dead;
+}
 
 Code cuMemGetInfo_v2(size_t *free, size_t *total) {
   LOCK;
@@ -251,6 +260,8 @@ Code cuMemGetInfo_v2(size_t *free, size_t *total) {
 }
 
 Code cuMemAlloc_v2(DevicePointer *address, size_t bytes) {
+  if (!current)
+    return kInvalidContext;
   LOCK;
   Driver &d = state();
   if (d.dead || d.captures > 0)
@@ -288,6 +299,8 @@ Code cuMemFree_v2(DevicePointer address) {
 }
 
 Code cuMemHostAlloc(void **data, size_t bytes, unsigned) {
+  if (!current)
+    return kInvalidContext;
   LOCK;
   if (state().dead || state().captures > 0)
     return state().dead ? state().dead : kStreamCaptureUnsupported;
