@@ -132,9 +132,14 @@ Code drain(Stream stream) {
   return d.dead;
 }
 
+/// Whether this thread has made the context its own.
+thread_local bool entered = false;
+
 Code push(Stream stream, Work work) {
   if (state().dead != kSuccess)
     return state().dead;
+  if (!entered)
+    return kInvalidContext;
   (stream->capturing ? stream->captured : stream->queue).push_back(std::move(work));
   return kSuccess;
 }
@@ -242,7 +247,10 @@ Code cuDevicePrimaryCtxRetain(Context *context, DeviceNumber) {
   return kSuccess;
 }
 Code cuDevicePrimaryCtxRelease_v2(DeviceNumber) { return state().dead; }
-Code cuCtxSetCurrent(Context) { return state().dead; }
+Code cuCtxSetCurrent(Context context) {
+  entered = context != nullptr;
+  return state().dead;
+}
 
 Code cuMemGetInfo_v2(size_t *free, size_t *total) {
   LOCK;
