@@ -92,6 +92,10 @@ public:
   /// Bytes that can still be allocated, as far as the system tells.
   virtual uint64_t freeMemory() const = 0;
 
+  /// Makes it usable from the calling thread, if that is not the one that created it. One thread at
+  /// a time uses a device.
+  virtual Status enterThread() { return Status::ok(); }
+
   virtual Result<DeviceMemory> allocate(uint64_t bytes, MemoryUse use) = 0;
   /// Sets every 32-bit word of [data, data + bytes) to `word`.
   virtual Status fill(void *data, uint32_t word, uint64_t bytes) = 0;

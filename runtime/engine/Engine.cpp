@@ -70,6 +70,11 @@ Result<std::unique_ptr<Engine>> Engine::create(Executor &executor, const EngineO
 
 Engine::~Engine() { fail(unavailable("the engine was closed")); }
 
+void Engine::enterThread() {
+  if (const Status status = executor_.device().enterThread(); !status)
+    fail(status);
+}
+
 Status Engine::validate(const Request &request) const {
   if (request.prompt.empty())
     return invalidArgument("the prompt is empty: at least one token is needed");

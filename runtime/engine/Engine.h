@@ -55,6 +55,8 @@ public:
   static Result<std::unique_ptr<Engine>> create(Executor &executor, const EngineOptions &options);
   ~Engine();
 
+  /// To be called first by a thread that takes the engine over and has not created the device.
+  void enterThread();
   /// Whether a request can ever run; the answer never changes. From any thread.
   Status validate(const Request &request) const;
   /// Takes a valid request under an id of its own. On an engine that has failed its listener hears

@@ -84,7 +84,9 @@ void EngineService::deliver(std::vector<Letter> letters) {
 }
 
 void EngineService::loop() {
+  engine_->enterThread();
   std::unique_lock lock(mutex_);
+  health_ = engine_->health();
   for (;;) {
     wake_.wait(lock, [&] { return !inbox_.empty() || !engine_->idle() || quit_ || cancelAll_; });
     const bool cancelAll = std::exchange(cancelAll_, false), quit = quit_;

@@ -30,6 +30,7 @@ enum : Code {
   kDeviceUnavailable = 46,
   kNoDevice = 100,
   kInvalidImage = 200,
+  kInvalidContext = 201,
   kNoBinaryForGpu = 209,
   kEccUncorrectable = 214,
   kInvalidPtx = 218,

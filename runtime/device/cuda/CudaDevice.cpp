@@ -52,7 +52,6 @@ uint64_t CudaDevice::freeMemory() const {
 }
 
 Result<DeviceMemory> CudaDevice::allocate(uint64_t bytes, MemoryUse) {
-  SINTER_RETURN_IF_ERROR(gpu_->enter());
   constexpr uint64_t kUnit = 256;
   const uint64_t size = std::max((bytes + kUnit - 1) / kUnit, uint64_t(1)) * kUnit;
   if (size < bytes)
@@ -69,7 +68,6 @@ Result<DeviceMemory> CudaDevice::allocate(uint64_t bytes, MemoryUse) {
 }
 
 Status CudaDevice::fill(void *data, uint32_t word, uint64_t bytes) {
-  SINTER_RETURN_IF_ERROR(gpu_->enter());
   SINTER_CUDA_RETURN_IF_ERROR(
       driver().fillWords(addressOf(data), word, bytes / sizeof word, stream_.get()),
       "cannot fill GPU memory");
@@ -77,7 +75,6 @@ Status CudaDevice::fill(void *data, uint32_t word, uint64_t bytes) {
 }
 
 Status CudaDevice::upload(void *to, const void *from, uint64_t bytes) {
-  SINTER_RETURN_IF_ERROR(gpu_->enter());
   SINTER_CUDA_RETURN_IF_ERROR(driver().copyToDevice(addressOf(to), from, bytes, stream_.get()),
                               "cannot copy to the GPU");
   SINTER_CUDA_RETURN_IF_ERROR(driver().streamSynchronize(stream_.get()), "cannot copy to the GPU");
@@ -85,7 +82,6 @@ Status CudaDevice::upload(void *to, const void *from, uint64_t bytes) {
 }
 
 Status CudaDevice::download(void *to, const void *from, uint64_t bytes) {
-  SINTER_RETURN_IF_ERROR(gpu_->enter());
   SINTER_CUDA_RETURN_IF_ERROR(driver().copyToHost(to, addressOf(from), bytes, stream_.get()),
                               "cannot copy from the GPU");
   SINTER_CUDA_RETURN_IF_ERROR(driver().streamSynchronize(stream_.get()),
@@ -254,7 +250,6 @@ Status CudaDevice::step(SinterStepFn function, SinterModel &model, uint32_t entr
 
 Status CudaDevice::startStep(SinterStepFn function, SinterModel &model, uint32_t entry,
                              const SinterBatch &batch) {
-  SINTER_RETURN_IF_ERROR(gpu_->enter());
   if (!slots_[0].isPrepared() || entry >= manifest_->entries.size())
     return internalError("a step was asked for before the GPU was prepared");
   if (unfinished_ > 1 || (unfinished_ == 1 && batch.num_tokens > tokensAhead()))
@@ -292,7 +287,6 @@ Status CudaDevice::uploadAside(const StepSlot &slot) {
 }
 
 Status CudaDevice::finishStep() {
-  SINTER_RETURN_IF_ERROR(gpu_->enter());
   if (unfinished_ == 0)
     return internalError("no step is under way");
   StepSlot &slot = slots_[unfinished_ == 1 ? current_ : 1 - current_];

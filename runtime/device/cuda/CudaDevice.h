@@ -38,6 +38,7 @@ public:
   uint32_t isa() const override { return 0; }
   bool hasHostMemory() const override { return false; }
   uint64_t freeMemory() const override;
+  Status enterThread() override { return gpu_->enter(); }
   Result<DeviceMemory> allocate(uint64_t bytes, MemoryUse use) override;
   Status fill(void *data, uint32_t word, uint64_t bytes) override;
   Status upload(void *to, const void *from, uint64_t bytes) override;

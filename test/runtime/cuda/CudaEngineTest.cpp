@@ -5,7 +5,7 @@
 //===----------------------------------------------------------------------===//
 #include "FakeGpu.h"
 
-#include "runtime/engine/Engine.h"
+#include "runtime/engine/EngineService.h"
 
 namespace sinter {
 namespace {
@@ -336,6 +336,24 @@ TEST(CudaEngine, ServesRequestsTogether) {
     EXPECT_GT(server->figures().preemptions, 0u);
     EXPECT_GT(server->figures().prefixHits, 0u);
   }
+}
+
+// A context belongs to the threads that have entered it.
+TEST(CudaEngine, ServesFromAnotherThread) {
+  FakeGpu gpu;
+  CudaEngine engine;
+  ASSERT_TRUE(engine.open({}).isOk());
+  const std::unique_ptr<EngineService> service = *EngineService::create(*engine.executor, {});
+  Request request;
+  request.prompt = promptOf(5);
+  request.maxTokens = 9;
+  request.sampling.temperature = 0;
+  request.ignoreEos = true;
+  const auto kept = std::make_shared<Kept>();
+  ASSERT_TRUE(service->submit(std::move(request), kept).isOk());
+  service->drain(std::chrono::steady_clock::time_point::max());
+  EXPECT_TRUE(service->health().isOk()) << service->health().message();
+  EXPECT_EQ(kept->tokens, expectedTokens(engine.installed.weights, promptOf(5), 9));
 }
 
 } // namespace

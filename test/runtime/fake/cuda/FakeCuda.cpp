@@ -133,7 +133,6 @@ Code drain(Stream stream, const EventHandle *event = nullptr) {
 
 /// The context that the calling thread works with, as every thread has to say itself.
 thread_local Context current = nullptr;
-constexpr Code kInvalidContext = 201;
 
 Code push(Stream stream, Work work) {
   if (!current)
