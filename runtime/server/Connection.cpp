@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <arpa/inet.h>
 #include <cerrno>
+#include <charconv>
+#include <cstring>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -48,7 +50,7 @@ void addressOf(int socket, NameOf nameOf, std::string &ip, int &port) {
                   NI_NUMERICHOST | NI_NUMERICSERV) != 0)
     return;
   ip = host;
-  port = std::atoi(service);
+  std::from_chars(service, service + std::strlen(service), port);
 }
 
 } // namespace
@@ -115,7 +117,8 @@ ssize_t Connection::read(char *out, size_t size) {
   if (at_ == buffer_.size() && !fill(deadline_))
     return -1;
   const size_t count = std::min(size, buffer_.size() - at_);
-  if (inHead_ && (headBytes_ += count) > kMaxHeadBytes) {
+  headBytes_ += inHead_ ? count : 0;
+  if (headBytes_ > kMaxHeadBytes) {
     inputEnded_ = true;
     return -1;
   }

@@ -71,7 +71,8 @@ void Delivery::whole(httplib::Response &response) {
     for (AnswerEvent &event : news->events) {
       if (!error)
         error = errorOf(event);
-      collect(samples[event.sample], std::move(event));
+      CollectedSample &sample = samples[event.sample];
+      collect(sample, std::move(event));
     }
     usage = news->usage;
   }

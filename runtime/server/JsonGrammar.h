@@ -1,8 +1,9 @@
 //===- JsonGrammar.h - JSON values as grammar rules -------------*- C++ -*-===//
 //
 // The rules generate a subset of JSON that every parser reads the same: between elements one space,
-// or a line break and at most 16 spaces; after a colon at most a space; whole numbers of up to 18 digits; exponents of up to two;
-// no unpaired surrogates. Without such limits a model can go on in white space or digits for ever.
+// or a line break and at most 16 spaces; after a colon at most a space; whole numbers of up to 18
+// digits; exponents of up to two; no unpaired surrogates. Without such limits a model can go on in
+// white space or digits for ever.
 //
 //===----------------------------------------------------------------------===//
 #pragma once

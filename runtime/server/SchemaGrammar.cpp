@@ -14,9 +14,10 @@ using NodeId = Grammar::NodeId;
 constexpr uint64_t kMaxCount = 10000; ///< of items or characters that a schema may count
 constexpr size_t kMaxNodes = size_t(1) << 18;
 
-const std::set<std::string> kAnnotations = {"title",    "description", "default",    "examples",
-                                            "$schema",  "$id",         "$comment",   "$defs",
-                                            "readOnly", "writeOnly",   "deprecated", "definitions"};
+/// Keywords that say nothing about values.
+constexpr const char *kAnnotations[] = {"title",    "description", "default",    "examples",
+                                        "$schema",  "$id",         "$comment",   "$defs",
+                                        "readOnly", "writeOnly",   "deprecated", "definitions"};
 
 struct Keyword {
   const char *name;
@@ -110,9 +111,10 @@ NodeId SchemaGrammar::reference(const std::string &pointer, const std::string &p
 
 void SchemaGrammar::checkKeywords(const OrderedJson &schema, const std::string &path) {
   for (const auto &[name, ignored] : schema.items()) {
-    const bool known = kAnnotations.contains(name) ||
+    const auto isName = [&name = name](std::string_view other) { return name == other; };
+    const bool known = std::any_of(std::begin(kAnnotations), std::end(kAnnotations), isName) ||
                        std::any_of(std::begin(kKeywords), std::end(kKeywords),
-                                   [&name = name](const Keyword &k) { return name == k.name; });
+                                   [&](const Keyword &keyword) { return isName(keyword.name); });
     if (!known) {
       const std::string shown = quoteForMessage(name.substr(0, 64));
       fail(path + "." + shown.substr(1, shown.size() - 2), "this keyword is not supported",

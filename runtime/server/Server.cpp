@@ -1,7 +1,16 @@
 //===- Server.cpp ---------------------------------------------------------===//
 #include "runtime/server/Server.h"
 
+#include <unistd.h>
+
 namespace sinter {
+namespace {
+
+constexpr long kWatchNanoseconds = 100'000'000; ///< how often the engine's health is looked at
+constexpr std::chrono::milliseconds kLastWords{1500}; ///< for clients to hear that it is dead
+constexpr unsigned kDeadline = 4; ///< seconds after which a dead server ends, like a hung driver's
+
+} // namespace
 
 Server::Server(ServerOptions options)
     : options_(std::move(options)), api_(options_.api), listener_(options_.maxConnections) {
@@ -24,6 +33,21 @@ void Server::serve(std::shared_ptr<const ServedModel> model) {
 }
 
 Status Server::health() const { return model_ ? model_->service->health() : Status::ok(); }
+
+Status Server::run(const sigset_t &signals, std::chrono::milliseconds patience) {
+  const timespec watch = {0, kWatchNanoseconds};
+  while (sigtimedwait(&signals, nullptr, &watch) < 0)
+    if (const Status dead = health(); !dead) {
+      alarm(kDeadline);
+      std::this_thread::sleep_for(kLastWords);
+      return dead;
+    }
+  if (options_.api.log)
+    options_.api.log("shutting down: what runs is finished first; a second signal ends at once");
+  pthread_sigmask(SIG_UNBLOCK, &signals, nullptr); // their default is to end the process
+  drain(patience);
+  return Status::ok();
+}
 
 void Server::drain(std::chrono::milliseconds patience) {
   api_.refuse("the server is shutting down");

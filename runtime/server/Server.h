@@ -4,6 +4,7 @@
 #include "runtime/server/Api.h"
 
 #include <chrono>
+#include <csignal>
 #include <memory>
 #include <string>
 #include <thread>
@@ -30,6 +31,11 @@ public:
   void serve(std::shared_ptr<const ServedModel> model);
   /// What killed the engine; ok while it lives or there is none.
   Status health() const;
+
+  /// Waits for one of `signals`, which every thread blocks, and drains: ok. Where the engine dies
+  /// before, clients get a moment to hear of it: its error. The process should end then, and does
+  /// within 5 s whatever hangs.
+  Status run(const sigset_t &signals, std::chrono::milliseconds patience);
 
   /// Takes no more requests, gives those it has until the deadline, then ends.
   void drain(std::chrono::milliseconds patience);

@@ -15,11 +15,12 @@ class FakeServer:
 
     def __init__(self, *arguments):
         self.process = subprocess.Popen([os.path.join(tools.BIN, "serve-fake"), *map(str, arguments)],
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+                                        stdout=subprocess.PIPE, text=True)
         self.url = f"http://127.0.0.1:{self.process.stdout.readline().strip()}"
 
     def close(self):
-        self.process.stdin.close()
+        if self.process.poll() is None:
+            self.process.terminate()
         self.process.wait(20)
         self.process.stdout.close()
 

@@ -96,6 +96,28 @@ class Serve:
         self.errors.close()
 
 
+class DeathTest(unittest.TestCase):
+    def test_a_dead_engine_ends_the_process(self):
+        server = servers.FakeServer("--die-ms", 1500, "--step-us", 100000)
+        self.addCleanup(server.close)
+        port = int(server.url.rsplit(":", 1)[1])
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        connection.request("POST", "/v1/completions", json.dumps({"prompt": "a" * 200, "stream": True,
+                                                                  "max_tokens": 200}),
+                           {"Content-Type": "application/json"})
+        text = connection.getresponse().read().decode()
+        died = time.monotonic()
+        self.assertIn("the device is gone", text.split("\n\n")[-2])
+        self.assertNotIn("[DONE]", text)
+        health = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        health.request("GET", "/health")
+        self.assertEqual(health.getresponse().status, 503)
+        self.assertEqual(server.process.wait(20), 1)
+        self.assertLess(time.monotonic() - died, 5)
+        connection.close()
+        health.close()
+
+
 class ServeTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):

@@ -11,6 +11,8 @@
 #include <atomic>
 #include <chrono>
 #include <csignal>
+#include <poll.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 namespace sinter {
@@ -24,13 +26,32 @@ constexpr const char *kHelp = "/reset starts anew, /quit or Ctrl-D ends, Ctrl-C 
                               "\\ at the end of a line goes on in the next one";
 
 std::atomic<bool> interrupted{false};
+int interruptEvent = -1; ///< readable since a Ctrl-C; wakes who waits for a line
 
-/// Reading a line is interrupted, too, so that the prompt comes back.
-void installInterrupt() {
+/// Ctrl-C sets a flag and wakes; no call is cut short.
+Status installInterrupt() {
+  interruptEvent = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+  if (interruptEvent < 0)
+    return unavailable(std::string("cannot watch for Ctrl-C: ") + std::strerror(errno));
   struct sigaction action = {};
-  action.sa_handler = [](int) { interrupted = true; };
+  action.sa_handler = [](int) {
+    const int before = errno;
+    const uint64_t one = 1;
+    interrupted = true;
+    (void)!write(interruptEvent, &one, sizeof one);
+    errno = before;
+  };
+  action.sa_flags = SA_RESTART;
   sigaction(SIGINT, &action, nullptr);
   std::signal(SIGPIPE, SIG_IGN);
+  return Status::ok();
+}
+
+/// Whether there was a Ctrl-C; there is none afterwards.
+bool takeInterrupt() {
+  uint64_t count = 0;
+  (void)!read(interruptEvent, &count, sizeof count); // nothing there: there was none
+  return interrupted.exchange(false);
 }
 
 void say(const std::string &line) { std::fprintf(stderr, "-- %s\n", line.c_str()); }
@@ -118,7 +139,7 @@ private:
     PageAllocator allocator(session_.executor->numPages());
     const uint32_t chunk =
         options_.prefillChunk ? options_.prefillChunk : defaultPrefillChunk(session_);
-    interrupted = false;
+    takeInterrupt(); // one that came before the question is not for the answer
     Generator generator(*session_.executor, allocator, {chunk, &interrupted});
     StreamDecoder decoder(tokenizer_, /*skipSpecial=*/true);
     Answer answer;
@@ -134,6 +155,7 @@ private:
     SINTER_ASSIGN_OR_RETURN(std::vector<Generation> made, generator.run({&request, 1}, onToken));
     emit(decoder.flush());
     answer.generation = std::move(made[0]);
+    takeInterrupt();
     return answer;
   }
 
@@ -164,35 +186,57 @@ private:
   Json messages_;
 };
 
-/// A line of standard input without its end. False: there is none left.
-bool readLine(std::string &line) {
-  line.clear();
-  for (int c = 0; (c = std::getchar()) != '\n';) {
-    if (c == EOF && std::ferror(stdin) && errno == EINTR) {
-      std::clearerr(stdin);
-      return interrupted;
+/// Lines of standard input.
+class LineReader {
+public:
+  enum class Outcome { Line, Interrupted, End };
+
+  Outcome next(std::string &line) {
+    for (;;) {
+      if (const size_t end = pending_.find('\n'); end != std::string::npos || ended_) {
+        line = pending_.substr(0, end);
+        pending_.erase(0, end == std::string::npos ? end : end + 1);
+        return end == std::string::npos && line.empty() ? Outcome::End : Outcome::Line;
+      }
+      pollfd both[] = {{interruptEvent, POLLIN, 0}, {STDIN_FILENO, POLLIN, 0}};
+      if (poll(both, 2, -1) < 0 && errno != EINTR)
+        return Outcome::End;
+      if (takeInterrupt())
+        return Outcome::Interrupted;
+      if (both[1].revents != 0)
+        fill();
     }
-    if (c == EOF)
-      return !line.empty();
-    line += char(c);
   }
-  return true;
-}
+
+private:
+  void fill() {
+    char chunk[4096];
+    const ssize_t got = read(STDIN_FILENO, chunk, sizeof chunk);
+    ended_ = got <= 0;
+    if (got > 0)
+      pending_.append(chunk, size_t(got));
+  }
+
+  std::string pending_;
+  bool ended_ = false;
+};
 
 /// What the user says next, over several lines if need be. False: nothing more.
-bool readMessage(bool terminal, std::string &text) {
+bool readMessage(LineReader &lines, bool terminal, std::string &text) {
   text.clear();
   for (std::string line;;) {
     if (terminal)
       std::fprintf(stderr, text.empty() ? "> " : ". ");
-    interrupted = false;
-    if (!readLine(line))
+    switch (lines.next(line)) {
+    case LineReader::Outcome::End:
       return false;
-    if (interrupted) {
+    case LineReader::Outcome::Interrupted:
       text.clear();
       if (terminal)
         std::fprintf(stderr, "\n-- /quit or Ctrl-D ends\n");
       continue;
+    case LineReader::Outcome::Line:
+      break;
     }
     const bool more = line.ends_with('\\');
     text += more ? line.substr(0, line.size() - 1) + "\n" : line;
@@ -203,7 +247,8 @@ bool readMessage(bool terminal, std::string &text) {
 
 Status converse(Chat &chat, bool terminal) {
   TextOutput output(true);
-  for (std::string text; output.isOpen() && readMessage(terminal, text);) {
+  LineReader lines;
+  for (std::string text; output.isOpen() && readMessage(lines, terminal, text);) {
     const size_t ink = text.find_first_not_of(" \t\r\n");
     if (ink == std::string::npos)
       continue;
@@ -246,7 +291,7 @@ Result<int> runChat(const RunOptions &options) {
                            ": expected 1 to the model's " + std::to_string(most) + " positions");
   sessionOptions.positions = options.maxContext.value_or(std::min(most, kDefaultContext));
   SINTER_ASSIGN_OR_RETURN(Session session, openSession(std::move(file), sessionOptions));
-  installInterrupt();
+  SINTER_RETURN_IF_ERROR(installInterrupt());
   const bool terminal = isatty(STDIN_FILENO) != 0;
   if (terminal && !options.quiet)
     say(std::string("talking to ") + session.manifest().model.name + "; " + kHelp);

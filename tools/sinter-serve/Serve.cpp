@@ -17,9 +17,7 @@
 namespace sinter {
 namespace {
 
-constexpr std::chrono::milliseconds kWatch{100}; ///< how often the engine's health is looked at
-constexpr std::chrono::milliseconds kLastWords{1500}; ///< for clients to hear that it is dead
-constexpr unsigned kDeadline = 3; ///< seconds after which a dead server ends, whatever hangs
+constexpr std::chrono::milliseconds kWatch{100}; ///< for signals while loading
 
 void say(const std::string &line) { std::fprintf(stderr, "-- %s\n", line.c_str()); }
 
@@ -160,13 +158,6 @@ std::string addressOf(const ServeOptions &options, int port) {
   return "http://" + (v6 ? "[" + options.host + "]" : options.host) + ":" + std::to_string(port);
 }
 
-/// Until a signal comes or the engine dies.
-Status watch(const Server &server, const sigset_t &signals) {
-  while (!signalled(signals, kWatch))
-    SINTER_RETURN_IF_ERROR(server.health());
-  return Status::ok();
-}
-
 } // namespace
 
 Result<int> serveModel(const ServeOptions &options) {
@@ -181,16 +172,7 @@ Result<int> serveModel(const ServeOptions &options) {
   server.serve(loaded.model);
   say("serving " + loaded.model->defaults.model + ": contexts of up to " +
       std::to_string(loaded.model->context()) + " tokens");
-  if (const Status dead = watch(server, signals); !dead) {
-    // Clients get a moment to hear of it; whatever hangs then, like a driver, does not matter.
-    alarm(kDeadline);
-    std::this_thread::sleep_for(kLastWords);
-    return dead;
-  }
-  say("shutting down: finishing what runs, at most " + std::to_string(options.drainSeconds) +
-      " s; a second signal ends at once");
-  pthread_sigmask(SIG_UNBLOCK, &signals, nullptr); // their default is to end the process
-  server.drain(std::chrono::seconds(options.drainSeconds));
+  SINTER_RETURN_IF_ERROR(server.run(signals, std::chrono::seconds(options.drainSeconds)));
   return 0;
 }
 
