@@ -139,7 +139,7 @@ SINTER_BODY sinter_device_prefill_plan(void *plan, const SinterBatch *batch, int
 #define SINTER_PREFILL_BODY(name, kernel)                                                          \
   SINTER_BODY name(const void *q, void *out, const void *k, const void *v, const float *k_scale,   \
                    void *plan, const SinterBatch *batch, u64 page_bytes, float scale, int heads,   \
-                   int kv_heads, int page_log2, int k_packed) {                                    \
+                   int kv_heads, int page_log2, int k_packed, int early) {                         \
     const PrefillArgs args{q,                                                                      \
                            out,                                                                    \
                            k,                                                                      \
@@ -156,7 +156,8 @@ SINTER_BODY sinter_device_prefill_plan(void *plan, const SinterBatch *batch, int
                            kv_heads,                                                               \
                            int(batch->block_table_stride),                                         \
                            page_log2,                                                              \
-                           k_packed};                                                              \
+                           k_packed,                                                               \
+                           early};                                                                 \
     kernel::run(args);                                                                             \
   }
 

@@ -52,7 +52,7 @@ constexpr PrefillLayout prefillLayout(int dim) {
 /// The kernel for sm_90a, D = 128, K not packed: M as above, N = 128, one block per SM.
 constexpr int kPrefillWgmmaThreads = 384;
 constexpr int kPrefillWgmmaKeys = 128;
-constexpr int kPrefillWgmmaSharedBytes = 5 * 128 * 256 + 128; // Q, two stages of K and V, barriers
+constexpr int kPrefillWgmmaSharedBytes = 6 * 128 * 256 + 128; // two stages of Q, K, V; barriers
 
 /// Query rows [row0, row0 + M) of one sequence. 16 bytes.
 struct PrefillWork {
@@ -92,6 +92,8 @@ struct PrefillArgs {
   int block_table_stride;
   int page_log2; ///< pages of 8, 16, 32, 64 positions
   int k_packed;  ///< [H, D/8, page, 8]
+  int early; ///< sm_90a: a full edge lies between the last write of the work list, block table,
+             ///< positions and ctx, and this launch's predecessor: they are read before the wait
 };
 
 } // namespace sinter::kernels

@@ -1,7 +1,8 @@
 //===- PrefillWgmma.cuh - prefill attention for sm_90a, head size 128 --*- CUDA -*-===//
 //
 // Contract in PrefillAttention.h. Three warpgroups: one copies, two compute on 64 of an item's 128
-// query rows each. Tiles of 128 positions go through rings of two stages for K and two for V:
+// query rows each. Tiles of 128 positions go through rings of two stages for K and two for V,
+// items' queries through one of two:
 //
 //   full   the copying threads' bytes are there          (arrived at by their copies)
 //   empty  the computing warps have read the stage       (every computing warp arrives)
@@ -33,9 +34,10 @@ template <class Type, class Hooks> class PrefillWgmma {
 public:
   SINTER_DEVICE static void run(const PrefillArgs &args) {
     launchDependents();
+    if (!args.early)
+      waitForPredecessors();
     PrefillWgmma self(args);
     self.initBarriers();
-    waitForPredecessors();
     self.items = *args.count * args.kv_heads;
     if (threadIndex() < kWarpgroup) {
       fewerRegisters<kCopyRegisters>();
@@ -51,28 +53,26 @@ private:
     shared = sharedAddress(dynamicShared);
   }
 
-  //===--- shared memory: Q, K stages, V stages, barriers ---===//
+  //===--- shared memory: stages of Q, K and V, barriers ---===//
 
-  SINTER_DEVICE u32 queries() const { return shared; }
-  SINTER_DEVICE u32 keys(int stage) const { return shared + u32(1 + stage) * kTileBytes; }
+  SINTER_DEVICE u32 queries(int stage) const { return shared + u32(stage) * kTileBytes; }
+  SINTER_DEVICE u32 keys(int stage) const { return shared + u32(kStages + stage) * kTileBytes; }
   SINTER_DEVICE u32 values(int stage) const {
-    return shared + u32(1 + kStages + stage) * kTileBytes;
+    return shared + u32(2 * kStages + stage) * kTileBytes;
   }
-  SINTER_DEVICE u32 barrier(int i) const {
-    return shared + (1 + 2 * kStages) * kTileBytes + u32(8 * i);
-  }
-  SINTER_DEVICE u32 queriesFull() const { return barrier(0); }
-  SINTER_DEVICE u32 queriesEmpty() const { return barrier(1); }
-  SINTER_DEVICE u32 keysFull(int stage) const { return barrier(2 + stage); }
-  SINTER_DEVICE u32 keysEmpty(int stage) const { return barrier(4 + stage); }
-  SINTER_DEVICE u32 valuesFull(int stage) const { return barrier(6 + stage); }
-  SINTER_DEVICE u32 valuesEmpty(int stage) const { return barrier(8 + stage); }
+  SINTER_DEVICE u32 barrier(int i) const { return shared + 3 * kStages * kTileBytes + u32(8 * i); }
+  SINTER_DEVICE u32 queriesFull(int stage) const { return barrier(stage); }
+  SINTER_DEVICE u32 queriesEmpty(int stage) const { return barrier(2 + stage); }
+  SINTER_DEVICE u32 keysFull(int stage) const { return barrier(4 + stage); }
+  SINTER_DEVICE u32 keysEmpty(int stage) const { return barrier(6 + stage); }
+  SINTER_DEVICE u32 valuesFull(int stage) const { return barrier(8 + stage); }
+  SINTER_DEVICE u32 valuesEmpty(int stage) const { return barrier(10 + stage); }
 
   SINTER_DEVICE void initBarriers() const {
     if (threadIndex() == 0) {
-      initBarrier(queriesFull(), kWarpgroup);
-      initBarrier(queriesEmpty(), 8);
       for (int s = 0; s < kStages; ++s) {
+        initBarrier(queriesFull(s), kWarpgroup);
+        initBarrier(queriesEmpty(s), 8);
         initBarrier(keysFull(s), kWarpgroup);
         initBarrier(keysEmpty(s), 8);
         initBarrier(valuesFull(s), kWarpgroup);
@@ -122,9 +122,11 @@ private:
       readItem(item);
       const int *table = a.block_table + u64(u32(work.seq)) * u32(a.block_table_stride);
       int now = readPages(table, 0), next = readPages(table, kKeys);
-      waitBarrier(queriesEmpty(), u32(round & 1) ^ 1);
-      copyQueries();
-      arriveAfterCopies(queriesFull());
+      if (round == 0)
+        waitForPredecessors();
+      waitBarrier(queriesEmpty(round & 1), u32(round >> 1 & 1) ^ 1);
+      copyQueries(queries(round & 1));
+      arriveAfterCopies(queriesFull(round & 1));
       copyTile(a.k, keysEmpty(tile & 1), keysFull(tile & 1), keys(tile & 1), tile, 0, now);
       for (int j = 0; j < tiles; ++j, ++tile) {
         if (j + 1 < tiles) {
@@ -138,6 +140,7 @@ private:
         next = readPages(table, (j + 2) * kKeys);
       }
     }
+    waitForPredecessors(); // of whom has no item, too
     cpAsyncCommit();
     cpAsyncWait<0>();
   }
@@ -155,8 +158,8 @@ private:
     return u32(copyChunk() / 8) * kPanel + swizzled(copyRow(), copyChunk() % 8);
   }
 
-  SINTER_DEVICE void copyQueries() const {
-    const u32 to = queries() + copyOffset();
+  SINTER_DEVICE void copyQueries(u32 to) const {
+    to += copyOffset();
     const u8 *q = static_cast<const u8 *>(a.q) + copyChunk() * 16;
 #pragma unroll 4
     for (int i = 0; i < kRows / 8; ++i) {
@@ -242,7 +245,10 @@ private:
         maximum[half] = minusInfinity();
         sum[half] = 0;
       }
-      await(queriesFull(), round);
+      if (round == 0)
+        waitForPredecessors();
+      stage = round & 1;
+      await(queriesFull(stage), round >> 1);
       await(keysFull(tile & 1), tile >> 1);
       scores(tile & 1);
       wgmmaWait<0>();
@@ -258,7 +264,7 @@ private:
         step<false>(j, tile);
       for (; j < tiles; ++j, ++tile)
         step<true>(j, tile);
-      release(queriesEmpty());
+      release(queriesEmpty(stage));
       await(valuesFull(tile & 1), tile >> 1);
       accumulate(tile & 1, tiles > 1);
       wgmmaWait<0>();
@@ -268,6 +274,7 @@ private:
       readItem(item); // again: meanwhile the registers had other uses
       close();
     }
+    waitForPredecessors(); // of whom has no item, too
   }
 
   /// Scores of item tile j (`tile` + 1 of all) beside the output of the tile before it.
@@ -302,7 +309,7 @@ private:
   }
 
   SINTER_DEVICE void scores(int stage) {
-    const u32 q = queries() + u32(mathGroup() * 64 * 128), k = keys(stage);
+    const u32 q = queries(this->stage) + u32(mathGroup() * 64 * 128), k = keys(stage);
     wgmmaOperand(s);
     wgmmaFence();
 #pragma unroll
@@ -397,6 +404,7 @@ private:
   int items;
   PrefillWork work;
   int head, rows, end, tiles;
+  int stage = 0; ///< of Q
 
   float factor;
   int position[2];

@@ -280,7 +280,7 @@ FailureOr<GpuKernel> sinter::gpu::emitPrefillAttention(Operation *module, String
                            std::to_string(s.cache.headDim);
   Constants c(module);
   c.i64(s.cache.pageBytes).f32(s.scale).i32(s.heads).i32(s.cache.heads);
-  c.i32(pageLog2(s.cache)).i32(s.cache.kPacked);
+  c.i32(pageLog2(s.cache)).i32(s.cache.kPacked).i32(s.early);
   return emitCall(module, name, "sinter_device_prefill_" + body,
                   wgmma ? launchOf(std::min(items, multiprocessors(chip)),
                                    kernels::kPrefillWgmmaThreads, kernels::kPrefillWgmmaSharedBytes,
