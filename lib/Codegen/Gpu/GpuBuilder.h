@@ -148,7 +148,8 @@ public:
   void syncWarp();
   void mbarrierInit(Value address, int64_t count);
   void mbarrierInitDone(); ///< before copies count on them
-  void mbarrierExpect(Value address, int64_t bytes);
+  void mbarrierExpect(Value address, int64_t bytes) { mbarrierExpect(address, i32(bytes)); }
+  void mbarrierExpect(Value address, Value bytes);
   void mbarrierArrive(Value address, Value condition);
   void mbarrierWait(Value address, Value parity);
   void prefetchTensorMap(Value map);
@@ -161,6 +162,9 @@ public:
   void storeMatrices(Value sharedPointer, mlir::ArrayRef<Value> words);
   /// d += a c^T for 64 rows at address a, 2 * d.size() at c, 16 columns of swizzled 128-byte rows.
   void wgmma(DType type, Value a, Value c, Values &d);
+  /// The same for addresses as descriptors have them: in units of 16 bytes.
+  void wgmmaOf(DType type, Value a, Value c, Values &d);
+  Value inDescriptor(Value address);
   void wgmmaFence();
   void wgmmaCommit();
   void wgmmaWait(int64_t pending);
@@ -170,14 +174,14 @@ public:
   void clusterWait();
   /// A shared memory address in a CTA of the cluster.
   Value inCluster(Value address, Value rank);
-  /// Releases to, and acquires from, the cluster.
-  void mbarrierArriveCluster(Value clusterAddress);
+  /// Four f32 to a CTA of the cluster; its mbarrier counts the 16 bytes.
+  void storeCluster(Value clusterAddress, mlir::ArrayRef<Value> v, Value clusterBarrier,
+                    Value condition);
+  /// Acquires from the cluster.
   void mbarrierWaitCluster(Value address, Value parity);
-  Value sharedOf(int64_t offset, int64_t rank); ///< shared(offset) of a CTA of the cluster
 
 private:
   void waitLoop(llvm::StringRef instruction, Value address, Value parity);
-  Value tileDescriptor(Value address);
   void unpackAccumulators(Value result, Values &d);
   mlir::OpBuilder &b;
   mlir::Location loc;

@@ -68,9 +68,9 @@ void GpuBuilder::mbarrierInitDone() {
   assembly({}, "fence.proxy.async.shared::cta;", "~{memory}");
 }
 
-void GpuBuilder::mbarrierExpect(Value address, int64_t bytes) {
+void GpuBuilder::mbarrierExpect(Value address, Value bytes) {
   assembly({}, "mbarrier.arrive.expect_tx.shared::cta.b64 _, [$0], $1;", "r,r,~{memory}",
-           {address, i32(bytes)});
+           {address, bytes});
 }
 
 void GpuBuilder::mbarrierArrive(Value address, Value condition) {
@@ -143,15 +143,14 @@ void GpuBuilder::unpackAccumulators(Value result, Values &d) {
     d[i] = LLVM::ExtractValueOp::create(b, loc, result, static_cast<int64_t>(i));
 }
 
-/// K-major rows of 128 bytes with the 128-byte swizzle: 8 rows are 1024 bytes apart.
-Value GpuBuilder::tileDescriptor(Value address) {
-  Value low =
+/// The lower word of a descriptor; kHighWord is the upper one. K-major rows of 128 bytes with the
+/// 128-byte swizzle: 8 rows are 1024 bytes apart.
+Value GpuBuilder::inDescriptor(Value address) {
+  Value place =
       arith::ShRUIOp::create(b, loc, arith::AndIOp::create(b, loc, address, i32(0x3ffff)), i32(4));
-  Value wide = arith::ExtUIOp::create(b, loc, b.getI64Type(), low);
-  const int64_t shape = int64_t(1) << 62 | int64_t(1024 >> 4) << 32 | int64_t(1) << 16;
-  return arith::OrIOp::create(b, loc, wide,
-                              arith::ConstantOp::create(b, loc, b.getI64IntegerAttr(shape)));
+  return arith::OrIOp::create(b, loc, place, i32(1 << 16));
 }
+static constexpr StringLiteral kHighWord = "0x40000040"; // 1 << 30 | 1024 >> 4
 
 void GpuBuilder::wgmmaFence() { assembly({}, "wgmma.fence.sync.aligned;", "~{memory}"); }
 void GpuBuilder::wgmmaCommit() { assembly({}, "wgmma.commit_group.sync.aligned;", "~{memory}"); }
@@ -167,17 +166,23 @@ void GpuBuilder::wgmmaWaitAll(Values &d) {
 }
 
 void GpuBuilder::wgmma(DType type, Value a, Value c, Values &d) {
+  wgmmaOf(type, inDescriptor(a), inDescriptor(c), d);
+}
+
+void GpuBuilder::wgmmaOf(DType type, Value a, Value c, Values &d) {
   const size_t count = d.size();
   const char *element = type == DType::BF16 ? "bf16" : "f16";
-  std::string text = "{ .reg .pred p; setp.eq.u32 p, 0, 0; wgmma.mma_async.sync.aligned.m64n" +
-                     std::to_string(2 * count) + "k16.f32." + element + "." + element + " {";
+  std::string text = "{ .reg .pred p; .reg .b64 a, c; setp.eq.u32 p, 0, 0; mov.b64 a, {$" +
+                     std::to_string(2 * count) + ", " + kHighWord.str() + "}; mov.b64 c, {$" +
+                     std::to_string(2 * count + 1) + ", " + kHighWord.str() +
+                     "}; wgmma.mma_async.sync.aligned.m64n" + std::to_string(2 * count) +
+                     "k16.f32." + element + "." + element + " {";
   for (size_t i = 0; i < count; ++i)
     text += (i ? ", $" : "$") + std::to_string(i);
-  text += "}, $" + std::to_string(2 * count) + ", $" + std::to_string(2 * count + 1) +
-          ", p, 1, 1, 0, 0; }";
+  text += "}, a, c, p, 1, 1, 0, 0; }";
   Values args = d;
-  args.append({tileDescriptor(a), tileDescriptor(c)});
-  Value result = assembly(manyFloats(b, count), text, tied(count) + ",l,l,~{memory}", args);
+  args.append({a, c});
+  Value result = assembly(manyFloats(b, count), text, tied(count) + ",r,r,~{memory}", args);
   unpackAccumulators(result, d);
 }
 
@@ -202,12 +207,12 @@ Value GpuBuilder::inCluster(Value address, Value rank) {
                   {address, rank});
 }
 
-void GpuBuilder::mbarrierArriveCluster(Value clusterAddress) {
-  assembly({}, "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [$0];", "r,~{memory}",
-           clusterAddress);
-}
-
-Value GpuBuilder::sharedOf(int64_t offset, int64_t rank) {
-  return intrinsic(LLVM::LLVMPointerType::get(b.getContext(), 7), "llvm.nvvm.mapa.shared.cluster",
-                   {shared(offset), i32(rank)});
+void GpuBuilder::storeCluster(Value clusterAddress, ArrayRef<Value> v, Value clusterBarrier,
+                              Value condition) {
+  Value flag = arith::ExtUIOp::create(b, loc, b.getI32Type(), condition);
+  assembly({},
+           "{ .reg .pred p; setp.ne.b32 p, $6, 0; @p st.async.weak.shared::cluster"
+           ".mbarrier::complete_tx::bytes.v4.f32 [$0], {$1, $2, $3, $4}, [$5]; }",
+           "r,f,f,f,f,r,r,~{memory}",
+           {clusterAddress, v[0], v[1], v[2], v[3], clusterBarrier, flag});
 }

@@ -29,7 +29,7 @@ SkinnyMmaTemplate::SkinnyMmaTemplate(LinearSpec s, const LinearTuning &tuning)
   };
   const Shape own = spec.n <= 2048 || spec.k > 8192 ? Shape{1, 16, 8}
                     : spec.k > 1024                 ? Shape{1, 4, 2}
-                    : spec.n <= 4096                ? Shape{1, 8, 2}
+                    : spec.n <= 4096                ? Shape{2, 4, 8}
                                                     : Shape{4, 4, 4};
   warpsN = pick(tuning.warpsN, own.warpsN);
   warpsK = pick(tuning.warpsK, own.warpsK);

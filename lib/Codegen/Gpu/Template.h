@@ -30,9 +30,10 @@ struct TilePlan {
   int64_t stages = 1;      ///< ring stages one tile takes at once
   int64_t stageBytes = 0;  ///< of shared memory; 0: the ring is in registers
   int64_t cluster = 1;     ///< CTAs that share a tile and exchange data; all get its number
-  /// Let the successor's CTAs start at the end of the body only: those of a body that fills the SMs
-  /// would wait where this op's own CTAs could run.
-  bool announceLate = false;
+  /// When the successor's CTAs may start. `Early`: before the wait. `Inside`: when compute says so.
+  /// `Late`: at the end of the body, for those of a body that fills the SMs would wait where this
+  /// op's own CTAs could run.
+  enum Announce { Early, Inside, Late } announce = Early;
   int64_t minCtasPerSm = 1; ///< occupancy that registers should allow
   int64_t weightBytes = 0;  ///< constants read by all tiles together
 };
@@ -47,6 +48,7 @@ struct Ring {
 class Edge {
 public:
   virtual ~Edge() = default;
+  virtual void announce(GpuBuilder &) {}
   virtual void wait(GpuBuilder &b) = 0;
   virtual void publish(GpuBuilder &b) = 0;
 };

@@ -52,7 +52,7 @@ TilePlan TiledMmaTemplate::plan() const {
   p.sharedBytes = std::max(stages * stageBytes(), results);
   p.stages = stages;
   p.stageBytes = stageBytes();
-  p.announceLate = true;
+  p.announce = TilePlan::Late;
   p.weightBytes = spec.n * spec.k * bytesOf(spec.w);
   return p;
 }

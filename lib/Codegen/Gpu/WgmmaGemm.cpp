@@ -19,6 +19,7 @@ using namespace sinter::gpu;
 WgmmaGemmTemplate::WgmmaGemmTemplate(LinearSpec s, const LinearTuning &tuning)
     : WgmmaRing(std::move(s), Tokens) {
   auto pick = [](int64_t asked, int64_t own) { return asked ? asked : own; };
+  announce = static_cast<TilePlan::Announce>(pick(tuning.announce, 1) - 1);
   groups = 2;
   tokens = 128;
   // The fewest rounds of all processors, a round in units of rows; loads of x count half a tile.

@@ -17,7 +17,8 @@ void WgmmaRing::arrange(int64_t wanted, int64_t wantedTokens, int64_t room, int6
                         int64_t scratch, bool scratchInRing) {
   streams = mostStreams ? std::min(mostStreams, tiles()) : tiles();
   scratchBytes = roundUp(scratch, 128);
-  room -= (scratchInRing ? 0 : scratchBytes) + 4 * tokens + 16 * (wanted + wantedTokens) + 16;
+  room -= receiveBytes + (scratchInRing ? 0 : scratchBytes) + 4 * tokens +
+          16 * (wanted + wantedTokens) + 16;
   const int64_t most = single() ? std::max<int64_t>(steps(), 1) : wanted;
   stages = std::min(wanted, most);
   tokenStages = std::min(wantedTokens, single() ? most : wantedTokens);
@@ -36,6 +37,7 @@ TilePlan WgmmaRing::plan() const {
   p.stages = stages;
   p.stageBytes = weightStage();
   p.cluster = splits;
+  p.announce = announce;
   p.weightBytes = spec.n * spec.k * bytesOf(spec.w);
   return p;
 }
@@ -94,19 +96,30 @@ void WgmmaRing::eachTile(GpuBuilder &b, Value stream, ValueRange init, TileBody 
 //===----------------------------------------------------------------------===//
 
 void WgmmaRing::loadWeights(GpuBuilder &b, const Place &place, Value stage, Value step) const {
+  Value full = wFull(b, stage);
+  b.mbarrierExpect(full, weightStage());
+  copyWeights(b, place, stage, step, full);
+}
+
+void WgmmaRing::copyWeights(GpuBuilder &b, const Place &place, Value stage, Value step,
+                            Value full) const {
   Value to = b.add(b.sharedAddress(wRing()), b.mul(stage, weightStage()));
   Value column = b.add(firstColumn(b), b.mul(step, kColumns));
-  Value row = b.mul(place.rowTile, tile.outputs(spec)), full = wFull(b, stage);
-  b.mbarrierExpect(full, weightStage());
+  Value row = b.mul(place.rowTile, tile.outputs(spec));
   b.loadTensor(to, operand(1), column, row, full);
   if (spec.epilogue == LinearSpec::Swiglu)
     b.loadTensor(b.add(to, rows / 2 * kRowBytes), operand(1), column, b.add(row, spec.n / 2), full);
 }
 
 void WgmmaRing::loadTokens(GpuBuilder &b, const Place &place, Value stage, Value step) const {
-  Value to = b.add(b.sharedAddress(xRing()), b.mul(stage, tokenStage()));
   Value full = xFull(b, stage);
   b.mbarrierExpect(full, tokenStage());
+  copyTokens(b, place, stage, step, full);
+}
+
+void WgmmaRing::copyTokens(GpuBuilder &b, const Place &place, Value stage, Value step,
+                           Value full) const {
+  Value to = b.add(b.sharedAddress(xRing()), b.mul(stage, tokenStage()));
   b.loadTensor(to, operand(0), b.add(firstColumn(b), b.mul(step, kColumns)), place.firstToken,
                full);
 }
@@ -115,6 +128,12 @@ void WgmmaRing::prefetch(GpuBuilder &b, Value stream, Ring &) {
   tokensInStep = tokenCount(b);
   tilesInStep = b.mul(b.div(b.add(tokensInStep, tokens - 1), tokens), rowTiles(tile));
   split = splits == 1 ? b.i32(0) : b.clusterRank();
+  if (resident()) {
+    prefetchResident(b, stream);
+    if (splits > 1)
+      b.clusterArrive();
+    return;
+  }
   b.when(b.equal(b.thread(), b.i32(groups * 128)), [&] {
     b.prefetchTensorMap(operand(1));
     b.prefetchTensorMap(operand(0));
@@ -126,18 +145,59 @@ void WgmmaRing::prefetch(GpuBuilder &b, Value stream, Ring &) {
       b.mbarrierInit(xFull(b, b.i32(s)), 1);
       b.mbarrierInit(xFree(b, b.i32(s)), 4 * groups);
     }
-    if (splits > 1)
-      b.mbarrierInit(b.sharedAddress(readyBarrier()), splits);
+    if (splits > 1) {
+      b.mbarrierInit(b.sharedAddress(readyBarrier()), 1);
+      b.mbarrierExpect(b.sharedAddress(readyBarrier()), expected(b));
+    }
     b.mbarrierInitDone();
-    b.when(b.less(stream, tilesInStep), [&] {
+    auto load = [&] {
       const Place place = placeOf(b, stream);
       for (int64_t s = 0; s < std::min(stages, steps()); ++s)
         loadWeights(b, place, b.i32(s), b.i32(s));
-    });
+    };
+    if (weightsAnyway())
+      load();
+    else
+      b.when(b.less(stream, tilesInStep), load);
   });
-  // The others' mbarriers are there once they have arrived, too; `compute` waits for that.
+  // The others' mbarriers are there once they have arrived, too; `wait` waits for that.
   if (splits > 1)
     b.clusterArrive();
+}
+
+/// All of the tile's weights. An mbarrier counts `together()` steps of both operands.
+void WgmmaRing::prefetchResident(GpuBuilder &b, Value stream) {
+  const int64_t count = steps() / together();
+  Value number = b.sub(b.thread(), b.i32(groups * 128));
+  b.when(b.equal(b.div(b.thread(), kWarp), b.i32(4 * groups)), [&] {
+    Value barrier = b.add(b.sharedAddress(barrierOffset()), b.mul(number, 8));
+    b.when(b.less(number, count), [&] { b.mbarrierInit(barrier, 2); });
+    if (splits > 1) // readyBarrier()
+      b.when(b.equal(number, b.i32(count)), [&] {
+        b.mbarrierInit(barrier, 1);
+        b.mbarrierExpect(barrier, expected(b));
+      });
+    b.mbarrierInitDone();
+    b.syncWarp();
+    auto load = [&] {
+      const Place place = placeOf(b, stream);
+      b.prefetchTensorMap(operand(0));
+      eachGroup(b, weightStage(),
+                [&](Value full, Value step) { copyWeights(b, place, step, step, full); });
+    };
+    Value speaks = b.equal(number, b.i32(0));
+    b.when(weightsAnyway() ? speaks : b.both(speaks, b.less(stream, tilesInStep)), load);
+  });
+}
+
+void WgmmaRing::eachGroup(GpuBuilder &b, int64_t stageBytes,
+                          function_ref<void(Value full, Value step)> copy) const {
+  b.loop(b.i32(0), b.i32(steps() / together()), 1, [&](Value group) {
+    Value full = b.add(b.sharedAddress(barrierOffset()), b.mul(group, 8));
+    b.mbarrierExpect(full, together() * stageBytes);
+    for (int64_t i = 0; i < together(); ++i)
+      copy(full, b.add(b.mul(group, together()), i));
+  });
 }
 
 void WgmmaRing::fill(GpuBuilder &b, Value stream, int64_t count, int64_t ahead,
@@ -163,6 +223,18 @@ void WgmmaRing::fill(GpuBuilder &b, Value stream, int64_t count, int64_t ahead,
 }
 
 void WgmmaRing::produceWeights(GpuBuilder &b, Value stream) {
+  // Shared memory does not go away while copies are on their way to it.
+  if (weightsAnyway())
+    b.when(b.less(tilesInStep, b.add(stream, 1)), [&] {
+      if (resident())
+        return b.loop(b.i32(0), b.i32(steps() / together()), 1, [&](Value group) {
+          Value full = b.add(b.sharedAddress(barrierOffset()), b.mul(group, 8));
+          b.mbarrierArrive(full, b.equal(group, group));
+          b.mbarrierWait(full, b.i32(0));
+        });
+      for (int64_t s = 0; s < std::min(stages, steps()); ++s)
+        b.mbarrierWait(wFull(b, b.i32(s)), b.i32(0));
+    });
   fill(
       b, stream, stages, std::min(stages, steps()), [&](Value stage) { return wFree(b, stage); },
       [&](const Place &place, Value stage, Value step) { loadWeights(b, place, stage, step); });
@@ -170,6 +242,16 @@ void WgmmaRing::produceWeights(GpuBuilder &b, Value stream) {
 
 void WgmmaRing::produceTokens(GpuBuilder &b, Value stream) {
   b.fenceAsyncGlobal();
+  if (resident()) {
+    b.when(b.less(stream, tilesInStep), [&] {
+      const Place place = placeOf(b, stream);
+      eachGroup(b, tokenStage(),
+                [&](Value full, Value step) { copyTokens(b, place, step, step, full); });
+    });
+    if (announce == TilePlan::Inside)
+      edge->announce(b);
+    return;
+  }
   // The first ones without asking: nothing is in their stages yet.
   const int64_t ahead = std::min(tokenStages, steps());
   b.when(b.less(stream, tilesInStep), [&] {
@@ -177,6 +259,8 @@ void WgmmaRing::produceTokens(GpuBuilder &b, Value stream) {
     for (int64_t s = 0; s < ahead; ++s)
       loadTokens(b, place, b.i32(s), b.i32(s));
   });
+  if (announce == TilePlan::Inside)
+    edge->announce(b);
   fill(
       b, stream, tokenStages, ahead, [&](Value stage) { return xFree(b, stage); },
       [&](const Place &place, Value stage, Value step) { loadTokens(b, place, stage, step); });
@@ -185,6 +269,33 @@ void WgmmaRing::produceTokens(GpuBuilder &b, Value stream) {
 //===----------------------------------------------------------------------===//
 // Products
 //===----------------------------------------------------------------------===//
+
+/// The products of a resident tile: one loop, as short as it gets, for every instruction is fetched
+/// for the first time.
+Values WgmmaRing::multiplyResident(GpuBuilder &b, Value w, Value x, int64_t count) {
+  Values init = {b.sharedAddress(barrierOffset()), b.inDescriptor(w), b.inDescriptor(x)};
+  init.append(static_cast<size_t>(count), b.f32(0));
+  Values done = b.loop(b.i32(0), b.i32(steps() / together()), 1, init, [&](Value, ValueRange now) {
+    Values d(now.drop_front(3));
+    b.mbarrierWait(now[0], b.i32(0));
+    b.wgmmaFence();
+    for (int64_t step = 0; step < together(); ++step)
+      for (int64_t k = 0; k < kColumns; k += 16) {
+        Value wAt = b.add(now[1], (step * weightStage() + 2 * k) / 16);
+        Value xAt = b.add(now[2], (step * tokenStage() + 2 * k) / 16);
+        b.wgmmaOf(spec.x, major == Tokens ? xAt : wAt, major == Tokens ? wAt : xAt, d);
+      }
+    b.wgmmaCommit();
+    Values next = {b.add(now[0], 8), b.add(now[1], together() * weightStage() / 16),
+                   b.add(now[2], together() * tokenStage() / 16)};
+    next.append(d.begin(), d.end());
+    return next;
+  });
+  ValueRange after(done);
+  Values d(after.drop_front(3));
+  b.wgmmaWaitAll(d);
+  return d;
+}
 
 void WgmmaRing::consume(GpuBuilder &b, Value stream) {
   const int64_t count = (major == Tokens ? rows : tokens) / 2;
@@ -204,6 +315,11 @@ void WgmmaRing::consume(GpuBuilder &b, Value stream) {
   eachTile(b, stream, start, [&](Value index, ValueRange carried) {
     const Place place = placeOf(b, index);
     begin(b, place);
+    if (resident()) {
+      Values d = multiplyResident(b, w, x, count);
+      end(b, place, d);
+      return Values(carried);
+    }
     // Stage and parity of both rings, the stages of the step before, accumulators.
     Values init(carried);
     init.append({carried[0], carried[2]});
@@ -238,12 +354,17 @@ void WgmmaRing::consume(GpuBuilder &b, Value stream) {
   });
 }
 
-void WgmmaRing::compute(GpuBuilder &b, Value stream, Ring &) {
+void WgmmaRing::wait(GpuBuilder &b, Edge &to) {
+  edge = &to;
   // The mbarriers are there.
   if (splits > 1)
     b.clusterWait();
   else
     b.barrier();
+  to.wait(b);
+}
+
+void WgmmaRing::compute(GpuBuilder &b, Value stream, Ring &) {
   warp = b.uniform(b.warp());
   tilesInStep = b.uniform(tilesInStep);
   auto producer = [&](int64_t number) {
@@ -252,11 +373,6 @@ void WgmmaRing::compute(GpuBuilder &b, Value stream, Ring &) {
   b.when(producer(1), [&] { produceTokens(b, stream); });
   b.when(producer(0), [&] { produceWeights(b, stream); });
   b.when(b.less(warp, groups * 4), [&] { consume(b, stream); });
-  // Nobody's shared memory goes away while others read it.
-  if (splits > 1) {
-    b.clusterArrive();
-    b.clusterWait();
-  }
 }
 
 //===----------------------------------------------------------------------===//

@@ -20,6 +20,7 @@ public:
   TilePlan plan() const override;
   llvm::SmallVector<TensorMap, 2> tensorMaps() const override;
   void prefetch(GpuBuilder &b, Value tile, Ring &ring) override;
+  void wait(GpuBuilder &b, Edge &edge) override;
   void compute(GpuBuilder &b, Value tile, Ring &ring) override;
 
 protected:
@@ -36,8 +37,10 @@ protected:
   int64_t tokens = 0, rows = 0; ///< of a tile
   int64_t groups = 1;           ///< warpgroups that multiply
   int64_t stages = 0, tokenStages = 0, streams = 1;
+  TilePlan::Announce announce = TilePlan::Early;
   int64_t splits = 1; ///< CTAs of a cluster: each has a part of K
   int64_t scratchOffset = 0, scratchBytes = 0;
+  int64_t receiveBytes = 0; ///< what the other CTAs of the cluster leave for this one
 
   /// Sets the stages (as many as `room` bytes hold), streams and the scratch's place.
   void arrange(int64_t wanted, int64_t wantedTokens, int64_t room, int64_t mostStreams,
@@ -50,8 +53,21 @@ protected:
   int64_t weightStage() const { return rows * kRowBytes; }
   int64_t tokenStage() const { return tokens * kRowBytes; }
   int64_t ringBytes() const { return stages * weightStage() + tokenStages * tokenStage(); }
-  int64_t barrierOffset() const { return std::max(ringBytes(), scratchOffset + scratchBytes); }
-  int64_t readyBarrier() const { return barrierOffset() + 16 * (stages + tokenStages); }
+  int64_t receiveOffset() const { return std::max(ringBytes(), scratchOffset + scratchBytes); }
+  int64_t barrierOffset() const { return receiveOffset() + receiveBytes; }
+  /// Whether all steps of the only tile have a stage of their own.
+  bool resident() const { return single() && stages >= steps() && tokenStages >= steps(); }
+  /// Steps of a resident tile that an mbarrier counts.
+  int64_t together() const {
+    for (int64_t count = tokens <= 32 ? 4 : 2; count > 1; --count)
+      if (steps() % count == 0)
+        return count;
+    return 1;
+  }
+  int64_t readyBarrier() const {
+    return barrierOffset() +
+           (resident() ? 8 * (steps() / together()) : 16 * (stages + tokenStages));
+  }
   int64_t rstdOffset() const { return readyBarrier() + 16; }
   int64_t sharedBytes() const { return rstdOffset() + 4 * tokens; }
 
@@ -68,11 +84,16 @@ protected:
   Value rstdOf(GpuBuilder &b, Value sum) const;
   void syncConsumers(GpuBuilder &b) { b.barrier(1, groups * 128); }
 
+  /// How many of them this CTA is to receive.
+  virtual Value expected(GpuBuilder &b) const { return b.i32(0); }
   /// In the multiplying warps, before and after a tile's products.
   virtual void begin(GpuBuilder &b, const Place &place) = 0;
   virtual void end(GpuBuilder &b, const Place &place, Values &accumulators) = 0;
 
 private:
+  /// Weights are asked for without knowing whether the step has tokens: that takes a load to know.
+  bool weightsAnyway() const { return single() && tokenTiles() == 1; }
+  Edge *edge = nullptr;
   int64_t wRing() const { return 0; }
   int64_t xRing() const { return stages * weightStage(); }
   Value wFull(GpuBuilder &b, Value s) const { return barrierAt(b, 0, s); }
@@ -84,11 +105,17 @@ private:
 
   Place placeOf(GpuBuilder &b, Value index) const;
   Value firstColumn(GpuBuilder &b) const;
+  void copyWeights(GpuBuilder &b, const Place &place, Value stage, Value step, Value full) const;
+  void copyTokens(GpuBuilder &b, const Place &place, Value stage, Value step, Value full) const;
+  void prefetchResident(GpuBuilder &b, Value stream);
+  void eachGroup(GpuBuilder &b, int64_t stageBytes,
+                 llvm::function_ref<void(Value full, Value step)> copy) const;
   void loadWeights(GpuBuilder &b, const Place &place, Value stage, Value step) const;
   void loadTokens(GpuBuilder &b, const Place &place, Value stage, Value step) const;
   void produceWeights(GpuBuilder &b, Value stream);
   void produceTokens(GpuBuilder &b, Value stream);
   void consume(GpuBuilder &b, Value stream);
+  Values multiplyResident(GpuBuilder &b, Value w, Value x, int64_t count);
   using TileBody = llvm::function_ref<Values(Value index, mlir::ValueRange carried)>;
   void eachTile(GpuBuilder &b, Value stream, mlir::ValueRange init, TileBody body);
   /// Fills a ring of `count` stages, from step `ahead` of the stream's first tile on.

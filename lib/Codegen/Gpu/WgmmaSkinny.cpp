@@ -5,10 +5,11 @@
 //   x     [T, K] and W [N, K] as tensor maps, K % 8 == 0   y [T, N]
 //   tile  64 or 128 rows of W (with SwiGLU half gate, half up) x `tokens` tokens; K is split over
 //         CTAs of a cluster, each of which finishes its share of the tokens out of all their sums
-//   shared memory: the rings; the tile's sums, f32 [token][row], where the rings were if they are
-//         not needed any more
+//   shared memory: the rings; the sums of this CTA's tokens, f32 [token][row], where the rings were
+//         if they are not needed any more; what the cluster's other CTAs send
 //   bytes: W once per token tile, x once per row tile; FLOPs 2 * T * N * K
-//   numerics: f32 accumulators over a CTA's part of K in order, then the cluster's CTAs in order
+//   numerics: f32 accumulators over a CTA's part of K in order, then its own part of K and those of
+//         the cluster's other CTAs in order
 //
 //===----------------------------------------------------------------------===//
 #include "WgmmaSkinny.h"
@@ -17,14 +18,20 @@ using namespace mlir;
 using namespace sinter;
 using namespace sinter::gpu;
 
-constexpr int64_t kRoom = 200 << 10; ///< for rings
+constexpr int64_t kRoom = 226 << 10;     ///< for rings
+constexpr int64_t kHoldsAll = 200 << 10; ///< that leaves room for what a cluster exchanges
 
 WgmmaSkinnyTemplate::WgmmaSkinnyTemplate(LinearSpec s, const LinearTuning &tuning)
     : WgmmaRing(std::move(s), WeightRows) {
   auto pick = [](int64_t asked, int64_t own) { return asked ? asked : own; };
-  rows = pick(tuning.rows, 64);
-  groups = rows / 64;
+  announce = static_cast<TilePlan::Announce>(pick(tuning.announce, 1) - 1);
   tokens = pick(tuning.tokens, roundUp(ceilDiv(spec.maxTokens, ceilDiv(spec.maxTokens, 128)), 8));
+  // Measured on an H200: twice the rows halve what the CTAs read of x, where two of them hold all.
+  const bool wide = tokens > 32 && tokens <= 64 && !tuning.splits && spec.outputs() % 8 == 0 &&
+                    spec.n > 2048 && 2 * ceilDiv(spec.n, 128) <= kProcessors &&
+                    ceilDiv(spec.k, 2 * kColumns) * (128 + tokens) * kRowBytes <= kHoldsAll;
+  rows = pick(tuning.rows, wide ? 128 : 64);
+  groups = rows / 64;
   tile = {tokens, rows, 1, 0};
   tile.padding = 4; // of a fragment's stores no two meet in a bank
   tile.warps = 4 * groups;
@@ -38,8 +45,26 @@ WgmmaSkinnyTemplate::WgmmaSkinnyTemplate(LinearSpec s, const LinearTuning &tunin
   if (own == 1 && ceilDiv(spec.k, kColumns) * (weightStage() + tokenStage()) > kRoom &&
       2 * tiles() <= kProcessors)
     own = 2;
+  if (wide && rows == 128)
+    own = 2;
+  // Of few tokens the next kernel's CTAs take their share of the weights while these finish, if
+  // both fit a processor.
+  const auto fits = [&](int64_t parts) {
+    return ceilDiv(ceilDiv(spec.k, kColumns), parts) * (weightStage() + tokenStage()) <=
+           kHalfShared - (8 << 10);
+  };
+  if (tokens <= 32 && !fits(own) && (own > 1 || tiles() > enough))
+    for (int64_t parts : {2, 4, 6, 8})
+      if (parts > own && fits(parts) && parts * tiles() <= 2 * kProcessors &&
+          ceilDiv(spec.k, kColumns) % parts == 0) {
+        own = parts;
+        break;
+      }
   splits = chunked ? pick(tuning.splits, own) : 1;
-  const int64_t scratch = 4 * tokens * tile.stride();
+  if (!tuning.announce && spec.norm && splits > 1)
+    announce = TilePlan::Inside;
+  const int64_t scratch = 4 * slice() * tile.stride();
+  receiveBytes = splits > 1 ? (splits - 1) * blocks() * 16 * threads() : 0;
   // A CTA that takes several tiles copies ahead while it finishes one; two of them fit a processor.
   // One that takes a tile asks for all of it at once if it can. It leaves no room for the next
   // kernel's, whose weights would come between this one and its tokens.
@@ -58,9 +83,15 @@ WgmmaSkinnyTemplate::WgmmaSkinnyTemplate(LinearSpec s, const LinearTuning &tunin
 // Before the products
 //===----------------------------------------------------------------------===//
 
-/// Row scales of the tile's tokens, a thread each; residuals of this thread's results.
+/// Asks for the row scale of a token, a thread each, and for residuals of this thread's results:
+/// nobody waits for them before the products are done.
 void WgmmaSkinnyTemplate::begin(GpuBuilder &b, const Place &place) {
   residuals.clear();
+  gammas.clear();
+  if (spec.xgOut && chunked)
+    for (int64_t pass = 0; pass < passes(); ++pass)
+      gammas.push_back(b.loadChunk(b.at(operands().gammaNext, itemOf(b, place, pass).column, 4),
+                                   DType::F32, 8, Access::Constant));
   if (spec.residual && chunked)
     for (int64_t pass = 0; pass < passes(); ++pass) {
       const Item item = itemOf(b, place, pass);
@@ -71,11 +102,9 @@ void WgmmaSkinnyTemplate::begin(GpuBuilder &b, const Place &place) {
     }
   if (!spec.norm)
     return;
-  b.when(b.less(b.thread(), tokens), [&] {
-    Value token = b.min(b.add(place.firstToken, b.thread()), b.i32(spec.maxTokens - 1));
-    b.storeF32(b.at(b.shared(rstdOffset()), b.thread(), 4),
-               rstdOf(b, sumOfSquares(b, token, b.i32(0), spec.sumsIn)));
-  });
+  Value token = b.min(b.thread(), b.i32(tokens - 1));
+  token = b.min(b.add(place.firstToken, token), b.i32(spec.maxTokens - 1));
+  rstd = rstdOf(b, sumOfSquares(b, token, b.i32(0), spec.sumsIn));
 }
 
 //===----------------------------------------------------------------------===//
@@ -102,21 +131,11 @@ WgmmaSkinnyTemplate::Item WgmmaSkinnyTemplate::itemOf(GpuBuilder &b, const Place
   return item;
 }
 
-/// 8 sums: of the cluster's CTAs, in order.
+/// 8 sums.
 Values WgmmaSkinnyTemplate::sumOf(GpuBuilder &b, const Item &item, int64_t firstRow) const {
-  Value inTile = splits == 1 ? item.token : b.add(b.mul(split, slice()), item.token);
-  if (splits * slice() != tokens)
-    inTile = b.min(inTile, b.i32(tokens - 1));
-  Values sum;
-  for (int64_t part = 0; part < splits; ++part) {
-    Value base = splits == 1 ? b.shared(tile.sumOffset) : b.sharedOf(tile.sumOffset, part);
-    Value p = b.at(b.at(base, inTile, 4 * tile.stride()), item.chunk, 32, 4 * firstRow);
-    Values v = b.unpack(b.loadChunk(p, DType::F32, 8, Access::Activation));
-    for (size_t i = 0; i < v.size(); ++i)
-      v[i] = part ? b.addf(sum[i], v[i]) : v[i];
-    sum = v;
-  }
-  return sum;
+  Value row = b.at(b.shared(tile.sumOffset), item.token, 4 * tile.stride());
+  return b.unpack(
+      b.loadChunk(b.at(row, item.chunk, 32, 4 * firstRow), DType::F32, 8, Access::Activation));
 }
 
 Values WgmmaSkinnyTemplate::valuesOf(GpuBuilder &b, const Item &item, int64_t pass) const {
@@ -154,7 +173,7 @@ Values WgmmaSkinnyTemplate::valuesOf(GpuBuilder &b, const Item &item, int64_t pa
 }
 
 void WgmmaSkinnyTemplate::storeItem(GpuBuilder &b, const Place &place, const Item &item,
-                                    const Values &v) const {
+                                    const Values &v, int64_t pass) const {
   const LinearOperands o = operands();
   const int64_t all = spec.outputs(), bytes = bytesOf(spec.y);
   auto place16 = [&](Value base) {
@@ -191,8 +210,7 @@ void WgmmaSkinnyTemplate::storeItem(GpuBuilder &b, const Place &place, const Ite
     b.when(speaks, [&] { b.storeF32(slot(o.sumsOut), squares); });
   }
   if (spec.xgOut) {
-    Values gamma =
-        b.unpack(b.loadChunk(b.at(o.gammaNext, item.column, 4), DType::F32, 8, Access::Constant));
+    Values gamma = b.unpack(gammas[pass]);
     Values xg;
     for (size_t i = 0; i < v.size(); ++i)
       xg.push_back(b.mulf(b.rounded(v[i], spec.y), gamma[i]));
@@ -213,7 +231,7 @@ void WgmmaSkinnyTemplate::results(GpuBuilder &b, const Place &place) {
       values.push_back(valuesOf(b, items.back(), pass));
     }
     for (size_t i = 0; i < items.size(); ++i)
-      storeItem(b, place, items[i], values[i]);
+      storeItem(b, place, items[i], values[i], from + static_cast<int64_t>(i));
   }
 }
 
@@ -221,29 +239,62 @@ void WgmmaSkinnyTemplate::results(GpuBuilder &b, const Place &place) {
 // After the products
 //===----------------------------------------------------------------------===//
 
-/// Waits until the sums of all CTAs of the cluster are there: a lane tells each of them.
-void WgmmaSkinnyTemplate::meet(GpuBuilder &b) {
+Value WgmmaSkinnyTemplate::expected(GpuBuilder &b) const {
+  Value own = b.min(b.i32(blocks()), b.sub(b.i32(tokens / 8), b.mul(split, blocks())));
+  own = b.select(b.less(own, 0), b.i32(0), own);
+  return b.mul(own, (splits - 1) * 16 * threads());
+}
+
+/// Sends every CTA of the cluster the sums of its tokens and adds up what the others send. Of a
+/// block of 8 tokens every thread has the same registers in all CTAs: what they send is
+/// [CTA, without the receiver][block][thread], 16 bytes each.
+Values WgmmaSkinnyTemplate::exchange(GpuBuilder &b, const Values &d) {
+  const int64_t each = 16 * threads();
   Value ready = b.sharedAddress(readyBarrier());
-  b.when(b.both(b.equal(warp, b.i32(0)), b.less(b.lane(), splits)),
-         [&] { b.mbarrierArriveCluster(b.inCluster(ready, b.lane())); });
+  Value mine = b.add(b.sharedAddress(receiveOffset()), b.mul(b.thread(), 16));
+  Values own(static_cast<size_t>(4 * blocks()), b.f32(0));
+  for (int64_t owner = 0; owner < splits; ++owner) {
+    Value isOwn = b.equal(split, b.i32(owner));
+    Value part = b.select(b.less(split, owner), split, b.add(split, -1));
+    Value to = b.inCluster(b.add(mine, b.mul(part, blocks() * each)), b.i32(owner));
+    Value barrier = b.inCluster(ready, b.i32(owner)), sends = b.equal(isOwn, b.less(b.i32(1), 0));
+    for (int64_t j = 0; j < blocks() && owner * blocks() + j < tokens / 8; ++j) {
+      ArrayRef<Value> v = ArrayRef(d).slice(static_cast<size_t>(4 * (owner * blocks() + j)), 4);
+      b.storeCluster(b.add(to, j * each), v, barrier, sends);
+      for (size_t e = 0; e < 4; ++e)
+        own[4 * static_cast<size_t>(j) + e] =
+            b.select(isOwn, v[e], own[4 * static_cast<size_t>(j) + e]);
+    }
+  }
   b.mbarrierWaitCluster(ready, b.i32(0));
+  Value from = b.at(b.shared(receiveOffset()), b.thread(), 16);
+  for (int64_t part = 0; part < splits - 1; ++part)
+    for (int64_t j = 0; j < blocks(); ++j) {
+      Value p = b.at(from, (part * blocks() + j) * each);
+      Values v = b.unpack(b.loadChunk(p, DType::F32, 4, Access::Activation));
+      for (size_t e = 0; e < 4; ++e)
+        own[4 * static_cast<size_t>(j) + e] = b.addf(own[4 * static_cast<size_t>(j) + e], v[e]);
+    }
+  return own;
 }
 
 /// Fragments to shared memory: register 4 j + 2 i + c is row g + 8 i of the warp's 16, token
 /// 8 j + 2 t + c.
 void WgmmaSkinnyTemplate::end(GpuBuilder &b, const Place &place, Values &d) {
+  const Values sums = splits > 1 ? exchange(b, d) : d;
   if (single())
     syncConsumers(b); // the sums take the place of the ring
   Value lane = b.lane(), g = b.div(lane, 4), t = b.rem(lane, 4);
   const int64_t next = 4 * tile.stride();
   Value base = b.at(b.at(b.shared(tile.sumOffset), t, 2 * next), b.add(b.mul(warp, 16), g), 4);
-  for (int64_t j = 0; j < tokens / 8; ++j)
+  for (int64_t j = 0; j < static_cast<int64_t>(sums.size()) / 4; ++j)
     for (int64_t i = 0; i < 2; ++i)
       for (int64_t c = 0; c < 2; ++c)
-        b.storeF32(b.at(base, (8 * j + c) * next + 32 * i), d[4 * j + 2 * i + c]);
+        b.storeF32(b.at(base, (8 * j + c) * next + 32 * i), sums[4 * j + 2 * i + c]);
+  if (spec.norm)
+    b.when(b.less(b.thread(), tokens),
+           [&] { b.storeF32(b.at(b.shared(rstdOffset()), b.thread(), 4), rstd); });
   syncConsumers(b);
-  if (splits > 1)
-    meet(b);
   results(b, place);
   if (!single())
     syncConsumers(b);

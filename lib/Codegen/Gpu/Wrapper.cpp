@@ -4,7 +4,7 @@
 //
 //     constant loads of the first tile < launch_dependents < wait < everything else
 //
-// (launch_dependents comes last where a template asks for that)
+// (launch_dependents comes later where a template asks for that)
 // and every CTA goes through all of it. `griddepcontrol.wait` is inline assembly that clobbers
 // memory: LLVM takes the intrinsic for an instruction that touches none and moves loads across.
 //
@@ -52,7 +52,7 @@ struct DependentLaunch : Edge {
                ctaIndex(b.builder()), "r,~{memory}");
   }
   /// Lets the successor's CTAs start as soon as this one's constant loads are issued.
-  void announce(GpuBuilder &b) {
+  void announce(GpuBuilder &b) override {
     delay(b);
     if (enabled)
       b.intrinsic({}, "llvm.nvvm.griddepcontrol.launch.dependents", {});
@@ -206,12 +206,12 @@ GpuKernel sinter::gpu::emitKernel(Operation *gpuModule, StringRef name, const Gp
     tile = b.div(tile, plan.cluster);
   Ring ring;
   op.prefetch(b, tile, ring);
-  if (!plan.announceLate)
+  if (plan.announce == TilePlan::Early)
     edge.announce(b);
   op.wait(b, edge);
   op.compute(b, tile, ring);
   remainingTiles(b, op, tile, plan.tiles, tiles);
-  if (plan.announceLate)
+  if (plan.announce == TilePlan::Late)
     edge.announce(b);
   op.publish(b, edge);
   LLVM::ReturnOp::create(builder, func.getLoc(), ValueRange());

@@ -1,6 +1,7 @@
 //===- Chain.cpp - layers of kernels under dependent launch ---------------===//
 #include "Chain.h"
 
+#include <array>
 #include <cmath>
 #include <memory>
 
@@ -19,7 +20,8 @@ namespace {
 /// norm weight, with more those that hand x times it and sums of squares from one to the next.
 struct Chain {
   static constexpr int kLayers = 24;
-  static constexpr size_t kHidden = 1024, kQkv = 4096, kHeads = 2048, kInner = 3072, kSums = 16;
+  static constexpr size_t kHidden = 1024, kQkv = 4096, kHeads = 2048, kInner = 3072, kSums = 16,
+                          kMostSums = 64;
   std::string name;
   size_t tokens;
   std::vector<Numbers> weights; ///< four per layer
@@ -31,21 +33,26 @@ struct Chain {
   Chain(std::string chainName, int count)
       : name(std::move(chainName)), tokens(size_t(count)),
         start(Type::BF16, tokens * kHidden, 32, 1),
-        startSums(Type::F32, tokens * kSums, 33, 4, double(kHidden / kSums)),
-        hidden(tokens * kHidden * 2), multiplied(tokens * kHidden * 2), sums(tokens * kSums * 4),
-        qkv(tokens * kQkv * 2), inner(tokens * kInner * 2), batch(count, 10) {
+        startSums(Type::F32, tokens * kMostSums, 33, 4, double(kHidden / kSums)),
+        hidden(tokens * kHidden * 2), multiplied(tokens * kHidden * 2),
+        sums(tokens * kMostSums * 4), qkv(tokens * kQkv * 2), inner(tokens * kInner * 2),
+        batch(count, 10) {
     batch.setTokens(count);
     for (int layer = 0; layer < kLayers; ++layer)
       for (auto [n, k] :
            {std::pair{kQkv, kHidden}, {kHidden, kHeads}, {2 * kInner, kHidden}, {kHidden, kInner}})
         weights.emplace_back(Type::BF16, n * k, weights.size() + 40, 0.7 / std::sqrt(double(k)));
   }
+  using Ops = std::array<const Entry *, 4>;
+  static constexpr const char *kNames[4] = {"_qkv", "_o", "_gateup", "_down"};
   void record(const Kernels &kernels, const std::vector<Entry> &entries, const std::string &suffix,
               bool overlap, cudaStream_t stream) const {
-    const Entry *ops[4];
-    const char *names[4] = {"_qkv", "_o", "_gateup", "_down"};
-    for (int i = 0; i < 4; ++i)
-      ops[i] = find(entries, name + names[i] + suffix);
+    Ops ops;
+    for (size_t i = 0; i < 4; ++i)
+      ops[i] = find(entries, name + kNames[i] + suffix);
+    record(kernels, ops, overlap, stream);
+  }
+  void record(const Kernels &kernels, const Ops &ops, bool overlap, cudaStream_t stream) const {
     auto copy = [&](const Buffer &to, const Numbers &from) {
       check(
           cudaMemcpyAsync(to.as(), from.device.as(), to.bytes(), cudaMemcpyDeviceToDevice, stream),
@@ -59,16 +66,27 @@ struct Chain {
     for (int layer = 0; layer < kLayers; ++layer) {
       auto w = [&](int i) { return weights[size_t(4 * layer + i)].device.as(); };
       auto norm = [&](int i, void *y, bool after) {
-        if (tokens == 1)
-          launch(kernels, *ops[i], {h, w(i), g, y, b}, after, stream);
-        else
-          launch(kernels, *ops[i], {xg, w(i), s, y, b}, after, stream);
+        const KernelLine &l = ops[size_t(i)]->line;
+        std::vector<void *> p = {l.has("xgin") ? xg : h, w(i)};
+        if (!l.has("xgin"))
+          p.push_back(g);
+        if (l.number("sumsin"))
+          p.push_back(s);
+        p.insert(p.end(), {y, b});
+        launch(kernels, *ops[size_t(i)], p, after, stream);
       };
       auto residual = [&](int i, void *x) {
-        if (tokens == 1)
-          launch(kernels, *ops[i], {x, w(i), h, h, b}, overlap, stream);
-        else
-          launch(kernels, *ops[i], {x, w(i), h, g, h, s, xg, b}, overlap, stream);
+        const KernelLine &l = ops[size_t(i)]->line;
+        std::vector<void *> p = {x, w(i), h};
+        if (l.has("xgout"))
+          p.push_back(g);
+        p.push_back(h);
+        if (l.has("sumsout"))
+          p.push_back(s);
+        if (l.has("xgout"))
+          p.push_back(xg);
+        p.push_back(b);
+        launch(kernels, *ops[size_t(i)], p, overlap, stream);
       };
       // The first kernel after a copy has a full edge.
       norm(0, q, overlap && layer > 0);
@@ -158,7 +176,7 @@ static int stressChain(const Kernels &kernels, const std::vector<Entry> &entries
 
 /// The chains that the list may have: name and tokens.
 static const std::pair<const char *, int> kChains[] = {
-    {"chain", 1}, {"chain32", 32}, {"chain128", 128}};
+    {"chain", 1}, {"chain8", 8}, {"chain32", 32}, {"chain64", 64}, {"chain128", 128}};
 
 int sinter::test::stressChains(const Kernels &kernels, const std::vector<Entry> &entries,
                                int rounds) {
@@ -181,6 +199,45 @@ void sinter::test::timeChains(const Kernels &kernels, const std::vector<Entry> &
           Chain::kLayers;
     std::printf("%-10s 0.6b, %3d tokens, us per layer: graph + pdl %6.2f graph %6.2f\n", name,
                 tokens, us[1], us[0]);
+  }
+}
+
+/// Of every kernel of a chain there may be variants, NAME_v...: takes the fastest of each in turn,
+/// by the time of the whole chain.
+void sinter::test::tuneChains(const Kernels &kernels, const std::vector<Entry> &entries) {
+  for (auto [chainName, tokens] : kChains) {
+    const std::string name = chainName;
+    if (!find(entries, name + "_qkv"))
+      continue;
+    Chain chain(name, tokens);
+    auto time = [&](const Chain::Ops &ops) {
+      return graphMicroseconds([&](cudaStream_t s) { chain.record(kernels, ops, true, s); }, 40) /
+             Chain::kLayers;
+    };
+    Chain::Ops ops;
+    for (size_t i = 0; i < 4; ++i)
+      ops[i] = find(entries, name + Chain::kNames[i]);
+    std::printf("%s: %.2f us\n", name.c_str(), time(ops));
+    for (int round = 0; round < 3; ++round) {
+      for (size_t i : {0, 2, 1, 3}) {
+        const std::string base = name + Chain::kNames[i];
+        std::vector<std::pair<double, const Entry *>> all;
+        for (const Entry &e : entries)
+          if (e.line.name == base || e.line.name.rfind(base + "_v", 0) == 0) {
+            Chain::Ops other = ops;
+            other[i] = &e;
+            all.emplace_back(time(other), &e);
+          }
+        std::sort(all.begin(), all.end());
+        ops[i] = all.front().second;
+        for (size_t j = 0; j < all.size() && j < (round == 2 ? 12 : 3); ++j)
+          std::printf("  %d %6.2f %s (grid %d, shared %d)\n", round, all[j].first,
+                      all[j].second->line.text.c_str(), all[j].second->grid,
+                      all[j].second->sharedBytes);
+      }
+    }
+    std::printf("%s: %.2f us tuned\n", name.c_str(), time(ops));
+    std::fflush(stdout);
   }
 }
 

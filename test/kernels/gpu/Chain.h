@@ -20,4 +20,7 @@ void timeAll(const Kernels &kernels, const std::vector<Entry> &entries);
 /// Microseconds per layer of the chains.
 void timeChains(const Kernels &kernels, const std::vector<Entry> &entries);
 
+/// Looks for the fastest of the variants "chain32_qkv_v..." that the manifest has, chain by chain.
+void tuneChains(const Kernels &kernels, const std::vector<Entry> &entries);
+
 } // namespace sinter::test

@@ -60,6 +60,7 @@ gpu::LinearTuning tuning(const KernelLine &l) {
                                : gpu::LinearTuning::Auto;
   t.rows = l.number("r"), t.warpsN = l.number("wn"), t.warpsK = l.number("wk");
   t.unroll = l.number("u"), t.tokens = l.number("mt"), t.stages = l.number("stages");
+  t.announce = l.number("announce");
   t.maxTiles = l.number("ctas"), t.splits = l.number("splits"), t.tokenStages = l.number("xstages");
   t.stress = l.has("delays")   ? gpu::LinearTuning::Delays
              : l.has("nowait") ? gpu::LinearTuning::DelaysWithoutWait

@@ -1,7 +1,7 @@
 //===- main.cpp - generated GPU kernels on a device -----------------------===//
 //
-// gpu-kernels-run FOLDER [check] [stress] [time] [only=NAME]   FOLDER: what gpu-kernel-gen --out
-// wrote
+// gpu-kernels-run FOLDER [check] [stress] [time] [tune] [only=NAME]   FOLDER: what gpu-kernel-gen
+// --out wrote
 //
 //===----------------------------------------------------------------------===//
 #include "Chain.h"
@@ -92,5 +92,7 @@ int main(int argc, char **argv) {
     timeRows(kernels, entries);
     timeChains(kernels, entries);
   }
+  if (std::find(parts.begin(), parts.end(), "tune") != parts.end())
+    tuneChains(kernels, entries);
   return failures ? 1 : 0;
 }
