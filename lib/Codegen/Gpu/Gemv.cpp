@@ -55,7 +55,8 @@ TilePlan GemvTemplate::plan() const {
   // CTAs of the next kernel that wait take room from those of a long grid. H200, 8B, one
   // token: 4.43 ms a step announcing first, 3.98 last.
   constexpr int64_t kLong = int64_t(16) << 20;
-  p.announceLate = p.weightBytes >= kLong;
+  if (p.weightBytes >= kLong)
+    p.announce = TilePlan::Late;
   return p;
 }
 

@@ -89,6 +89,8 @@ static FailureOr<std::unique_ptr<LinearTemplate>> createLinear(Operation *gpuMod
 bool sinter::gpu::readsPreparedRows(const GpuChip &chip, LinearSpec spec) {
   spec.norm = spec.xg = false;
   const LinearTuning::Kind kind = choose(spec, chip);
+  if (kind == LinearTuning::SkinnyMma) // a norm costs it time, but less than a kernel of its own
+    return chip.wgmma() && spec.x == DType::BF16 && !spec.rows;
   return chip.wgmma() && (kind == LinearTuning::WgmmaSkinny || kind == LinearTuning::WgmmaGemm);
 }
 

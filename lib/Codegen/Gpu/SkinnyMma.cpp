@@ -27,10 +27,14 @@ SkinnyMmaTemplate::SkinnyMmaTemplate(LinearSpec s, const LinearTuning &tuning)
   struct Shape {
     int64_t warpsN, warpsK, unroll;
   };
-  const Shape own = spec.n <= 2048 || spec.k > 8192 ? Shape{1, 16, 8}
-                    : spec.k > 1024                 ? Shape{1, 4, 2}
-                    : spec.n <= 4096                ? Shape{2, 4, 8}
-                                                    : Shape{4, 4, 4};
+  const bool plain = !spec.norm || spec.xg; // gammas take registers
+  const Shape own = plain && spec.k <= 1024 && spec.n > 2048
+                        ? (spec.n <= 4096 ? Shape{2, 8, 4} : Shape{4, 4, 8})
+                    : plain && spec.k <= 2048 && spec.n <= 2048 ? Shape{2, 16, 4}
+                    : spec.n <= 2048 || spec.k > 8192           ? Shape{1, 16, 8}
+                    : spec.k > 1024                             ? Shape{1, 4, 2}
+                    : spec.n <= 4096                            ? Shape{2, 4, 8}
+                                                                : Shape{4, 4, 4};
   warpsN = pick(tuning.warpsN, own.warpsN);
   warpsK = pick(tuning.warpsK, own.warpsK);
   unroll = std::min(slots(), pick(tuning.unroll, own.unroll));

@@ -34,6 +34,7 @@ private:
     Value first;               ///< whether it is the token's first chunk
     Value tokenValid, valid;   ///< whether the step and the matrix have it
   };
+  std::pair<int64_t, int64_t> cutLong() const;
   Item itemOf(GpuBuilder &b, const Place &place, int64_t pass) const;
   Values sumOf(GpuBuilder &b, const Item &item, int64_t firstRow) const;
   Values valuesOf(GpuBuilder &b, const Item &item, int64_t pass) const;
