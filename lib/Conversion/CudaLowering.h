@@ -17,6 +17,7 @@ public:
 private:
   mlir::LogicalResult prepare() override;
   mlir::LogicalResult beginEntry(mlir::FunctionOpInterface func) override;
+  mlir::LogicalResult endEntry(mlir::FunctionOpInterface func) override;
   mlir::LogicalResult lowerKernelOp(mlir::Operation *op) override;
   int64_t weightBytes(mlir::Value w) const override;
 
@@ -86,7 +87,7 @@ private:
 
   gpu::GpuChip chip;
   PreparedRows prepared;
-  int64_t feedbackAt = 0; ///< persistent offset of the last step's argmax indices
+  int64_t feedbackAt = 0; ///< persistent offset of the last step's tokens
   int64_t preparedAt = 0; ///< arena offset of room for PreparedRows
   int64_t attendedAt = 0; ///< of the result of attention that reads raw q, k and v
   llvm::StringMap<gpu::GpuKernel> launches; ///< by key

@@ -242,7 +242,7 @@ LogicalResult StepLowering::lowerEntry(FunctionOpInterface func) {
   for (Operation &op : func.getFunctionBody().front())
     if (failed(lowerOp(&op)))
       return failure();
-  return success();
+  return endEntry(func);
 }
 
 LogicalResult StepLowering::run() {

@@ -28,6 +28,8 @@ protected:
   virtual mlir::LogicalResult prepare() { return mlir::success(); }
   /// Before the ops of an entry: its limits, launches that come once a step.
   virtual mlir::LogicalResult beginEntry(mlir::FunctionOpInterface) { return mlir::success(); }
+  /// After them: entries that follow from this one, which `entry` is still.
+  virtual mlir::LogicalResult endEntry(mlir::FunctionOpInterface) { return mlir::success(); }
   virtual mlir::LogicalResult lowerKernelOp(mlir::Operation *op) = 0;
   virtual int64_t weightBytes(mlir::Value w) const = 0; ///< of the resident form
 

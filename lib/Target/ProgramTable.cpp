@@ -103,9 +103,13 @@ private:
     entries.push_back(llvm::ConstantStruct::get(
         entryType, {number(ops.size()), number(entry.ops.size()), number(entry.minTokens),
                     number(entry.maxTokens), number(entry.maxRows),
-                    number(entry.head == "argmax" ? 1 : 0), number(entry.maxQ)}));
+                    number(headNumber(entry.head)), number(entry.maxQ)}));
     for (const StepOp &op : entry.ops)
       addOp(program, op);
+  }
+
+  static unsigned headNumber(StringRef head) {
+    return head == "argmax" ? 1 : head == "sample" ? 2 : 0;
   }
 
   llvm::Module &module;

@@ -66,8 +66,11 @@ static const char *check_batch(const SinterEntryRecord *entry, const SinterModel
     return 0;
   if (!batch->rows)
     return "the step asks for rows but does not say which";
-  if (entry->head == 0 ? !batch->logits : !batch->argmax_value || !batch->argmax_index)
+  if ((entry->head != 1 && !batch->logits) ||
+      (entry->head != 0 && (!batch->argmax_value || !batch->argmax_index)))
     return "the memory for the step's results is missing";
+  if (entry->head == 2 && !batch->sampling)
+    return "the step does not say how its tokens are drawn";
   return 0;
 }
 

@@ -20,7 +20,9 @@ constexpr const char *kCudaTarget = "cuda";
 
 enum class WeightKind { Linear, Vector, KScale, Rope };
 enum class WeightLayout { Plain, Tiled16, RowMajor };
-enum class HeadKind : uint32_t { Logits = 0, Argmax = 1 };
+/// What a step leaves for its rows: logits, the index of the largest one, or a token drawn on the
+/// device as the rows' SinterSampling says.
+enum class HeadKind : uint32_t { Logits = 0, Argmax = 1, Sample = 2 };
 enum class KvLayout { KPacked, TokenMajor };
 
 /// Rows [rowBegin, rowEnd) of a checkpoint tensor.

@@ -19,8 +19,9 @@ EngineOptions cutDown(EngineOptions options, const Executor &executor, bool host
   // Of a small server and of a large GPU: they decide between two ways to the same tokens.
   constexpr double kHostRate = 100e9, kElsewhereRate = 200e12;
   uint32_t most = executor.maxTokens(HeadKind::Logits, false);
-  if (executor.hasHead(HeadKind::Argmax))
-    most = std::min(most, executor.maxTokens(HeadKind::Argmax, false));
+  for (const HeadKind head : {HeadKind::Argmax, HeadKind::Sample})
+    if (executor.hasHead(head))
+      most = std::min(most, executor.maxTokens(head, false));
   if (options.tokensPerStep == 0)
     options.tokensPerStep = hostMemory ? kOnHost : kElsewhere;
   options.tokensPerStep = std::min(options.tokensPerStep, most);
@@ -199,6 +200,7 @@ Status Engine::runStep(EngineStep &record) {
   if (plan_.empty())
     return internalError("requests are waiting and no step can be made");
   items_.clear();
+  sampling_.clear();
   for (const PlannedItem &item : plan_) {
     if (!item.sample->request->started)
       countStart(*item.sample->request);
@@ -207,10 +209,12 @@ Status Engine::runStep(EngineStep &record) {
                       : item.rows == 1 ? Rows::Last
                                        : Rows::All});
     record.tokens += item.tokens;
+    if (scheduler_.head() == HeadKind::Sample)
+      picker_.describeRows(item, sampling_);
   }
   record.sequences = uint32_t(items_.size());
   const StepId step = allocator_.beginStep();
-  const Status ran = executor_.step(items_, scheduler_.head(), output_);
+  const Status ran = executor_.step(items_, scheduler_.head(), output_, sampling_);
   allocator_.endStep(step);
   SINTER_RETURN_IF_ERROR(ran);
   record.deviceSeconds = executor_.deviceSeconds();

@@ -10,7 +10,9 @@ namespace {
 /// NaN as f32, as two bf16 and as two f16.
 constexpr uint32_t kPoison = 0x7fc07fc0;
 
-const char *headName(HeadKind head) { return head == HeadKind::Argmax ? "argmax" : "logits"; }
+const char *headName(HeadKind head) {
+  return head == HeadKind::Argmax ? "argmax" : head == HeadKind::Sample ? "sample" : "logits";
+}
 
 } // namespace
 
@@ -72,6 +74,12 @@ bool Executor::hasHead(HeadKind head) const {
                      [&](const EntryPlan &entry) { return entry.head == head; });
 }
 
+HeadKind Executor::headFor(const SamplingParams &params) const {
+  if (params.takesArgmax() && hasHead(HeadKind::Argmax))
+    return HeadKind::Argmax;
+  return params.fitsDevice() && hasHead(HeadKind::Sample) ? HeadKind::Sample : HeadKind::Logits;
+}
+
 uint32_t Executor::maxTokens(HeadKind head, bool allRows) const {
   uint32_t most = 0;
   for (const EntryPlan &entry : manifest().entries) {
@@ -128,15 +136,17 @@ Status Executor::check(std::span<const WorkItem> items) const {
   return Status::ok();
 }
 
-Status Executor::step(std::span<const WorkItem> items, HeadKind head, StepOutput &output) {
-  SINTER_RETURN_IF_ERROR(start(items, head, output));
+Status Executor::step(std::span<const WorkItem> items, HeadKind head, StepOutput &output,
+                      std::span<const SinterSampling> sampling) {
+  SINTER_RETURN_IF_ERROR(start(items, head, output, sampling));
   SINTER_RETURN_IF_ERROR(finish());
   const auto now = std::chrono::steady_clock::now();
   deviceSeconds_ = std::chrono::duration<double>(now - started_).count();
   return Status::ok();
 }
 
-Status Executor::start(std::span<const WorkItem> items, HeadKind head, StepOutput &output) {
+Status Executor::start(std::span<const WorkItem> items, HeadKind head, StepOutput &output,
+                       std::span<const SinterSampling> sampling) {
   SINTER_RETURN_IF_ERROR(check(items));
   SinterBatch batch = builder_.build(items);
   SINTER_ASSIGN_OR_RETURN(const uint32_t entry, chooseEntry(batch, head));
@@ -149,11 +159,17 @@ Status Executor::start(std::span<const WorkItem> items, HeadKind head, StepOutpu
     batch.argmax_value = output.argmaxValue.data();
     batch.argmax_index = output.argmaxIndex.data();
   }
+  if (head == HeadKind::Sample) {
+    if (sampling.size() != batch.num_rows)
+      return internalError("a step has " + std::to_string(batch.num_rows) + " rows and draws " +
+                           std::to_string(sampling.size()) + " tokens");
+    batch.sampling = sampling.data();
+  }
   if (poison_)
     SINTER_RETURN_IF_ERROR(poisonArena());
   started_ = std::chrono::steady_clock::now();
   SINTER_RETURN_IF_ERROR(device_->startStep(model_.step, abiModel_, entry, batch));
-  feedbackRows_ = tokensAhead() > 0 && head == HeadKind::Argmax ? batch.num_rows : 0;
+  feedbackRows_ = tokensAhead() > 0 && head != HeadKind::Logits ? batch.num_rows : 0;
   lastEntry_ = entry;
   lastShape_ = {batch.num_tokens, batch.num_rows, 0, 0};
   for (const WorkItem &item : items) {

@@ -4,6 +4,7 @@
 #include "runtime/abi/Manifest.h"
 #include "runtime/device/Device.h"
 #include "runtime/engine/BatchBuilder.h"
+#include "runtime/engine/SamplingParams.h"
 
 #include <chrono>
 #include <cstdint>
@@ -32,9 +33,17 @@ struct ExecutorOptions {
 /// What a step computed, row by row in the order of the items.
 struct StepOutput {
   std::vector<float> logits; ///< [rows, vocab], HeadKind::Logits
-  std::vector<float> argmaxValue;
-  std::vector<int32_t> argmaxIndex;
+  std::vector<float> argmaxValue;   ///< of the token, not finite where the logits are not
+  std::vector<int32_t> argmaxIndex; ///< the token, HeadKind::Argmax and Sample
 };
+
+/// The head that serves two rows, of which each needs one of these.
+constexpr HeadKind widerHead(HeadKind a, HeadKind b) {
+  const auto is = [&](HeadKind head) { return a == head || b == head; };
+  return is(HeadKind::Logits)   ? HeadKind::Logits
+         : is(HeadKind::Sample) ? HeadKind::Sample
+                                : HeadKind::Argmax;
+}
 
 /// The least a step must move and compute, for rooflines.
 struct StepCost {
@@ -54,23 +63,28 @@ public:
                                                   const ExecutorOptions &options);
 
   /// Runs all items as one step. On success the items' tokens are cached and `output` holds the
-  /// rows asked for; on failure nothing counts as cached.
-  Status step(std::span<const WorkItem> items, HeadKind head, StepOutput &output);
+  /// rows asked for; on failure nothing counts as cached. `sampling`: with HeadKind::Sample one for
+  /// every row.
+  Status step(std::span<const WorkItem> items, HeadKind head, StepOutput &output,
+              std::span<const SinterSampling> sampling = {});
 
-  /// The most sequences of a decode step that can be started before the argmax step in front of it
-  /// is finished; 0: none can. In it a token id of -1 - r stands for the index that row r of that
-  /// step will give.
+  /// The most sequences of a decode step that can be started before the step in front of it is
+  /// finished, which gives tokens and no logits; 0: none can. In it a token id of -1 - r stands for
+  /// the token that row r of that step will give.
   uint32_t tokensAhead() const { return manifest().feedback ? device_->tokensAhead() : 0; }
   /// step() in two halves: `output` must stay where it is and is filled by the matching finish(),
   /// and the items' tokens count as cached from the start. Two steps at most are under way; an
   /// error of one is an error of both.
-  Status start(std::span<const WorkItem> items, HeadKind head, StepOutput &output);
+  Status start(std::span<const WorkItem> items, HeadKind head, StepOutput &output,
+               std::span<const SinterSampling> sampling = {});
   Status finish() { return device_->finishStep(); }
 
   /// The most tokens of one sequence that a step with this head can take, each with its row or all
   /// without.
   uint32_t maxTokens(HeadKind head, bool allRows) const;
   bool hasHead(HeadKind head) const;
+  /// The head that costs least of those that can pick a token with these parameters.
+  HeadKind headFor(const SamplingParams &params) const;
   /// Whether there is an entry point for a step of this shape; `maxQ`: most tokens of a sequence.
   bool fits(uint32_t tokens, uint32_t rows, uint32_t maxQ, HeadKind head) const {
     return findEntry(tokens, rows, maxQ, head).has_value();
@@ -122,7 +136,7 @@ private:
   SinterModel abiModel_ = {};
   BatchBuilder builder_;
   uint32_t lastEntry_ = 0;
-  uint32_t feedbackRows_ = 0; ///< of the last argmax step, if tokens may name them
+  uint32_t feedbackRows_ = 0; ///< of the last step, if tokens may name them
   Shape lastShape_;
   std::chrono::steady_clock::time_point started_; ///< when the device got the last step
   double deviceSeconds_ = 0;

@@ -23,19 +23,13 @@ void Generator::finish(Run &run, FinishReason reason, Status status) {
   run.sequence.releasePages();
 }
 
-HeadKind Generator::headFor(const GenerationRequest &request) const {
-  return request.sampling.takesArgmax() && executor_.hasHead(HeadKind::Argmax) ? HeadKind::Argmax
-                                                                               : HeadKind::Logits;
-}
-
-Status Generator::step(std::span<const WorkItem> items, HeadKind head, bool decode) {
+Status Generator::step(const WorkItem &item, HeadKind head,
+                       std::span<const SinterSampling> sampling) {
   const auto start = Clock::now();
-  SINTER_RETURN_IF_ERROR(executor_.step(items, head, output_));
+  SINTER_RETURN_IF_ERROR(executor_.step({&item, 1}, head, output_, sampling));
   StepRecord record;
-  for (const WorkItem &item : items)
-    record.tokens += item.tokens;
-  record.sequences = uint32_t(items.size());
-  record.decode = decode;
+  record.tokens = item.tokens;
+  record.sequences = 1;
   record.cost = executor_.lastCost();
   record.seconds = secondsSince(start);
   steps_.push_back(record);
@@ -81,7 +75,8 @@ void Generator::accept(size_t index, size_t row, HeadKind head, const StepOutput
 
 Status Generator::prefill(size_t index, const OnToken &onToken, const OnLogits &onLogits) {
   Run &run = runs_[index];
-  const HeadKind head = onLogits ? HeadKind::Logits : headFor(*run.request);
+  const SamplingParams &params = run.request->sampling;
+  const HeadKind head = onLogits ? HeadKind::Logits : executor_.headFor(params);
   const uint32_t chunk = std::min(options_.prefillChunk, executor_.maxTokens(head, bool(onLogits)));
   if (chunk == 0)
     return unsupported("the artefact has no entry point for this request");
@@ -101,7 +96,8 @@ Status Generator::prefill(size_t index, const OnToken &onToken, const OnLogits &
                            onLogits ? Rows::All
                            : wanted ? Rows::Last
                                     : Rows::None};
-    SINTER_RETURN_IF_ERROR(step({&item, 1}, head, false));
+    const SinterSampling row = params.forDevice(run.sequence.tokens().size());
+    SINTER_RETURN_IF_ERROR(step(item, head, {&row, wanted ? size_t(1) : 0}));
     if (options_.onStep)
       options_.onStep(steps_.back());
     if (onLogits)
@@ -125,6 +121,7 @@ Status Generator::prefill(size_t index, const OnToken &onToken, const OnLogits &
 Status Generator::startDecode(Flight &flight, const Flight *before) {
   std::vector<WorkItem> items;
   flight.runs.clear();
+  flight.sampling.clear();
   flight.head = HeadKind::Argmax;
   flight.record = {};
   flight.record.decode = true;
@@ -148,13 +145,14 @@ Status Generator::startDecode(Flight &flight, const Flight *before) {
     }
     items.push_back({&run.sequence, 1, Rows::Last});
     flight.runs.push_back(size_t(&run - runs_.data()));
-    if (headFor(*run.request) == HeadKind::Logits)
-      flight.head = HeadKind::Logits; // a greedy request reads its argmax from the logits as well
+    const SamplingParams &params = run.request->sampling;
+    flight.sampling.push_back(params.forDevice(run.sequence.tokens().size()));
+    flight.head = widerHead(flight.head, executor_.headFor(params));
   }
   if (items.empty())
     return Status::ok();
   flight.step = allocator_.beginStep();
-  const Status started = executor_.start(items, flight.head, flight.output);
+  const Status started = executor_.start(items, flight.head, flight.output, flight.sampling);
   if (!started) {
     allocator_.endStep(flight.step);
     return started;
@@ -186,7 +184,7 @@ Status Generator::decode(const OnToken &onToken) {
     }
     next.runs.clear();
     Status status;
-    if (now.head == HeadKind::Argmax && now.runs.size() <= executor_.tokensAhead() && !stopped())
+    if (now.head != HeadKind::Logits && now.runs.size() <= executor_.tokensAhead() && !stopped())
       status = startDecode(next, &now);
     const Status finished = finishDecode(now, onToken);
     now.runs.clear();

@@ -77,6 +77,7 @@ private:
   struct Flight {
     std::vector<size_t> runs; ///< by row
     HeadKind head = HeadKind::Argmax;
+    std::vector<SinterSampling> sampling; ///< by row, for any head
     StepOutput output;
     StepRecord record;
     StepId step = 0;
@@ -86,11 +87,10 @@ private:
   Status decode(const OnToken &onToken);
   Status startDecode(Flight &flight, const Flight *before);
   Status finishDecode(Flight &flight, const OnToken &onToken);
-  Status step(std::span<const WorkItem> items, HeadKind head, bool decode);
+  Status step(const WorkItem &item, HeadKind head, std::span<const SinterSampling> sampling);
   void accept(size_t index, size_t row, HeadKind head, const StepOutput &output,
               const OnToken &onToken);
   Result<int32_t> pick(const Run &run, size_t row, HeadKind head, const StepOutput &output);
-  HeadKind headFor(const GenerationRequest &request) const;
   bool stopped() const { return options_.stop && options_.stop->load(); }
   void finish(Run &run, FinishReason reason, Status status = Status::ok());
 

@@ -72,10 +72,8 @@ struct ActiveRequest {
   Usage usage;
   std::chrono::steady_clock::time_point arrival;
 
-  /// Whether picking its next token needs more than the index of the largest logit.
-  bool needsLogits() const {
-    return !request.sampling.takesArgmax() || request.logprobs >= 0 || constrained;
-  }
+  /// Whether its next token takes more than a step that gives tokens knows.
+  bool needsLogits() const { return request.logprobs >= 0 || constrained; }
 };
 
 } // namespace sinter

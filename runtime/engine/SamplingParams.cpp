@@ -5,6 +5,17 @@
 
 namespace sinter {
 
+SinterSampling SamplingParams::forDevice(uint64_t position) const {
+  SinterSampling row = {};
+  row.temperature = temperature;
+  row.top_p = topP;
+  row.min_p = minP;
+  row.seed = seed;
+  row.position = position;
+  row.top_k = greedy() ? 1 : uint32_t(topK);
+  return row;
+}
+
 Status SamplingParams::check() const {
   if (!(temperature >= 0) || !std::isfinite(temperature))
     return invalidArgument("temperature: expected a number of at least 0");

@@ -1,6 +1,7 @@
 //===- SamplingParams.h - how the next token is picked ----------*- C++ -*-===//
 #pragma once
 
+#include "sinter/Abi/sinter_abi.h"
 #include "sinter/Support/Status.h"
 
 #include <cstdint>
@@ -27,6 +28,12 @@ struct SamplingParams {
   }
   /// Whether the next token is simply the one with the largest logit.
   bool takesArgmax() const { return greedy() && !changesLogits(); }
+  /// Whether a step with the sample head can pick the next token.
+  bool fitsDevice() const {
+    return !changesLogits() && (greedy() || (topK >= 1 && topK <= int64_t(SINTER_MAX_TOP_K)));
+  }
+  /// What such a step is told of the row that gives the token at `position`.
+  SinterSampling forDevice(uint64_t position) const;
   /// What is out of range, by the name of its flag.
   Status check() const;
 };

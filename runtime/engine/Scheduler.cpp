@@ -19,8 +19,11 @@ void Scheduler::remove(Sample &sample) {
 }
 
 HeadKind Scheduler::headOf(const Sample &sample) const {
-  return sample.request->needsLogits() || !executor_.hasHead(HeadKind::Argmax) ? HeadKind::Logits
-                                                                               : HeadKind::Argmax;
+  const ActiveRequest &request = *sample.request;
+  // All samples draw their first token from one row, and a step draws one from each.
+  const bool shared = !request.branched && request.samples.size() > 1 && !request.request.sampling.greedy();
+  return request.needsLogits() || shared ? HeadKind::Logits
+                                         : executor_.headFor(request.request.sampling);
 }
 
 /// The step's shape with this sample in it; whether an entry point takes it.
@@ -29,8 +32,7 @@ bool Scheduler::extends(const Sample &sample, uint32_t tokens, uint32_t rows, Sh
   shape.tokens += tokens;
   shape.rows += rows;
   shape.maxQ = std::max(shape.maxQ, tokens);
-  if (headOf(sample) == HeadKind::Logits)
-    shape.head = HeadKind::Logits;
+  shape.head = widerHead(shape.head, headOf(sample));
   return shape.tokens <= limits_.tokensPerStep &&
          executor_.fits(shape.tokens, shape.rows, shape.maxQ, shape.head);
 }

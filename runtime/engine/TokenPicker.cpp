@@ -7,14 +7,26 @@
 
 namespace sinter {
 
+/// Every sample has a seed of its own.
+static SamplingParams paramsOf(const Sample &sample) {
+  SamplingParams params = sample.request->request.sampling;
+  params.seed += sample.order.sample;
+  return params;
+}
+
+void TokenPicker::describeRows(const PlannedItem &item, std::vector<SinterSampling> &rows) {
+  const Sample &sample = *item.sample;
+  const uint64_t length = sample.sequence.tokens().size() - sample.drafted;
+  for (uint32_t row = 0; row < item.rows; ++row)
+    rows.push_back(paramsOf(sample).forDevice(length + row));
+}
+
 Result<int32_t> TokenPicker::draw(Sampler &sampler, const Sample &sample, size_t length,
                                   const StepOutput &output, size_t row,
                                   std::span<const uint32_t> allowed) const {
   const Request &request = sample.request->request;
   const std::span<const int32_t> tokens = sample.sequence.tokens();
-  SamplingParams params = request.sampling;
-  params.seed += sample.order.sample;
-  return sampler.sample(rowOf(output, row), params, length,
+  return sampler.sample(rowOf(output, row), paramsOf(sample), length,
                         {tokens.first(length), request.prompt.size(), allowed});
 }
 
@@ -28,7 +40,7 @@ void TokenPicker::prepare(std::span<const PlannedItem> items, const StepOutput &
       drawn_.push_back({item.sample, row});
     row += item.rows;
   }
-  if (head == HeadKind::Argmax || drawn_.size() < 2 || drawn_.size() * vocab_ < kWorthIt)
+  if (head != HeadKind::Logits || drawn_.size() < 2 || drawn_.size() * vocab_ < kWorthIt)
     return drawn_.clear();
   std::mutex mutex;
   device_.hostParallel(uint32_t(drawn_.size()), [&](uint32_t begin, uint32_t end) {
@@ -52,7 +64,7 @@ void TokenPicker::prepare(std::span<const PlannedItem> items, const StepOutput &
 
 Result<int32_t> TokenPicker::pick(Sample &sample, size_t length, const StepOutput &output,
                                   size_t row, HeadKind head) {
-  if (head == HeadKind::Argmax) {
+  if (head != HeadKind::Logits) {
     const int32_t token = output.argmaxIndex[row];
     if (!std::isfinite(output.argmaxValue[row]) || token < 0 || uint64_t(token) >= vocab_)
       return internalError("the logits for position " + std::to_string(length) + " are not finite");

@@ -19,6 +19,8 @@ public:
   explicit TokenPicker(Device &device, uint64_t vocab)
       : device_(device), vocab_(vocab), allowed_((vocab + 31) / 32) {}
 
+  /// Appends what a step with HeadKind::Sample is told of the item's rows.
+  static void describeRows(const PlannedItem &item, std::vector<SinterSampling> &rows);
   /// Draws on several threads what the rows of samples that ask for one token each give, where that
   /// is worth it; pick() then only hands it out.
   void prepare(std::span<const PlannedItem> items, const StepOutput &output, HeadKind head);

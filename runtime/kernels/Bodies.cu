@@ -7,7 +7,7 @@
 // therefore be read before the wait.
 //
 // Compiled to bitcode without optimisation: the compiler optimises them with their constants.
-// lib/Codegen/Gpu/Attention.cpp is the caller.
+// lib/Codegen/Gpu/Attention.cpp and Sampling.cpp are the callers.
 //
 //===----------------------------------------------------------------------===//
 #include "DecodeAttention.cuh"
@@ -17,6 +17,7 @@
 #include "PrefillWgmma.cuh"
 #endif
 #include "QkNormRopeWrite.cuh"
+#include "Sampling.cuh"
 
 #include "sinter/Abi/sinter_abi.h"
 
@@ -48,6 +49,18 @@ SINTER_BODY sinter_device_prefill_plan(void *plan, const SinterBatch *batch, int
   prefillPlan({global(batch->cu_q), global(batch->ctx), static_cast<int *>(plan),
                entriesOf<PrefillWork>(plan), int(batch->num_seqs), max_entries, group, rows,
                min_q});
+}
+
+SINTER_BODY sinter_device_sample_top(const float *logits, void *lists, const SinterBatch *batch,
+                                     int vocabulary) {
+  sampleTop({logits, static_cast<SampleList *>(lists), nullptr, nullptr, nullptr,
+             global(batch->sampling), int(batch->num_rows), vocabulary});
+}
+
+SINTER_BODY sinter_device_sample_draw(const float *logits, void *lists, float *value, int *index,
+                                      int *feedback, const SinterBatch *batch, int vocabulary) {
+  sampleDraw({logits, static_cast<SampleList *>(lists), value, index, feedback,
+              global(batch->sampling), int(batch->num_rows), vocabulary});
 }
 
 #define SINTER_DECODE_BODY(name, query, cache, dim, rows, limit)                                   \

@@ -246,7 +246,7 @@ OpPlan parseOp(Reader r, const Manifest &manifest) {
 EntryPlan parseEntry(Reader r, const Manifest &manifest) {
   EntryPlan entry;
   entry.name = r.string("name");
-  entry.head = HeadKind(r.choice("head", {"logits", "argmax"}));
+  entry.head = HeadKind(r.choice("head", {"logits", "argmax", "sample"}));
   const std::vector<uint64_t> tokens = r.integers("tokens", kCount);
   const bool valid = tokens.size() == 2 && tokens[0] <= tokens[1];
   r.require(valid, "tokens", "expected [first, last]");

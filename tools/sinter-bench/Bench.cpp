@@ -90,6 +90,22 @@ GenerationRequest makeBenchRequest(const Manifest &manifest, uint32_t length, ui
   return request;
 }
 
+GenerationRequest makeDecodeRequest(const BenchOptions &options, const Manifest &manifest,
+                                    uint32_t length, uint32_t tokens, uint32_t start) {
+  GenerationRequest request = makeBenchRequest(manifest, length, tokens, start);
+  request.sampling.temperature = options.temperature;
+  request.sampling.topK = options.topK;
+  request.sampling.topP = options.topP;
+  request.sampling.seed = start;
+  return request;
+}
+
+std::string decodeName(const BenchOptions &options, const Manifest &manifest, uint32_t batch,
+                       uint32_t context) {
+  return "decode/" + shortName(manifest) + "/b" + std::to_string(batch) + "/c" +
+         std::to_string(context) + (options.temperature > 0 ? "/sampled" : "");
+}
+
 /// The error of the first request that failed.
 Status firstFailure(const std::vector<Generation> &generations) {
   for (const Generation &generation : generations)
@@ -178,8 +194,8 @@ Result<Line> decodeOnce(const BenchOptions &options, Session &session, Probes &p
   constexpr uint32_t kWarmUp = 2;
   std::vector<GenerationRequest> requests;
   for (uint32_t i = 0; i < batch; ++i)
-    requests.push_back(
-        makeBenchRequest(session.manifest(), context, options.tokens + kWarmUp + 1, i));
+    requests.push_back(makeDecodeRequest(options, session.manifest(), context,
+                                         options.tokens + kWarmUp + 1, i));
   std::vector<Pair> pairs;
   StepCost middle; // of the middle step, as context grows
   GeneratorOptions loop;
@@ -197,11 +213,9 @@ Result<Line> decodeOnce(const BenchOptions &options, Session &session, Probes &p
   SINTER_ASSIGN_OR_RETURN(const auto generations, generator.run(requests, {}));
   SINTER_RETURN_IF_ERROR(firstFailure(generations));
   pairs.erase(pairs.begin(), pairs.begin() + kWarmUp);
-  Line line("decode/" + shortName(session.manifest()) + "/b" + std::to_string(batch) + "/c" +
-                std::to_string(context),
-            pairs, batch);
+  Line line(decodeName(options, session.manifest(), batch, context), pairs, batch);
   line.cost = middle;
-  line.bar = batch == 1 && context == 128 ? 0.85 : 0;
+  line.bar = batch == 1 && context == 128 && options.temperature == 0 ? 0.85 : 0;
   return line;
 }
 

@@ -29,6 +29,10 @@ struct BenchOptions {
   std::vector<uint32_t> contexts = {128};
   uint32_t tokens = 64; ///< decode: steps measured
 
+  double temperature = 0; ///< decode and throughput
+  int64_t topK = 0;
+  double topP = 1;
+
   std::vector<uint32_t> lengths = {512};
   uint32_t chunk = 0; ///< 0: the device's default
   uint32_t repeats = 3;
@@ -37,7 +41,6 @@ struct BenchOptions {
   std::vector<uint32_t> sequences = {256};
   uint32_t minLength = 100, maxLength = 1024;
   uint64_t seed = 0;
-  double temperature = 0;
   uint32_t maxSequences = 256; ///< at a time
 };
 
@@ -55,6 +58,12 @@ std::string shortName(const Manifest &manifest);
 /// A greedy request of made-up tokens that differ with `start`.
 GenerationRequest makeBenchRequest(const Manifest &manifest, uint32_t length, uint32_t tokens,
                                    uint32_t start);
+/// The same with the temperature, top-k and top-p of the options.
+GenerationRequest makeDecodeRequest(const BenchOptions &options, const Manifest &manifest,
+                                    uint32_t length, uint32_t tokens, uint32_t start);
+/// decode/0.6b/b1/c128, and more where tokens are sampled.
+std::string decodeName(const BenchOptions &options, const Manifest &manifest, uint32_t batch,
+                       uint32_t context);
 /// The error of the first request that failed.
 Status firstFailure(const std::vector<Generation> &generations);
 

@@ -133,8 +133,8 @@ Result<GpuLine> decodeOnce(const BenchOptions &options, Session &session, uint32
   constexpr uint64_t kShuffleSeed = 1;
   std::vector<GenerationRequest> requests;
   for (uint32_t i = 0; i < batch; ++i)
-    requests.push_back(
-        makeBenchRequest(session.manifest(), context, options.tokens + kWarmUp + 1, i));
+    requests.push_back(makeDecodeRequest(options, session.manifest(), context,
+                                         options.tokens + kWarmUp + 1, i));
   PageAllocator allocator(session.executor->numPages(), kShuffleSeed);
   GeneratorOptions loop;
   loop.prefillChunk = prefillChunk(options, session);
@@ -154,8 +154,7 @@ Result<GpuLine> decodeOnce(const BenchOptions &options, Session &session, uint32
   SINTER_RETURN_IF_ERROR(firstFailure(generations));
   seconds.erase(seconds.begin(), seconds.begin() + kWarmUp);
   line.decode = true;
-  line.name = "decode/" + shortName(session.manifest()) + "/b" + std::to_string(batch) + "/c" +
-              std::to_string(context);
+  line.name = decodeName(options, session.manifest(), batch, context);
   addTimes(line, seconds, batch);
   if (!options.noGraph)
     SINTER_RETURN_IF_ERROR(addReplay(line, seconds, session));

@@ -39,6 +39,8 @@ Request makeRequest(const BenchOptions &options, const Manifest &manifest, const
         int32_t(philoxBlock(options.seed, index, p + 1)[0] % manifest.model.vocab));
   request.maxTokens = lengths.tokens;
   request.sampling.temperature = options.temperature;
+  request.sampling.topK = options.topK;
+  request.sampling.topP = options.topP;
   request.sampling.seed = index;
   request.ignoreEos = true;
   return request;

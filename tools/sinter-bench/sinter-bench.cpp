@@ -42,6 +42,13 @@ void addCommonFlags(CLI::App &command, BenchOptions &o) {
   command.add_option("--json", o.json, "Merge the results into this file by name");
 }
 
+void addSamplingFlags(CLI::App &command, BenchOptions &o) {
+  command.add_option("--temperature", o.temperature, "0 (default): greedy")
+      ->check(CLI::Range(0.0, 100.0));
+  command.add_option("--top-k", o.topK, "0 (default): off")->check(CLI::Range(0, 1 << 20));
+  command.add_option("--top-p", o.topP, "1 (default): off")->check(CLI::Range(0.0, 1.0));
+}
+
 } // namespace
 
 int main(int argc, char **argv) {
@@ -58,6 +65,7 @@ int main(int argc, char **argv) {
       ->delimiter(',')
       ->check(positive);
   decode->add_option("--tokens", options.tokens, "Steps to measure (64)")->check(positive);
+  addSamplingFlags(*decode, options);
   CLI::App *prefill = app.add_subcommand("prefill", "A prompt");
   addCommonFlags(*prefill, options);
   prefill->add_option("--length", options.lengths, "Prompt tokens: 512")
@@ -74,8 +82,7 @@ int main(int argc, char **argv) {
   throughput->add_option("--max-length", options.maxLength, "Longest prompt and answer (1024)")
       ->check(positive);
   throughput->add_option("--seed", options.seed, "Of lengths and prompts (0)");
-  throughput->add_option("--temperature", options.temperature, "0 (default): greedy")
-      ->check(CLI::Range(0.0, 100.0));
+  addSamplingFlags(*throughput, options);
   throughput->add_option("--max-sequences", options.maxSequences, "That run at a time (256)")
       ->check(positive);
   return toolMain(app, argc, argv, [&] {

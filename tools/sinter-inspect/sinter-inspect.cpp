@@ -59,7 +59,9 @@ const char *layoutName(WeightLayout layout) {
   return "?";
 }
 
-const char *headName(HeadKind head) { return head == HeadKind::Argmax ? "argmax" : "logits"; }
+const char *headName(HeadKind head) {
+  return head == HeadKind::Argmax ? "argmax" : head == HeadKind::Sample ? "sample" : "logits";
+}
 
 std::string joined(const std::vector<std::string> &parts) {
   std::string text;

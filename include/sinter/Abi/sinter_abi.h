@@ -32,6 +32,20 @@ extern "C" {
 #define SINTER_SECTION_DIGEST ".sinter.digest" /* 32 bytes: SHA-256 of the file, these zeroed */
 #define SINTER_SYMBOL_STEP "sinter_step"
 
+/* The largest top_k of entries with the sample head. */
+#define SINTER_MAX_TOP_K 64u
+
+/* How the token after a row is drawn: what runtime/engine/Sampler.h does, on the device. */
+typedef struct SinterSampling {
+  double temperature; /* 0: the largest logit */
+  double top_p;       /* above 0, at most 1 */
+  double min_p;       /* 0 to 1 */
+  uint64_t seed;
+  uint64_t position; /* of the token that is drawn */
+  uint32_t top_k;    /* 1 to SINTER_MAX_TOP_K */
+  uint32_t reserved;
+} SinterSampling;
+
 /* One step's inputs and outputs. Pointers are readable by the device that runs the step. */
 typedef struct SinterBatch {
   uint32_t size;
@@ -49,9 +63,11 @@ typedef struct SinterBatch {
   const int32_t *ctx;       /* i32 [S] positions in the cache after this step, this step included */
   const int32_t *block_table; /* i32 [S, P] page ids, -1 where there is none */
   const int32_t *rows;        /* i32 [R] indices of tokens whose logits are wanted */
-  float *logits;              /* out f32 [R, V], entries with the logits head */
-  float *argmax_value;        /* out f32 [R], entries with the argmax head */
-  int32_t *argmax_index;      /* out i32 [R], entries with the argmax head */
+  float *logits;              /* out f32 [R, V], entries with the logits or the sample head */
+  float *argmax_value;        /* out f32 [R], entries with the argmax or the sample head: the */
+                              /* token's logit, not finite where the row's logits are not all */
+  int32_t *argmax_index;      /* out i32 [R], entries with the argmax or the sample head */
+  const SinterSampling *sampling; /* [R], entries with the sample head */
 } SinterBatch;
 
 /* What a loaded model consists of: filled by the runner once. */
@@ -162,7 +178,7 @@ typedef struct SinterEntryRecord {
   uint32_t min_tokens;
   uint32_t max_tokens;
   uint32_t max_rows;
-  uint32_t head;  /* 0 logits, 1 argmax */
+  uint32_t head;  /* 0 logits, 1 argmax, 2 sample */
   uint32_t max_q; /* most tokens of one sequence; 0: any number */
 } SinterEntryRecord;
 

@@ -62,7 +62,7 @@ struct StepBuffer {
 
 struct StepEntry {
   std::string name;
-  std::string head; ///< "logits" or "argmax"
+  std::string head; ///< "logits", "argmax" or "sample"
   int64_t minTokens, maxTokens, maxRows;
   int64_t maxQ = 0; ///< most tokens of one sequence; 0: any number
   std::vector<StepOp> ops;

@@ -30,21 +30,22 @@ Result<Block *> blockOf(std::vector<Block> &blocks, uint64_t bytes, Make make) {
 
 Result<StepInputs> StepInputs::create(uint32_t maxTokens, uint32_t maxPages) {
   StepInputs inputs;
-  // tokens, positions, slots, ctx, rows; cu_q has one more; the block table.
+  // tokens, positions, slots, ctx, rows; cu_q has one more; the block table; how rows are drawn.
   inputs.capacity_ = aligned(sizeof(SinterBatch)) + 5 * aligned(maxTokens * sizeof(int32_t)) +
                      aligned((uint64_t(maxTokens) + 1) * sizeof(int32_t)) +
-                     aligned(uint64_t(maxTokens) * maxPages * sizeof(int32_t));
+                     aligned(uint64_t(maxTokens) * maxPages * sizeof(int32_t)) +
+                     aligned(uint64_t(maxTokens) * sizeof(SinterSampling));
   SINTER_ASSIGN_OR_RETURN(inputs.host_, makePinned(inputs.capacity_));
   SINTER_ASSIGN_OR_RETURN(inputs.device_, makeDeviceBlock(inputs.capacity_));
   return inputs;
 }
 
-const int32_t *StepInputs::place(const int32_t *array, uint64_t count) {
+template <typename T> const T *StepInputs::place(const T *array, uint64_t count) {
   const uint64_t offset = used_;
-  used_ += aligned(count * sizeof(int32_t));
+  used_ += aligned(count * sizeof(T));
   if (used_ <= capacity_ && count > 0)
-    std::memcpy(static_cast<uint8_t *>(host_.get()) + offset, array, count * sizeof(int32_t));
-  return reinterpret_cast<const int32_t *>(device_.get() + offset);
+    std::memcpy(static_cast<uint8_t *>(host_.get()) + offset, array, count * sizeof(T));
+  return reinterpret_cast<const T *>(device_.get() + offset);
 }
 
 Result<SinterBatch> StepInputs::stage(const SinterBatch &host, float *logits, float *argmaxValue,
@@ -58,6 +59,8 @@ Result<SinterBatch> StepInputs::stage(const SinterBatch &host, float *logits, fl
   batch.ctx = place(host.ctx, host.num_seqs);
   batch.rows = place(host.rows, host.num_rows);
   batch.block_table = place(host.block_table, uint64_t(host.num_seqs) * host.block_table_stride);
+  if (host.sampling)
+    batch.sampling = place(host.sampling, host.num_rows);
   batch.logits = logits;
   batch.argmax_value = argmaxValue;
   batch.argmax_index = argmaxIndex;
@@ -96,10 +99,11 @@ Result<float *> StepOutputs::tokensBlock(uint64_t bytes) {
 Result<EntryOutputs> StepOutputs::of(const EntryPlan &entry, uint64_t vocab) {
   const uint64_t rows = std::max<uint32_t>(entry.maxRows, 1);
   EntryOutputs outputs;
-  if (entry.head == HeadKind::Logits) {
+  if (entry.head != HeadKind::Argmax) {
     SINTER_ASSIGN_OR_RETURN(outputs.logits, logitsBlock(rows * vocab * sizeof(float)));
-    return outputs;
   }
+  if (entry.head == HeadKind::Logits)
+    return outputs;
   SINTER_ASSIGN_OR_RETURN(outputs.argmaxValue, tokensBlock(rows * 2 * sizeof(float)));
   outputs.argmaxIndex = reinterpret_cast<int32_t *>(outputs.argmaxValue + rows);
   return outputs;
@@ -108,7 +112,7 @@ Result<EntryOutputs> StepOutputs::of(const EntryPlan &entry, uint64_t vocab) {
 Status StepOutputs::startDownload(const EntryOutputs &outputs, uint32_t rows, uint64_t vocab,
                                   Stream stream) {
   const uint64_t bytes = std::min(rows * vocab * sizeof(float), kLargestPiece);
-  if (!outputs.logits || bytes == 0)
+  if (outputs.givesTokens() || bytes == 0)
     return Status::ok();
   if (bytes > staging_.bytes) {
     SINTER_ASSIGN_OR_RETURN(staging_.memory, makePinned(bytes));
@@ -123,7 +127,7 @@ Status StepOutputs::startDownload(const EntryOutputs &outputs, uint32_t rows, ui
 
 Status StepOutputs::finishDownload(const EntryOutputs &outputs, const SinterBatch &batch,
                                    uint64_t vocab, Stream stream) {
-  if (!outputs.logits) {
+  if (outputs.givesTokens()) {
     std::copy_n(outputs.argmaxValue, batch.num_rows, batch.argmax_value);
     std::copy_n(outputs.argmaxIndex, batch.num_rows, batch.argmax_index);
     return Status::ok();

@@ -6,7 +6,8 @@
 // a captured graph know.
 //
 // Outputs: at a fixed address per entry point. Tokens are written by the kernels straight to pinned
-// memory, as a copy of a few bytes costs more than it moves; logits are copied back through it.
+// memory, as a copy of a few bytes costs more than it moves; logits are copied back through it where
+// no token is drawn from them on the GPU.
 //
 //===----------------------------------------------------------------------===//
 #pragma once
@@ -35,7 +36,7 @@ public:
   DevicePointer batchAddress() const { return device_.get(); }
 
 private:
-  const int32_t *place(const int32_t *array, uint64_t count);
+  template <typename T> const T *place(const T *array, uint64_t count);
 
   PinnedBlock host_;
   DeviceBlock device_;
@@ -43,11 +44,14 @@ private:
   uint64_t used_ = 0;
 };
 
-/// Where one entry point's kernels write their results.
+/// Where one entry point's kernels write their results: logits, tokens, or both, of which the host
+/// then gets the tokens only.
 struct EntryOutputs {
   float *logits = nullptr;
   float *argmaxValue = nullptr;
   int32_t *argmaxIndex = nullptr; ///< behind the values of all rows
+
+  bool givesTokens() const { return argmaxIndex != nullptr; }
 };
 
 class StepOutputs {

@@ -22,4 +22,8 @@ void quickPrefill(const Kernels &kernels, Report &report);
 void testArgmax(const Kernels &kernels, Report &report);
 void timeArgmax(const Kernels &kernels);
 
+void testSampling(const Kernels &kernels, Report &report);
+void timeSampling(const Kernels &kernels);
+void quickSampling(const Kernels &kernels, Report &report);
+
 } // namespace sinter::test

@@ -22,7 +22,8 @@ struct Part {
 constexpr Part kParts[] = {{"decode", testDecode, timeDecode, quickDecode},
                            {"qkv", testQkv, timeQkv, quickQkv},
                            {"prefill", testPrefill, timePrefill, quickPrefill},
-                           {"argmax", testArgmax, timeArgmax, nullptr}};
+                           {"argmax", testArgmax, timeArgmax, nullptr},
+                           {"sampling", testSampling, timeSampling, quickSampling}};
 
 } // namespace
 

@@ -5,4 +5,4 @@ set -euo pipefail
 case "$3" in sm_89) PTX=ptx81 ;; *) PTX=ptx80 ;; esac
 exec "${SINTER_CLANG:-clang-22}" -x cuda -std=c++17 --cuda-device-only -nocudainc -nocudalib \
   "--cuda-gpu-arch=$3" "--cuda-feature=+$PTX" -Wno-unknown-cuda-version -Wall -Werror -O3 \
-  "-DSINTER_GROUP=$2" -S -o "$4" "$1"
+  "-DSINTER_GROUP=$2" "-I${0%/*}/../../../include" -S -o "$4" "$1"

@@ -13,7 +13,7 @@ CUDA=${SINTER_CUDA:-/usr/local/cuda}
 HERE=$ROOT/test/kernels/cuda
 # File and group of every module: the groups of one file are compiled apart from each other.
 UNITS=(DecodeAttention:0 DecodeAttention:1 DecodeAttention:2 DecodeAttention:3 DecodeAttention:4 QkNormRopeWrite:0
-       PrefillAttention:0 Argmax:0)
+       PrefillAttention:0 Argmax:0 Sampling:0)
 
 # One module. $1 source, $2 group, $3 SM, $4 output without extension
 compile() {
@@ -58,7 +58,7 @@ build() {
   local to=$1 sm=${2:-90a} f
   mkdir -p "$to/kernels" "$to/objects"
   modules "$ROOT/runtime/kernels" "$sm" "$to/kernels" "${UNITS[@]}"
-  for f in "$HERE"/*.cpp; do
+  for f in "$HERE"/*.cpp "$ROOT"/runtime/engine/{Sampler,SamplingParams,TokenScores}.cpp; do
     g++ -std=c++20 -O2 -I"$ROOT" -I"$ROOT/include" -isystem "$CUDA/include" -c "$f" \
       -o "$to/objects/$(basename "$f").o" &
   done

@@ -9,6 +9,7 @@
 #include "KernelLine.h"
 
 #include "lib/Codegen/Gpu/Attention.h"
+#include "lib/Codegen/Gpu/Sampling.h"
 #include "sinter/Target/NvptxImage.h"
 
 #include "mlir/IR/MLIRContext.h"
@@ -117,7 +118,7 @@ gpu::CacheWriteSpec cacheWriteSpec(const KernelLine &l) {
   return s;
 }
 
-/// The kernels of Attention.h by the names of their emitters.
+/// The kernels of Attention.h and Sampling.h by the names of their emitters.
 FailureOr<gpu::GpuKernel> addAttention(Operation *module, const gpu::GpuChip &chip,
                                        const KernelLine &l) {
   if (l.what == "decode_plan")
@@ -134,6 +135,10 @@ FailureOr<gpu::GpuKernel> addAttention(Operation *module, const gpu::GpuChip &ch
     return gpu::emitKvWrite(module, l.name, chip, cacheWriteSpec(l));
   if (l.what == "rope")
     return gpu::emitRope(module, l.name, chip, cacheWriteSpec(l));
+  if (l.what == "sample_top")
+    return gpu::emitSampleTop(module, l.name, l.number("n", 151936));
+  if (l.what == "sample_draw")
+    return gpu::emitSampleDraw(module, l.name, l.number("n", 151936));
   return module->emitError() << "unknown kind '" << l.what << "'";
 }
 

@@ -48,7 +48,7 @@ json op(const char *name, const char *kind, int kernel, int weightBytes, bool kv
 }
 
 json entry(const char *name, const char *head, int first, int last, int rows, int headKernel) {
-  return {
+  json entry = {
       {"name", name},
       {"head", head},
       {"tokens", {first, last}},
@@ -58,6 +58,9 @@ json entry(const char *name, const char *head, int first, int last, int rows, in
         op("layers.0.attn", "attention", 2, 32, true),
         op("lm_head", head, headKernel, kVocab * kHidden * 4, false)}},
       {"buffers", {{{"name", "embed"}, {"offset", 0}, {"bytes", last * 2 * kHidden * 4}}}}};
+  if (entry["head"] == "sample")
+    entry["schedule"].push_back(op("lm_head.draw", "draw", headKernel + 2, 0, false));
+  return entry;
 }
 
 } // namespace
@@ -185,6 +188,7 @@ json makeMeta(const std::string &directory, const std::string &headerHash) {
 
 json makeCudaMeta(const std::string &directory, const std::string &headerHash) {
   json meta = makeMeta(directory, headerHash);
+  meta["kernels"].push_back({{"name", "draw"}, {"op", "draw"}});
   meta["target"] = "cuda";
   meta["isas"] = {"sm_90a"};
   meta["scratch_bytes"] = 0;
@@ -218,11 +222,13 @@ json makeCudaMeta(const std::string &directory, const std::string &headerHash) {
   meta["entries"] = json::array(
       {entry("decode_logits", "logits", 1, 4, 4, 3), entry("decode_argmax", "argmax", 1, 4, 4, 4),
        entry("step_logits", "logits", 1, kMaxStepTokens, kMaxStepTokens, 3),
-       entry("step_argmax", "argmax", 1, kMaxStepTokens, kMaxStepTokens, 4)});
+       entry("step_argmax", "argmax", 1, kMaxStepTokens, kMaxStepTokens, 4),
+       entry("decode_sample", "sample", 1, 4, 4, 3),
+       entry("step_sample", "sample", 1, kMaxStepTokens, kMaxStepTokens, 3)});
   for (json &entry : meta["entries"])
     for (json &op : entry["schedule"])
       op.update({{"grid", 2}, {"edge", op["op"] == "attention" ? "programmatic" : "full"}});
-  for (int decode : {0, 1})
+  for (int decode : {0, 1, 4})
     meta["entries"][size_t(decode)]["max_q"] = 1;
   return meta;
 }

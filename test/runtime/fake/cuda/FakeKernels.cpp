@@ -6,8 +6,11 @@
 //===----------------------------------------------------------------------===//
 #include "test/runtime/fake/cuda/FakeCuda.h"
 
+#include "runtime/engine/Sampler.h"
 #include "sinter/Abi/sinter_abi.h"
 #include "test/runtime/fake/FakeModel.h"
+
+#include <cmath>
 
 namespace sinter::fake {
 namespace {
@@ -30,7 +33,7 @@ float *cached(DeviceView &memory, cuda::DevicePointer kv, int32_t slot, int stre
   return memory.array<float>(kv + element * sizeof(float), H);
 }
 
-/// The indices of the last argmax step, behind all hidden vectors.
+/// The tokens of the last step that gave any, behind all hidden vectors.
 int32_t *feedback(DeviceView &memory, cuda::DevicePointer arena) {
   return memory.array<int32_t>(arena + kMaxStepTokens * 2 * H * sizeof(float), kMaxStepTokens);
 }
@@ -125,6 +128,29 @@ void argmax(DeviceView &memory, const Parameters &p) { // arena, embed as a tens
   }
 }
 
+void draw(DeviceView &memory, const Parameters &p) { // arena, logits, value, index
+  const SinterBatch &batch = batchOf(memory, p);
+  const SinterSampling *sampling = memory.array(batch.sampling, batch.num_rows);
+  const float *logits = memory.array<float>(p[1], uint64_t(batch.num_rows) * V);
+  float *value = memory.array<float>(p[2], batch.num_rows);
+  int32_t *index = memory.array<int32_t>(p[3], batch.num_rows);
+  Sampler sampler;
+  for (uint32_t row = 0; row < batch.num_rows; ++row) {
+    const SinterSampling &from = sampling[row];
+    SamplingParams params;
+    params.temperature = from.temperature;
+    params.topK = from.top_k;
+    params.topP = from.top_p;
+    params.minP = from.min_p;
+    params.seed = from.seed;
+    const float *x = logits + uint64_t(row) * V;
+    const Result<int32_t> token = sampler.sample({x, size_t(V)}, params, from.position);
+    index[row] = token ? *token : 0;
+    value[row] = token ? x[*token] : std::nanf("");
+    feedback(memory, p[0])[row] = index[row];
+  }
+}
+
 void readMemory(DeviceView &, const Parameters &) {}
 
 } // namespace
@@ -133,7 +159,7 @@ const std::map<std::string, FakeKernel> &fakeKernels() {
   static const std::map<std::string, FakeKernel> kernels = {
       {"embed", {"ppp", embed}},     {"write", {"ppppp", write}},
       {"attend", {"ppppp", attend}}, {"logits", {"pmpp", logits}},
-      {"argmax", {"pmppp", argmax}}, {"sinter_read", {"pup", readMemory}}};
+      {"argmax", {"pmppp", argmax}}, {"draw", {"ppppp", draw}},     {"sinter_read", {"pup", readMemory}}};
   return kernels;
 }
 

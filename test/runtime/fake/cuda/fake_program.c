@@ -9,7 +9,7 @@
 #define HIDDEN __attribute__((visibility("hidden")))
 
 enum { EMBED = 0, NORM = 1, K_SCALE = 2, ROPE = 3 };
-enum { EMBED_KERNEL, WRITE_KERNEL, ATTEND_KERNEL, LOGITS_KERNEL, ARGMAX_KERNEL };
+enum { EMBED_KERNEL, WRITE_KERNEL, ATTEND_KERNEL, LOGITS_KERNEL, ARGMAX_KERNEL, DRAW_KERNEL };
 
 __asm__(".section .sinter.meta,\"\",@progbits\n"
         ".fill 16384, 1, 32\n"
@@ -17,10 +17,10 @@ __asm__(".section .sinter.meta,\"\",@progbits\n"
         ".ascii \"embed\\nwrite\\nattend\\nhead\\n\"\n"
         ".section .sinter.ptx,\"\",@progbits\n"
         ".asciz \".target sm_90a\\n.entry embed\\n.entry write\\n.entry attend\\n.entry logits\\n"
-        ".entry argmax\\n\"\n"
+        ".entry argmax\\n.entry draw\\n\"\n"
         ".section .sinter.cubin,\"\",@progbits\n"
         ".asciz \"CUBIN\\n.entry embed\\n.entry write\\n.entry attend\\n.entry logits\\n"
-        ".entry argmax\\n\"\n"
+        ".entry argmax\\n.entry draw\\n\"\n"
         ".section .sinter.digest,\"\",@progbits\n"
         ".fill 32, 1, 0\n"
         ".text\n");
@@ -45,7 +45,11 @@ static const SinterArg args[] = {ARENA,
                                  ARENA,
                                  WEIGHT(EMBED),
                                  {SINTER_ARG_ARGMAX_VALUE, 0, 0},
-                                 {SINTER_ARG_ARGMAX_INDEX, 0, 0}};
+                                 {SINTER_ARG_ARGMAX_INDEX, 0, 0}, /* 13: argmax */
+                                 ARENA,
+                                 {SINTER_ARG_LOGITS, 0, 0},
+                                 {SINTER_ARG_ARGMAX_VALUE, 0, 0},
+                                 {SINTER_ARG_ARGMAX_INDEX, 0, 0}}; /* 17: draw */
 
 #define OP(ctas, first, count, kernel, edge)                                                       \
   {{0, 0}, {ctas, {0, 0, 0}, {1, 1, 1}, 1}, first, count, kernel, edge}
@@ -55,10 +59,13 @@ static const SinterArg args[] = {ARENA,
       OP(2, 6, 4, ATTEND_KERNEL, SINTER_EDGE_PROGRAMMATIC)
 
 static const SinterOpRecord ops[] = {BODY, OP(4, 10, 3, LOGITS_KERNEL, SINTER_EDGE_FULL), BODY,
-                                     OP(4, 13, 4, ARGMAX_KERNEL, SINTER_EDGE_FULL)};
+                                     OP(4, 13, 4, ARGMAX_KERNEL, SINTER_EDGE_FULL), BODY,
+                                     OP(4, 10, 3, LOGITS_KERNEL, SINTER_EDGE_FULL),
+                                     OP(4, 17, 4, DRAW_KERNEL, SINTER_EDGE_FULL)};
 
 /* Decode steps of up to four sequences, one token each; then anything. */
 static const SinterEntryRecord entries[] = {
-    {0, 4, 1, 4, 4, 0, 1}, {4, 4, 1, 4, 4, 1, 1}, {0, 4, 1, 32, 32, 0, 0}, {4, 4, 1, 32, 32, 1, 0}};
+    {0, 4, 1, 4, 4, 0, 1},   {4, 4, 1, 4, 4, 1, 1}, {0, 4, 1, 32, 32, 0, 0},
+    {4, 4, 1, 32, 32, 1, 0}, {8, 5, 1, 4, 4, 2, 1}, {8, 5, 1, 32, 32, 2, 0}};
 
-HIDDEN const SinterProgram sinter_program = {SINTER_ABI_VERSION, 4, 1, 0, entries, ops, args};
+HIDDEN const SinterProgram sinter_program = {SINTER_ABI_VERSION, 6, 1, 0, entries, ops, args};
