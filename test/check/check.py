@@ -154,14 +154,18 @@ BENCH_BEGIN, BENCH_END = "<!-- bench:begin -->", "<!-- bench:end -->"
 
 
 def bench_table():
-    """README's table: every row of docs/benchmarks/*.json, as sinter-bench wrote it."""
-    rows = ["| what | measured | floor | of floor | bar | hardware | commit |", "|---|---|---|---|---|---|---|"]
+    """README's table: docs/benchmarks/*.json as sinter-bench wrote it, without the spread of a row."""
+    rows = ["| what | measured | floor | of floor | bar | peer | times as fast | hardware | commit |",
+            "|---|---|---|---|---|---|---|---|---|"]
     for path in sorted((ROOT / "docs/benchmarks").glob("*.json")):
         for r in json.loads(path.read_text()):
-            floor, bar = r.get("floor"), r.get("bar")
+            if re.search(r"/(graph|p99)$|-p(50|90|99)$", r["name"]):
+                continue
+            floor, bar, peer = r.get("floor"), r.get("bar"), r.get("peer_value")
+            ratio = "" if not peer else f"{peer / r['value']:.2f}"
             share = "" if not floor else f"{100 * (floor / r['value'] if r['unit'] == 'ms' else r['value'] / floor):.0f} %"
             cell = lambda v: "" if v is None else f"{v:.3g} {r['unit']}" if isinstance(v, (int, float)) else str(v)
-            rows.append(f"| `{r['name']}` | {cell(r['value'])} | {cell(floor)} | {share} | {cell(bar)} | {r['hardware']} | {r['commit'][:9]} |")
+            rows.append(f"| `{r['name']}` | {cell(r['value'])} | {cell(floor)} | {share} | {cell(bar)} | {cell(peer)} | {ratio} | {r['hardware']} | {r['commit'][:9]} |")
     return "\n".join(rows)
 
 
