@@ -92,7 +92,7 @@ struct PrefillArgs {
   int block_table_stride;
   int page_log2; ///< pages of 8, 16, 32, 64 positions
   int k_packed;  ///< [H, D/8, page, 8]
-  int early; ///< sm_90a: a full edge lies between the last write of the work list, block table,
+  int early;     ///< sm_90a: a full edge lies between the last write of the work list, block table,
              ///< positions and ctx, and this launch's predecessor: they are read before the wait
 };
 

@@ -61,12 +61,12 @@ typedef struct SinterBatch {
   const int32_t *slots;     /* i32 [T] page * page_size + offset to write K and V to; -1: nowhere */
   const int32_t *cu_q;      /* i32 [S+1] first token of each sequence; cu_q[S] = T */
   const int32_t *ctx;       /* i32 [S] positions in the cache after this step, this step included */
-  const int32_t *block_table; /* i32 [S, P] page ids, -1 where there is none */
-  const int32_t *rows;        /* i32 [R] indices of tokens whose logits are wanted */
-  float *logits;              /* out f32 [R, V], entries with the logits or the sample head */
-  float *argmax_value;        /* out f32 [R], entries with the argmax or the sample head: the */
-                              /* token's logit, not finite where the row's logits are not all */
-  int32_t *argmax_index;      /* out i32 [R], entries with the argmax or the sample head */
+  const int32_t *block_table;     /* i32 [S, P] page ids, -1 where there is none */
+  const int32_t *rows;            /* i32 [R] indices of tokens whose logits are wanted */
+  float *logits;                  /* out f32 [R, V], entries with the logits or the sample head */
+  float *argmax_value;            /* out f32 [R], entries with the argmax or the sample head: the */
+                                  /* token's logit, not finite where the row's logits are not all */
+  int32_t *argmax_index;          /* out i32 [R], entries with the argmax or the sample head */
   const SinterSampling *sampling; /* [R], entries with the sample head */
 } SinterBatch;
 

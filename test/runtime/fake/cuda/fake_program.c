@@ -58,14 +58,17 @@ static const SinterArg args[] = {ARENA,
       OP(2, 2, 4, WRITE_KERNEL, SINTER_EDGE_PROGRAMMATIC),                                         \
       OP(2, 6, 4, ATTEND_KERNEL, SINTER_EDGE_PROGRAMMATIC)
 
-static const SinterOpRecord ops[] = {BODY, OP(4, 10, 3, LOGITS_KERNEL, SINTER_EDGE_FULL), BODY,
-                                     OP(4, 13, 4, ARGMAX_KERNEL, SINTER_EDGE_FULL), BODY,
+static const SinterOpRecord ops[] = {BODY,
+                                     OP(4, 10, 3, LOGITS_KERNEL, SINTER_EDGE_FULL),
+                                     BODY,
+                                     OP(4, 13, 4, ARGMAX_KERNEL, SINTER_EDGE_FULL),
+                                     BODY,
                                      OP(4, 10, 3, LOGITS_KERNEL, SINTER_EDGE_FULL),
                                      OP(4, 17, 4, DRAW_KERNEL, SINTER_EDGE_FULL)};
 
 /* Decode steps of up to four sequences, one token each; then anything. */
-static const SinterEntryRecord entries[] = {
-    {0, 4, 1, 4, 4, 0, 1},   {4, 4, 1, 4, 4, 1, 1}, {0, 4, 1, 32, 32, 0, 0},
-    {4, 4, 1, 32, 32, 1, 0}, {8, 5, 1, 4, 4, 2, 1}, {8, 5, 1, 32, 32, 2, 0}};
+static const SinterEntryRecord entries[] = {{0, 4, 1, 4, 4, 0, 1},   {4, 4, 1, 4, 4, 1, 1},
+                                            {0, 4, 1, 32, 32, 0, 0}, {4, 4, 1, 32, 32, 1, 0},
+                                            {8, 5, 1, 4, 4, 2, 1},   {8, 5, 1, 32, 32, 2, 0}};
 
 HIDDEN const SinterProgram sinter_program = {SINTER_ABI_VERSION, 6, 1, 0, entries, ops, args};
