@@ -12,7 +12,7 @@
 // ELF-DAG: .sinter.meta
 // ELF-DAG: .sinter.schedule
 // ELF-DAG: .sinter.tokenizer
+// ELF-DAG: .sinter.chat_template
 // ELF-DAG: .sinter.digest
-// ELF-NOT: .sinter.chat_template
 // ELF: Symbol table '.dynsym' contains 2 entries
 // ELF: FUNC GLOBAL DEFAULT {{.*}} sinter_step

@@ -31,7 +31,7 @@ struct Tokens : RequestListener {
 
 struct Case {
   const char *name;
-  EngineOptions options;
+  EngineOptions options = {};
   uint32_t pages = 600;
   uint32_t promptLookup = 0;
   uint32_t stagger = 0; ///< steps between arrivals
