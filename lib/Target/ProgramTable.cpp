@@ -102,8 +102,8 @@ private:
   void addEntry(const StepProgram &program, const StepEntry &entry) {
     entries.push_back(llvm::ConstantStruct::get(
         entryType, {number(ops.size()), number(entry.ops.size()), number(entry.minTokens),
-                    number(entry.maxTokens), number(entry.maxRows),
-                    number(headNumber(entry.head)), number(entry.maxQ)}));
+                    number(entry.maxTokens), number(entry.maxRows), number(headNumber(entry.head)),
+                    number(entry.maxQ)}));
     for (const StepOp &op : entry.ops)
       addOp(program, op);
   }

@@ -32,7 +32,7 @@ struct ExecutorOptions {
 
 /// What a step computed, row by row in the order of the items.
 struct StepOutput {
-  std::vector<float> logits; ///< [rows, vocab], HeadKind::Logits
+  std::vector<float> logits;        ///< [rows, vocab], HeadKind::Logits
   std::vector<float> argmaxValue;   ///< of the token, not finite where the logits are not
   std::vector<int32_t> argmaxIndex; ///< the token, HeadKind::Argmax and Sample
 };

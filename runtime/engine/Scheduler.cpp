@@ -21,7 +21,8 @@ void Scheduler::remove(Sample &sample) {
 HeadKind Scheduler::headOf(const Sample &sample) const {
   const ActiveRequest &request = *sample.request;
   // All samples draw their first token from one row, and a step draws one from each.
-  const bool shared = !request.branched && request.samples.size() > 1 && !request.request.sampling.greedy();
+  const bool shared =
+      !request.branched && request.samples.size() > 1 && !request.request.sampling.greedy();
   return request.needsLogits() || shared ? HeadKind::Logits
                                          : executor_.headFor(request.request.sampling);
 }

@@ -194,8 +194,8 @@ Result<Line> decodeOnce(const BenchOptions &options, Session &session, Probes &p
   constexpr uint32_t kWarmUp = 2;
   std::vector<GenerationRequest> requests;
   for (uint32_t i = 0; i < batch; ++i)
-    requests.push_back(makeDecodeRequest(options, session.manifest(), context,
-                                         options.tokens + kWarmUp + 1, i));
+    requests.push_back(
+        makeDecodeRequest(options, session.manifest(), context, options.tokens + kWarmUp + 1, i));
   std::vector<Pair> pairs;
   StepCost middle; // of the middle step, as context grows
   GeneratorOptions loop;

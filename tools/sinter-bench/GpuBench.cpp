@@ -133,8 +133,8 @@ Result<GpuLine> decodeOnce(const BenchOptions &options, Session &session, uint32
   constexpr uint64_t kShuffleSeed = 1;
   std::vector<GenerationRequest> requests;
   for (uint32_t i = 0; i < batch; ++i)
-    requests.push_back(makeDecodeRequest(options, session.manifest(), context,
-                                         options.tokens + kWarmUp + 1, i));
+    requests.push_back(
+        makeDecodeRequest(options, session.manifest(), context, options.tokens + kWarmUp + 1, i));
   PageAllocator allocator(session.executor->numPages(), kShuffleSeed);
   GeneratorOptions loop;
   loop.prefillChunk = prefillChunk(options, session);

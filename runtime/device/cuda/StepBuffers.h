@@ -6,8 +6,8 @@
 // a captured graph know.
 //
 // Outputs: at a fixed address per entry point. Tokens are written by the kernels straight to pinned
-// memory, as a copy of a few bytes costs more than it moves; logits are copied back through it where
-// no token is drawn from them on the GPU.
+// memory, as a copy of a few bytes costs more than it moves; logits are copied back through it
+// where no token is drawn from them on the GPU.
 //
 //===----------------------------------------------------------------------===//
 #pragma once

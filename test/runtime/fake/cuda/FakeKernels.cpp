@@ -157,9 +157,10 @@ void readMemory(DeviceView &, const Parameters &) {}
 
 const std::map<std::string, FakeKernel> &fakeKernels() {
   static const std::map<std::string, FakeKernel> kernels = {
-      {"embed", {"ppp", embed}},     {"write", {"ppppp", write}},
-      {"attend", {"ppppp", attend}}, {"logits", {"pmpp", logits}},
-      {"argmax", {"pmppp", argmax}}, {"draw", {"ppppp", draw}},     {"sinter_read", {"pup", readMemory}}};
+      {"embed", {"ppp", embed}},           {"write", {"ppppp", write}},
+      {"attend", {"ppppp", attend}},       {"logits", {"pmpp", logits}},
+      {"argmax", {"pmppp", argmax}},       {"draw", {"ppppp", draw}},
+      {"sinter_read", {"pup", readMemory}}};
   return kernels;
 }
 
