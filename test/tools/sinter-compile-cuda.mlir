@@ -3,7 +3,7 @@
 // RUN: rm -rf %t.cache
 // RUN: env PATH=/nowhere CUDA_HOME= CUDA_PATH= XDG_CACHE_HOME=%t.cache sinter-compile %models/shakespeare --target=cuda:sm_90a --max-tokens-per-step 12 -o %t.sinter > %t.out
 // RUN: FileCheck %s --check-prefix=WROTE < %t.out
-// WROTE: wrote {{.*}}.sinter ({{.*}} MB, 12 entry points, {{[0-9]+}} kernels
+// WROTE: wrote {{.*}}.sinter ({{.*}} MB, 18 entry points, {{[0-9]+}} kernels
 
 // A kernel cache makes the second time short and the same.
 // RUN: env PATH=/nowhere CUDA_HOME= CUDA_PATH= XDG_CACHE_HOME=%t.cache sinter-compile %models/shakespeare --target=cuda:sm_90a --max-tokens-per-step 12 -o %t.again.sinter > %t.out
@@ -34,6 +34,13 @@
 // SCHEDULE: layers.0.mlp.down linear_add
 // SCHEDULE: lm_head linear_argmax
 // SCHEDULE: lm_head.merge argmax_merge
+// The same with logits from which a token is drawn.
+// RUN: sinter-inspect %t.sinter --schedule | FileCheck %s --check-prefix=SAMPLE
+// SAMPLE: step_m1_sample: sample, 1 to 1 tokens
+// SAMPLE: lm_head.top sample_top_1536
+// SAMPLE-NEXT: CTAs 32, dependent launch; args logits arena+[[#LISTS:]]
+// SAMPLE: lm_head.draw sample_draw_1536
+// SAMPLE-NEXT: CTAs 1, dependent launch; args logits arena+[[#LISTS]] argmax_value argmax_index arena+
 // More tokens than short sequences have: both kinds of attention, each with its plan.
 // SCHEDULE: step_m9_12_q8_argmax
 // SCHEDULE: step_m9_12_argmax
