@@ -9,8 +9,8 @@
 // reference's order; exp() is within 2 units in the last place.
 //
 // A row with a logit that is not finite gives NaN and index 0. Temperature 0 gives the largest
-// logit, the lowest index among equals. When more than kSampleMost tokens stay because they tie with
-// the k-th, one thread goes through the row in milliseconds: exact all the same.
+// logit, the lowest index among equals. When more than kSampleMost tokens stay because they tie
+// with the k-th, one thread goes through the row in milliseconds: exact all the same.
 //
 // A row is cut into kSampleSlices equal slices. Both kernels deal their items (R * kSampleSlices of
 // `top`, R of `draw`) out to the blocks of any grid. Launch: 256 threads, dynamic shared memory as
@@ -31,8 +31,8 @@ constexpr int kSampleMost = int(SINTER_MAX_TOP_K);
 constexpr int kSampleList = kSampleMost + 8;
 constexpr int kSampleGathered = 1024; ///< of a slice, before they are sorted
 
-/// Largest first, of equals the lowest id; behind the last one minus infinity. Its first value is NaN
-/// when a logit of the slice is not finite.
+/// Largest first, of equals the lowest id; behind the last one minus infinity. Its first value is
+/// NaN when a logit of the slice is not finite.
 struct SampleList {
   float value[kSampleList];
   int id[kSampleList];
@@ -63,11 +63,11 @@ struct SampleDrawShared {
 };
 
 struct SampleArgs {
-  const float *logits; ///< f32 [R, V]
-  SampleList *lists;   ///< [R, kSampleSlices], written by `top`, read by `draw`
-  float *value;        ///< out f32 [R]
-  int *index;          ///< out i32 [R]
-  int *feedback;       ///< out i32 [R]
+  const float *logits;            ///< f32 [R, V]
+  SampleList *lists;              ///< [R, kSampleSlices], written by `top`, read by `draw`
+  float *value;                   ///< out f32 [R]
+  int *index;                     ///< out i32 [R]
+  int *feedback;                  ///< out i32 [R]
   const SinterSampling *sampling; ///< [R]
   int rows;
   int vocabulary; ///< V

@@ -106,6 +106,46 @@ TEST(CudaEngine, StepsStartedAheadGiveTheSameTokens) {
   }
 }
 
+// Tokens drawn on the device are those of the host's sampler, greedy neighbours or not, and the
+// next step may be under way before they are known.
+TEST(CudaEngine, TokensDrawnOnTheDeviceAreTheSamplers) {
+  FakeGpu gpu;
+  std::vector<GenerationRequest> requests;
+  for (int i = 0; i < 4; ++i) {
+    requests.push_back(greedy(promptOf(size_t(3 + 2 * i), i), uint32_t(5 + 5 * i)));
+    SamplingParams &sampling = requests.back().sampling;
+    sampling.temperature = i == 2 ? 0 : 0.8 * i + 0.5;
+    sampling.topK = 10 + 10 * i;
+    sampling.topP = i % 2 ? 0.9 : 1;
+    sampling.minP = i == 3 ? 0.01 : 0;
+    sampling.seed = uint64_t(i);
+  }
+  std::vector<std::vector<int32_t>> expected;
+  for (int way = 0; way < 3; ++way) { // on the host, on the device, on the device ahead
+    CudaEngine engine;
+    CudaEngineOptions options;
+    options.change = [&](nlohmann::json &meta) {
+      meta["feedback"] = way == 2;
+      for (size_t entry : {4, 5})
+        if (way == 0) // never chosen
+          meta["entries"][entry]["max_rows"] = 0, meta["entries"][entry]["head"] = "logits";
+    };
+    ASSERT_TRUE(engine.open(options).isOk());
+    EXPECT_EQ(engine.executor->hasHead(HeadKind::Sample), way > 0);
+    gpu.configure("");
+    PageAllocator allocator(40, 7);
+    Generator generator(*engine.executor, allocator, {6});
+    const auto results = generator.run(requests, {});
+    ASSERT_TRUE(results.isOk()) << results.status().message();
+    for (size_t i = 0; i < requests.size(); ++i) {
+      if (way == 0)
+        expected.push_back((*results)[i].tokens);
+      EXPECT_EQ((*results)[i].tokens, expected[i]) << "request " << i << ", way " << way;
+    }
+    EXPECT_EQ(gpu.counters().copiesToHost == 0, way > 0) << "logits stay where they are";
+  }
+}
+
 TEST(CudaEngine, ChoosesTheEntryByTokensPerSequence) {
   FakeGpu gpu;
   CudaEngine engine;
