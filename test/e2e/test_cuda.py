@@ -115,11 +115,11 @@ class ErrorTest(CudaTest):
 
     def test_out_of_memory(self):
         self.make_cuda()
-        self.check_run("out of GPU memory: weights of 3.36 KB, activations of 2.05 KB and a KV "
+        self.check_run("out of GPU memory: weights of 3.36 KB, activations of 2.18 KB and a KV "
                        "cache of 512 B need 537 MB with a reserve, 300 MB are free: ask for a "
                        "shorter context or less --kv-memory", "memory=300000000")
         self.check_run("out of GPU memory: 2048 bytes asked for, 2048 MiB of 2048 MiB are free; "
-                       "the model takes weights of 3.36 KB, activations of 2.05 KB and a KV cache "
+                       "the model takes weights of 3.36 KB, activations of 2.18 KB and a KV cache "
                        "of 512 B", "fail-alloc=1")
         self.check_run("a KV cache of 1.00 GB", "memory=800000000", "--kv-memory", "1GB")
 
@@ -180,7 +180,7 @@ class InspectTest(CudaTest):
         self.assertRegex(summary, r"gpu code    PTX \d+ B, machine code \d+ B")
         self.assertRegex(summary, r"decode_argmax +argmax +1 \.\. 4, 1 each +4 +4")
         kernels = self.succeed("sinter-inspect", model, "--kernels").stdout
-        self.assertRegex(kernels, r"\nattend +attend +128 +40 +0\+64 +0 +1 +4\n")
+        self.assertRegex(kernels, r"\nattend +attend +128 +40 +0\+64 +0 +1 +6\n")
         self.assertIn("row_major", self.succeed("sinter-inspect", model, "--weights").stdout)
 
 

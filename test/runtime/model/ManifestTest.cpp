@@ -66,7 +66,7 @@ TEST(Manifest, ReadsWhatGpusNeed) {
   EXPECT_EQ(m->weights[0].layout, WeightLayout::RowMajor);
   ASSERT_EQ(m->modules.size(), 1u);
   EXPECT_GT(m->modules[0].ptxBytes, 0u);
-  ASSERT_EQ(m->kernels.size(), 5u);
+  ASSERT_EQ(m->kernels.size(), 6u);
   EXPECT_EQ(m->kernels[3].threads, 128u);
   EXPECT_EQ(m->kernels[3].registers, 40u);
   EXPECT_EQ(m->kernels[3].staticSharedBytes, 64u);
