@@ -69,28 +69,31 @@ private:
     DecodeLoader<Cache, kDim, kWarps> loader(a, count, warp, lane);
     fill(loader);
     layerScale = a.scale * (a.k_scale ? *a.k_scale : 1.0f);
-    int item = blockIndex(), stage = 0;
-    if (item < count) {
-      open(item);
-      if constexpr (Source::kRaw)
+    int stage = 0;
+    if constexpr (Source::kRaw)
+      if (blockIndex() < count) { // what the first item needs besides qkv is read before the wait
+        open(blockIndex());
         source.qkv.expect(work.first_token + work.row0 / group);
-    }
-    waitForPredecessors();
-    while (item < count) {
-      loadQueries();
-      for (int key = work.kv_begin + warp * kTile; key < work.kv_end; key += kWarps * kTile) {
-        tile(key, ring + u32(2 * stage * kSlot), loader);
-        stage = stage + 1 == kStages ? 0 : stage + 1;
-        announce(); // the previous item's part: its stores have arrived by now
       }
-      close();
+    waitForPredecessors();
+    for (int item = blockIndex();; item += gridSize()) {
+      const bool more = item < count;
+      if (more) {
+        if (!Source::kRaw || item != blockIndex())
+          open(item);
+        loadQueries();
+        for (int key = work.kv_begin + warp * kTile; key < work.kv_end; key += kWarps * kTile) {
+          tile(key, ring + u32(2 * stage * kSlot), loader);
+          stage = stage + 1 == kStages ? 0 : stage + 1;
+          announce(); // the previous item's part: its stores have arrived by now
+        }
+        close();
+      }
       finish(); // the previous item
+      if (!more)
+        break;
       remember();
-      item += gridSize();
-      if (item < count)
-        open(item);
     }
-    finish();
     cpAsyncWait<0>();
   }
 
