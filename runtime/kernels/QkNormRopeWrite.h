@@ -24,7 +24,7 @@ namespace sinter::kernels {
 constexpr int kQkvThreads = 128;
 
 /// Heads of a token that a warp takes together.
-constexpr int qkvHeadsTogether(int dim) { return dim <= 128 ? 4 : 1; }
+constexpr int qkvHeadsTogether(int dim) { return dim == 128 ? 4 : dim < 128 ? 2 : 1; }
 
 struct QkvArgs {
   const void *qkv; ///< [T, (Hq + 2H) * D]: q, k, v side by side
