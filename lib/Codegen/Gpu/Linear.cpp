@@ -89,7 +89,8 @@ static FailureOr<std::unique_ptr<LinearTemplate>> createLinear(Operation *gpuMod
 bool sinter::gpu::readsPreparedRows(const GpuChip &chip, LinearSpec spec) {
   spec.norm = spec.xg = false;
   const LinearTuning::Kind kind = choose(spec, chip);
-  if (kind == LinearTuning::SkinnyMma) // a norm costs it time, but less than a kernel of its own
+  // After select_rows nobody has prepared rows, and a norm kernel would cost more than it saves.
+  if (kind == LinearTuning::SkinnyMma)
     return chip.wgmma() && spec.x == DType::BF16 && !spec.rows;
   return chip.wgmma() && (kind == LinearTuning::WgmmaSkinny || kind == LinearTuning::WgmmaGemm);
 }

@@ -149,8 +149,9 @@ mlir::FailureOr<GpuKernel> emitLinear(mlir::Operation *gpuModule, llvm::StringRe
 mlir::FailureOr<GpuKernel> emitRows(mlir::Operation *gpuModule, llvm::StringRef name,
                                     const GpuChip &chip, const RowSpec &spec);
 
-/// Whether `spec`, with a norm or without, is computed by a template that feeds the tensor cores
-/// from memory: then a norm must be there as x * gamma and row sums (`xg`), or done before.
+/// Whether `spec`, with a norm or without, is given a norm as x * gamma and row sums (`xg`), or
+/// done before: wgmma feeds the tensor cores from memory and needs it so, mma.sync is faster with
+/// it.
 bool readsPreparedRows(const GpuChip &chip, LinearSpec spec);
 
 /// Two linears in one persistent kernel of `ctas` CTAs that must all be resident: the parameters of
