@@ -52,6 +52,15 @@ struct SamplingCase {
     }
   }
 
+  /// Candidates in the order of their ids, of which min-p takes out some in between.
+  void keepByMinP() {
+    for (size_t r = 0; r < params.size(); ++r) {
+      params[r].temperature = 1.5, params[r].topK = 64, params[r].topP = 1, params[r].minP = 0.3;
+      params[r].seed = 77 + r;
+      sampling[r] = params[r].forDevice(r);
+    }
+  }
+
   /// Whether every slice's list begins with its k largest logits in order.
   bool listsAreRight(const std::vector<kernels::SampleList> &lists) const {
     constexpr int kSlices = kernels::kSampleSlices;
@@ -93,6 +102,8 @@ struct SamplingCase {
       vary(seed);
       check("seed " + std::to_string(seed), true);
     }
+    keepByMinP();
+    check("min-p alone", true);
     const std::vector<float> random = x;
     const auto fill = [&](const char *what, const auto &valueAt) {
       for (size_t i = 0; i < x.size(); ++i)
@@ -107,6 +118,7 @@ struct SamplingCase {
     fill("the large ones in few threads",
          [](size_t i, float v) { return i % 256 == 7 ? 50 + v : v; });
     fill("runs of ties", [](size_t i, float v) { return i % 1024 < 37 ? 9.0f : v; });
+    fill("every second one tied", [](size_t i, float v) { return i % 2 ? 9.0f : v; });
     fill("the largest floats", [](size_t, float v) { return v < 0 ? -3e38f : 3e38f; });
     x = random;
     x[x.size() / 2] = NAN;
