@@ -29,11 +29,11 @@ private:
   };
   mlir::FailureOr<Kernel> kernel(llvm::StringRef op, const std::string &name,
                                  const std::string &key, Emit emit);
-  /// Launches `k` on its grid, after the launch before it.
+  /// Launches `k` on its grid, after the launch before it; with `onlyWith` in steps that have some.
   mlir::LogicalResult start(mlir::Operation *op, llvm::StringRef suffix, const Kernel &k,
                             std::vector<SinterArg> args, llvm::ArrayRef<mlir::Value> tensors,
                             llvm::ArrayRef<mlir::Value> weights = {}, int64_t flops = 0,
-                            bool readsKv = false);
+                            bool readsKv = false, SinterGridDim onlyWith = SINTER_GRID_ONE);
   /// Room behind the planned arena for one op's own use.
   SinterArg room(int64_t bytes, int64_t offset = 0);
   mlir::FailureOr<DType> matrixType(mlir::Operation *op, mlir::Value w) const;

@@ -207,6 +207,7 @@ LogicalResult CudaLowering::attention(xfmr::AttentionOp op) {
   const std::vector<SinterArg> common = {place(op.getQ()), place(op.getResult()),
                                          cacheStream(op.getKv(), false),
                                          cacheStream(op.getKv(), true), place(op.getKScale())};
+  const bool prefills = usesPrefill(*spec);
   const auto part = [&](StringRef name, StringRef suffix, auto emit,
                         std::vector<SinterArg> more) -> LogicalResult {
     auto k = kernel(
@@ -219,9 +220,12 @@ LogicalResult CudaLowering::attention(xfmr::AttentionOp op) {
     const bool first = suffix.empty();
     return start(op, suffix, *k, std::move(args),
                  first ? ArrayRef<Value>{op.getQ(), op.getResult()} : ArrayRef<Value>{}, {}, 0,
-                 first);
+                 first,
+                 !prefills ? SINTER_GRID_ONE
+                 : first   ? SINTER_GRID_SHORT_SEQS
+                           : SINTER_GRID_LONG_SEQS);
   };
-  if (usesPrefill(*spec) && failed(part("attention_prefill", ".prefill", emitPrefillAttention,
+  if (prefills && failed(part("attention_prefill", ".prefill", emitPrefillAttention,
                                         {arena(plansAt + alignUp(memory.decodePlan, 256))})))
     return failure();
   return part("attention_decode", "", emitDecodeAttention,

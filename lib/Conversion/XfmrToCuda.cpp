@@ -60,13 +60,17 @@ FailureOr<CudaLowering::Kernel> CudaLowering::kernel(StringRef op, const std::st
 
 LogicalResult CudaLowering::start(Operation *op, StringRef suffix, const Kernel &k,
                                   std::vector<SinterArg> args, ArrayRef<Value> tensors,
-                                  ArrayRef<Value> weights, int64_t flops, bool readsKv) {
+                                  ArrayRef<Value> weights, int64_t flops, bool readsKv,
+                                  SinterGridDim onlyWith) {
   llvm::erase_if(args, [](const SinterArg &arg) { return arg.kind == SINTER_ARG_NULL; });
   // An operand that has no place would move all that follow it.
   if (k.made.parameters && args.size() + 1 != k.made.parameters)
     return op->emitOpError() << "gives " << args.size() << " arguments and the batch to kernel "
                              << k.made.name << ", which takes " << k.made.parameters;
-  const SinterGrid grid{static_cast<uint32_t>(k.made.grid), {}, {1, 1, 1}, 1};
+  SinterGrid grid{static_cast<uint32_t>(k.made.grid), {}, {1, 1, 1}, 1};
+  grid.dim[0] = onlyWith;
+  if (onlyWith != SINTER_GRID_ONE)
+    grid.div[0] = INT32_MAX; // once or not at all
   launch(op, suffix, k.index, grid, std::move(args), tensors, weights, flops, readsKv);
   // Before the first launch lies the copy of the step's inputs.
   const bool full = entry->ops.size() == 1 || std::exchange(fullEdgeNext, false);

@@ -21,7 +21,7 @@ LogicalResult sinter::checkProgram(Location loc, const StepProgram &program) {
       if (op.args.size() > SINTER_MAX_ARGS)
         return refuse("has more than " + Twine(SINTER_MAX_ARGS) + " arguments");
       for (int i = 0; i < 3; ++i)
-        if (op.grid.div[i] == 0 || op.grid.dim[i] > SINTER_GRID_MAX_CTX)
+        if (op.grid.div[i] == 0 || op.grid.dim[i] > SINTER_GRID_LONG_SEQS)
           return refuse("has a malformed grid");
       for (const SinterArg &arg : op.args)
         if (arg.kind > SINTER_ARG_ARGMAX_INDEX)

@@ -26,13 +26,15 @@ static std::string describeArg(const SinterArg &arg) {
 }
 
 static std::string describeGrid(const SinterGrid &grid) {
-  static const char *const kNames[] = {"1", "tokens", "rows", "seqs", "max_q", "max_ctx"};
+  static const char *const kNames[] = {"1",     "tokens",  "rows",       "seqs",
+                                       "max_q", "max_ctx", "short_seqs", "long_seqs"};
   std::string text = std::to_string(grid.count);
   for (int i = 0; i < 3; ++i) {
     if (grid.dim[i] == SINTER_GRID_ONE)
       continue;
-    text += std::string(" x ") + kNames[grid.dim[i]];
-    if (grid.div[i] != 1)
+    const bool isCondition = grid.div[i] == INT32_MAX;
+    text += std::string(isCondition ? " if " : " x ") + kNames[grid.dim[i]];
+    if (grid.div[i] != 1 && !isCondition)
       text += "/" + std::to_string(grid.div[i]);
   }
   return text;

@@ -55,6 +55,8 @@ static const char *check_batch(const SinterEntryRecord *entry, const SinterModel
     return "the step asks for the logits of more rows than its entry point gives";
   if (batch->num_seqs == 0 || batch->num_seqs > batch->num_tokens)
     return "the step needs at least one sequence, each with a token";
+  if (batch->num_short > batch->num_seqs)
+    return "the step has more short sequences than sequences";
   if (batch->max_q == 0 || batch->max_q > batch->num_tokens || batch->max_ctx == 0)
     return "max_q or max_ctx of the step is out of range";
   if (entry->max_q && batch->max_q > entry->max_q)
@@ -86,6 +88,10 @@ static uint64_t grid_dim(uint32_t dim, const SinterBatch *batch) {
     return batch->max_q;
   case SINTER_GRID_MAX_CTX:
     return batch->max_ctx;
+  case SINTER_GRID_SHORT_SEQS:
+    return batch->num_short;
+  case SINTER_GRID_LONG_SEQS:
+    return batch->num_seqs - batch->num_short;
   default:
     return 1;
   }

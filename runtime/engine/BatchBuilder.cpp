@@ -29,6 +29,7 @@ SinterBatch BatchBuilder::build(std::span<const WorkItem> items) {
   for (const WorkItem &item : items) {
     append(item);
     batch.max_q = std::max(batch.max_q, item.tokens);
+    batch.num_short += item.tokens <= SINTER_SHORT_TOKENS;
     batch.max_ctx = std::max(batch.max_ctx, uint32_t(ctx_.back()));
     stride = std::max(stride, item.sequence->pages().size());
   }

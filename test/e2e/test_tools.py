@@ -266,7 +266,7 @@ class InspectTest(ToolTest):
 
         self.assertIn("x86-64-v3", view())
         self.assertLessEqual(view().count("\n"), 24)
-        self.assertEqual(json.loads(view("--meta"))["abi"], 1)
+        self.assertEqual(json.loads(view("--meta"))["abi"], 2)
         self.assertIn("model.embed_tokens.weight[0:40]", view("--weights"))
         self.assertIn("arena 2048 bytes", view("--buffers"))
         self.assertIn("5 kernels", view("--kernels"))
@@ -279,8 +279,8 @@ class InspectTest(ToolTest):
         self.assertIn("cuda:sm_90a", self.succeed("sinter-inspect", model).stdout)
         run = ["sinter-run", model, "--token-ids", "1"]
         self.check_error('compiled for target "cuda:sm_90a"', *run)
-        self.make_fake({"abi": 2})
-        self.check_error("ABI version 2", *run)
+        self.make_fake({"abi": 9})
+        self.check_error("ABI version 9", *run)
 
 
 class BenchTest(ToolTest):

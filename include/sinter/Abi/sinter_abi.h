@@ -20,7 +20,7 @@
 extern "C" {
 #endif
 
-#define SINTER_ABI_VERSION 1u
+#define SINTER_ABI_VERSION 2u
 
 /* Names of the ELF sections and symbols of an artefact. */
 #define SINTER_SECTION_META ".sinter.meta"           /* JSON, UTF-8 */
@@ -46,6 +46,9 @@ typedef struct SinterSampling {
   uint32_t reserved;
 } SinterSampling;
 
+/* What one sequence may bring to count as short: decode attention takes it, prefill the others. */
+#define SINTER_SHORT_TOKENS 8u
+
 /* One step's inputs and outputs. Pointers are readable by the device that runs the step. */
 typedef struct SinterBatch {
   uint32_t size;
@@ -55,7 +58,7 @@ typedef struct SinterBatch {
   uint32_t max_q;              /* largest cu_q[s+1] - cu_q[s] */
   uint32_t max_ctx;            /* largest ctx[s] */
   uint32_t block_table_stride; /* P */
-  uint32_t reserved;
+  uint32_t num_short;          /* sequences of at most SINTER_SHORT_TOKENS tokens */
   const int32_t *tokens;    /* i32 [T] token ids */
   const int32_t *positions; /* i32 [T] absolute position of each token in its sequence */
   const int32_t *slots;     /* i32 [T] page * page_size + offset to write K and V to; -1: nowhere */
@@ -152,10 +155,12 @@ enum SinterGridDim {
   SINTER_GRID_ROWS = 2,
   SINTER_GRID_SEQS = 3,
   SINTER_GRID_MAX_Q = 4,
-  SINTER_GRID_MAX_CTX = 5
+  SINTER_GRID_MAX_CTX = 5,
+  SINTER_GRID_SHORT_SEQS = 6,
+  SINTER_GRID_LONG_SEQS = 7
 };
 
-/* tasks = count * product over i of ceil(value(dim[i]) / div[i]) */
+/* tasks = count * product over i of ceil(value(dim[i]) / div[i]); a launch of 0 tasks is left out */
 typedef struct SinterGrid {
   uint32_t count;
   uint32_t dim[3];

@@ -8,6 +8,8 @@
 
 #include "Wrapper.h"
 
+#include "sinter/Abi/sinter_abi.h"
+
 #include "runtime/kernels/DecodeAttention.h"
 #include "runtime/kernels/PrefillAttention.h"
 #include "runtime/kernels/QkNormRopeWrite.h"
@@ -24,6 +26,7 @@ namespace {
 
 /// Parts of split sequences in one step at most: enough to fill any chip several times.
 constexpr int64_t kMaxSlots = 1024;
+static_assert(kernels::kDecodeMaxQuery == SINTER_SHORT_TOKENS, "what launches are left out by");
 constexpr int64_t kPlanThreads = 256, kPlanSharedBytes = kPlanThreads / kWarp * 4;
 
 /// Multiprocessors of the chip that the level is named after.

@@ -144,7 +144,8 @@ public:
   Value sharedAddress(int64_t offset);
   Value shuffle(Value v, Value lane); ///< f32
   Value uniform(Value v); ///< i32 that is the same in all lanes, known to be so to ptxas
-  void barrier(int64_t id, int64_t count);
+  void barrier(Value id, int64_t count);       ///< `count` threads
+  void barrierArrive(Value id, int64_t count); ///< of which this is one; does not wait
   void syncWarp();
   void mbarrierInit(Value address, int64_t count);
   void mbarrierInitDone(); ///< before copies count on them
@@ -169,6 +170,8 @@ public:
   void wgmmaCommit();
   void wgmmaWait(int64_t pending);
   void wgmmaWaitAll(Values &d); ///< d may be read after it
+  /// Registers of every thread of the warpgroup from here on: more (`takes`) or fewer.
+  void setRegisters(bool takes, int64_t count);
   Value clusterRank();
   void clusterArrive();
   void clusterWait();

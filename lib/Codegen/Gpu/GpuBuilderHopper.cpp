@@ -1,7 +1,8 @@
 //===- GpuBuilderHopper.cpp - mbarriers, TMA, wgmma, clusters -------------===//
 //
 // Inline assembly where the order against other memory operations counts: LLVM takes several of the
-// intrinsics for instructions that touch no memory.
+// intrinsics for instructions that touch no memory. What a whole warp must reach together is an
+// intrinsic: assembly is not convergent, and LLVM copies it into the branches before it.
 //
 //===----------------------------------------------------------------------===//
 #include "GpuBuilder.h"
@@ -53,11 +54,14 @@ void GpuBuilder::storeMatrices(Value p, ArrayRef<Value> words) {
 // Barriers
 //===----------------------------------------------------------------------===//
 
-void GpuBuilder::barrier(int64_t id, int64_t count) {
-  assembly({}, "bar.sync " + std::to_string(id) + ", " + std::to_string(count) + ";", "~{memory}");
+void GpuBuilder::barrier(Value id, int64_t count) {
+  intrinsic({}, "llvm.nvvm.barrier.cta.sync.aligned.count", {id, i32(count)});
+}
+void GpuBuilder::barrierArrive(Value id, int64_t count) {
+  intrinsic({}, "llvm.nvvm.barrier.cta.arrive.aligned.count", {id, i32(count)});
 }
 
-void GpuBuilder::syncWarp() { assembly({}, "bar.warp.sync 0xffffffff;", "~{memory}"); }
+void GpuBuilder::syncWarp() { intrinsic({}, "llvm.nvvm.bar.warp.sync", i32(-1)); }
 
 void GpuBuilder::mbarrierInit(Value address, int64_t count) {
   assembly({}, "mbarrier.init.shared::cta.b64 [$0], $1;", "r,r,~{memory}", {address, i32(count)});
@@ -187,8 +191,14 @@ void GpuBuilder::wgmmaOf(DType type, Value a, Value c, Values &d) {
 }
 
 //===----------------------------------------------------------------------===//
-// Clusters
+// Clusters and warpgroups
 //===----------------------------------------------------------------------===//
+
+void GpuBuilder::setRegisters(bool takes, int64_t count) {
+  NVVM::SetMaxRegisterOp::create(b, loc, static_cast<uint32_t>(count),
+                                 takes ? NVVM::SetMaxRegisterAction::increase
+                                       : NVVM::SetMaxRegisterAction::decrease);
+}
 
 Value GpuBuilder::clusterRank() {
   return intrinsic(b.getI32Type(), "llvm.nvvm.read.ptx.sreg.cluster.ctarank", {});
@@ -196,10 +206,10 @@ Value GpuBuilder::clusterRank() {
 
 /// Orders execution only: a release would wait for this CTA's stores to global memory as well.
 void GpuBuilder::clusterArrive() {
-  assembly({}, "barrier.cluster.arrive.relaxed.aligned;", "~{memory}");
+  intrinsic({}, "llvm.nvvm.barrier.cluster.arrive.relaxed.aligned", {});
 }
 void GpuBuilder::clusterWait() {
-  assembly({}, "barrier.cluster.wait.acquire.aligned;", "~{memory}");
+  intrinsic({}, "llvm.nvvm.barrier.cluster.wait.aligned", {}); // acquires
 }
 
 Value GpuBuilder::inCluster(Value address, Value rank) {

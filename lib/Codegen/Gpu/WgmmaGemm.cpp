@@ -3,7 +3,8 @@
 // The persistent GEMM: wgmma m64nRk16 with tokens as m and rows of W as n.
 //
 //   x     [T, K] and W [N, K] as tensor maps, K % 8 == 0   y [T, N]
-//   tile  128 tokens x `rows` rows of W (with SwiGLU half gate, half up); a warpgroup has 64 tokens
+//   tile  128 tokens x `rows` rows of W (with SwiGLU half gate, half up); two warpgroups have 64
+//         tokens each of every tile, or all of every other tile: one finishes while one multiplies
 //   shared memory: the ring; 16 tokens x 64 outputs per warp, through which results become rows of
 //   16-byte stores (and residuals fragments)
 //   bytes: W once per token tile, x once per row tile, from the L2; FLOPs 2 * T * N * K
@@ -16,49 +17,85 @@ using namespace mlir;
 using namespace sinter;
 using namespace sinter::gpu;
 
+/// Partial sums that a thread keeps while it multiplies.
+constexpr int64_t kSumsKept = 32;
+
 WgmmaGemmTemplate::WgmmaGemmTemplate(LinearSpec s, const LinearTuning &tuning)
     : WgmmaRing(std::move(s), Tokens) {
   auto pick = [](int64_t asked, int64_t own) { return asked ? asked : own; };
   announce = static_cast<TilePlan::Announce>(pick(tuning.announce, 1) - 1);
   groups = 2;
+  yieldsRegisters = true;
   tokens = 128;
-  // The fewest rounds of all processors, a round in units of rows; loads of x count half a tile.
+  // The least time of a processor, in rows. Measured on an H200: what comes before and after the
+  // products of a tile is like 64 rows of 1024 columns, once where warpgroups take tiles in turn;
+  // smaller tiles are slower and take more power, of which there is too little for long K.
+  const int64_t around = std::clamp<int64_t>((64 << 10) / spec.k, 8, 64);
+  const auto roundsOf = [&](int64_t candidate) {
+    return ceilDiv(ceilDiv(spec.n, candidate) * tokenTiles(), kProcessors);
+  };
+  const auto timeOf = [](int64_t candidate) {
+    return candidate == 256 ? candidate : candidate * 35 / 32;
+  };
   int64_t own = 0, least = 0;
   for (int64_t candidate : {256, 128, 64}) {
-    const int64_t rounds = ceilDiv(ceilDiv(spec.n, candidate) * tokenTiles(), kProcessors);
-    const int64_t cost = rounds * (candidate + 64);
+    const int64_t cost = roundsOf(candidate) * (timeOf(candidate) + around);
     if (!own || cost < least)
       own = candidate, least = cost;
   }
-  rows = pick(tuning.rows, own);
+  const int64_t inTurn = roundsOf(128) * timeOf(128) + around;
+  alternate = tuning.splits ? tuning.splits == 2 : roundsOf(128) > 1 && inTurn < least;
+  rows = pick(tuning.rows, alternate ? 128 : own);
   tile = {tokens, rows, 1, 0};
   const int64_t wanted = pick(tuning.stages, rows == 256 ? 4 : rows == 128 ? 6 : 8);
   arrange(wanted, pick(tuning.tokenStages, wanted), kSharedLimit,
           pick(tuning.maxTiles, kProcessors), 8 * 16 * stagingRow(), false);
+  alternate = alternate && !single();
 }
 
 //===----------------------------------------------------------------------===//
 // Before the products
 //===----------------------------------------------------------------------===//
 
+/// The warp's 16 tokens of a block.
+void WgmmaGemmTemplate::enterBlock(GpuBuilder &b, const Place &place, int64_t block) {
+  Value own = alternate ? b.rem(warp, 4) : warp;
+  warpToken = b.add(b.add(place.firstToken, b.mul(own, 16)), 64 * block);
+}
+
+Value WgmmaGemmTemplate::sumsToken(GpuBuilder &b) const {
+  return b.min(b.add(warpToken, b.rem(b.lane(), 16)), b.i32(spec.maxTokens - 1));
+}
+
+Value WgmmaGemmTemplate::firstSum(GpuBuilder &b) const {
+  return spec.sumsIn % 2 ? b.i32(0) : b.mul(b.div(b.lane(), 16), sumsPerLane());
+}
+
+/// Asks for what the end needs, as far as there are registers for it.
 void WgmmaGemmTemplate::begin(GpuBuilder &b, const Place &place) {
   Value lane = b.lane();
   g = b.div(lane, 4);
   t = b.rem(lane, 4);
-  warpToken = b.add(place.firstToken, b.mul(warp, 16));
   staging = b.at(b.shared(scratchOffset), warp, 16 * stagingRow());
-  if (!spec.norm)
-    return;
-  // Two lanes per token share its partial sums.
-  Value token = b.min(b.add(warpToken, b.rem(lane, 16)), b.i32(spec.maxTokens - 1));
-  Value sum;
-  if (spec.sumsIn % 2 == 0) {
-    const int64_t half = spec.sumsIn / 2;
-    sum = sumOfSquares(b, token, b.mul(b.div(lane, 16), half), half);
-    sum = b.addf(sum, b.shuffleXor(sum, 16));
-  } else {
-    sum = sumOfSquares(b, token, b.i32(0), spec.sumsIn);
+  partials.clear();
+  for (int64_t block = 0; block < majorBlocks() && spec.norm; ++block) {
+    enterBlock(b, place, block);
+    Value token = sumsToken(b), first = firstSum(b);
+    if (sumsPerLane() * majorBlocks() <= kSumsKept)
+      partials.push_back(partialSums(b, token, first, sumsPerLane()));
+    else
+      partials.push_back({sumOfSquares(b, token, first, sumsPerLane())});
   }
+  enterBlock(b, place, 0);
+  if (spec.residual && staged() && spec.epilogue != LinearSpec::Argmax)
+    firstResiduals = loadPiece(b, place, 0);
+}
+
+void WgmmaGemmTemplate::findScales(GpuBuilder &b, int64_t block) {
+  const Values &own = partials[static_cast<size_t>(block)];
+  Value sum = sumOf(b, own, own.size() == 1 ? 1 : sumsWidth(sumsPerLane()));
+  if (spec.sumsIn % 2 == 0)
+    sum = b.addf(sum, b.shuffleXor(sum, 16));
   Value rstd = rstdOf(b, sum);
   for (int64_t i = 0; i < 2; ++i)
     scale[i] = b.shuffle(rstd, b.add(g, 8 * i));
@@ -205,7 +242,8 @@ void WgmmaGemmTemplate::endStaged(GpuBuilder &b, const Place &place, const Value
   const LinearOperands o = operands();
   SmallVector<Chunk, 8> residual;
   if (spec.residual)
-    residual = loadPiece(b, place, 0);
+    residual = firstResiduals.empty() ? loadPiece(b, place, 0) : std::move(firstResiduals);
+  firstResiduals.clear();
   for (int64_t piece = 0; piece < pieces; ++piece) {
     SmallVector<Values, 8> v;
     for (int64_t j = 0; j < blocks; ++j)
@@ -281,11 +319,18 @@ void WgmmaGemmTemplate::endPlain(GpuBuilder &b, const Place &place, const Values
 }
 
 void WgmmaGemmTemplate::end(GpuBuilder &b, const Place &place, Values &d) {
-  squares.assign(2, b.f32(0));
-  best.assign(2, noCandidate(b));
-  if (staged() && spec.epilogue != LinearSpec::Argmax)
-    endStaged(b, place, d);
-  else
-    endPlain(b, place, d);
-  leaveGathered(b, place);
+  const size_t each = d.size() / static_cast<size_t>(majorBlocks());
+  for (int64_t block = 0; block < majorBlocks(); ++block) {
+    const Values own(ArrayRef(d).slice(static_cast<size_t>(block) * each, each));
+    enterBlock(b, place, block);
+    if (spec.norm)
+      findScales(b, block);
+    squares.assign(2, b.f32(0));
+    best.assign(2, noCandidate(b));
+    if (staged() && spec.epilogue != LinearSpec::Argmax)
+      endStaged(b, place, own);
+    else
+      endPlain(b, place, own);
+    leaveGathered(b, place);
+  }
 }

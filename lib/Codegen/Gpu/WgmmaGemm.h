@@ -5,7 +5,8 @@
 
 namespace sinter::gpu {
 
-/// Tokens are the m64 operand, two warpgroups of them; CTAs walk through tiles.
+/// Tokens are the m64 operand; two warpgroups share tiles or take them in turn. CTAs walk through
+/// tiles.
 class WgmmaGemmTemplate : public WgmmaRing {
 public:
   WgmmaGemmTemplate(LinearSpec spec, const LinearTuning &tuning);
@@ -17,8 +18,11 @@ protected:
 private:
   static constexpr int64_t kPad = 16;
 
-  // Of this thread and tile: its two tokens of the warp's 16, the row scales, what it gathers.
+  // Of this thread and block: its two tokens of the warp's 16, the row scales, what it gathers.
   Value warpToken, g, t, scale[2], staging;
+  // Asked for before the products: partial sums of squares, the first piece of residuals.
+  llvm::SmallVector<Values, 2> partials;
+  llvm::SmallVector<Chunk, 8> firstResiduals;
   Values squares;
   llvm::SmallVector<Candidate, 2> best;
 
@@ -27,6 +31,12 @@ private:
   int64_t stagingRow() const { return 2 * pieceColumns() + kPad; }
   bool staged() const { return spec.y != DType::F32 && spec.outputs() % 8 == 0; }
 
+  /// Two lanes share a token's partial sums where their number is even.
+  int64_t sumsPerLane() const { return spec.sumsIn % 2 ? spec.sumsIn : spec.sumsIn / 2; }
+  void enterBlock(GpuBuilder &b, const Place &place, int64_t block);
+  Value sumsToken(GpuBuilder &b) const;
+  Value firstSum(GpuBuilder &b) const;
+  void findScales(GpuBuilder &b, int64_t block);
   Value tokenOf(GpuBuilder &b, int64_t i) const { return b.add(b.add(warpToken, g), 8 * i); }
   Value columnOf(GpuBuilder &b, const Place &place, int64_t j) const;
   Values values(GpuBuilder &b, const Place &place, const Values &d, int64_t j) const;

@@ -12,6 +12,9 @@ using namespace sinter::gpu;
 
 /// Tiles of tokens walked before the next rows of W: together they stay in the L2.
 constexpr int64_t kTokenTilesTogether = 16;
+constexpr int64_t kTurns = 2; ///< the first of two barriers: warpgroup 0's or 1's turn to multiply
+/// Of three warpgroups with 168 registers a thread, once the first gives and the others take.
+constexpr int64_t kProducerRegisters = 40, kConsumerRegisters = 232;
 
 void WgmmaRing::arrange(int64_t wanted, int64_t wantedTokens, int64_t room, int64_t mostStreams,
                         int64_t scratch, bool scratchInRing) {
@@ -32,7 +35,7 @@ void WgmmaRing::arrange(int64_t wanted, int64_t wantedTokens, int64_t room, int6
 TilePlan WgmmaRing::plan() const {
   TilePlan p;
   p.tiles = streams;
-  p.threads = groups * 128 + 2 * kWarp;
+  p.threads = groups * 128 + (yieldsRegisters ? 128 : 2 * kWarp);
   p.sharedBytes = sharedBytes();
   p.stages = stages;
   p.stageBytes = weightStage();
@@ -84,11 +87,21 @@ void WgmmaRing::advance(GpuBuilder &b, Value &stage, Value &parity, int64_t coun
   parity = b.select(wraps, b.exclusiveOr(parity, b.i32(1)), parity);
 }
 
+/// The same for a whole tile of another warpgroup.
+void WgmmaRing::skipTile(GpuBuilder &b, Value &stage, Value &parity, int64_t count) const {
+  Value next = b.add(stage, steps() % count);
+  Value wraps = b.less(b.i32(count - 1), next);
+  stage = b.select(wraps, b.add(next, -count), next);
+  Value turns = b.add(b.select(wraps, b.i32(1), b.i32(0)), steps() / count);
+  parity = b.rem(b.add(parity, turns), 2);
+}
+
 /// Calls body for the tiles of the stream that this step has.
-void WgmmaRing::eachTile(GpuBuilder &b, Value stream, ValueRange init, TileBody body) {
+void WgmmaRing::eachTile(GpuBuilder &b, Value stream, int64_t apart, ValueRange init,
+                         TileBody body) {
   if (single())
     return b.when(b.less(stream, tilesInStep), [&] { body(stream, init); });
-  b.loop(stream, tilesInStep, streams, init, body);
+  b.loop(stream, tilesInStep, apart, init, body);
 }
 
 //===----------------------------------------------------------------------===//
@@ -139,11 +152,11 @@ void WgmmaRing::prefetch(GpuBuilder &b, Value stream, Ring &) {
     b.prefetchTensorMap(operand(0));
     for (int64_t s = 0; s < stages; ++s) {
       b.mbarrierInit(wFull(b, b.i32(s)), 1);
-      b.mbarrierInit(wFree(b, b.i32(s)), 4 * groups);
+      b.mbarrierInit(wFree(b, b.i32(s)), readers());
     }
     for (int64_t s = 0; s < tokenStages; ++s) {
       b.mbarrierInit(xFull(b, b.i32(s)), 1);
-      b.mbarrierInit(xFree(b, b.i32(s)), 4 * groups);
+      b.mbarrierInit(xFree(b, b.i32(s)), readers());
     }
     if (splits > 1) {
       b.mbarrierInit(b.sharedAddress(readyBarrier()), 1);
@@ -206,7 +219,7 @@ void WgmmaRing::fill(GpuBuilder &b, Value stream, int64_t count, int64_t ahead,
   if (single() && steps() <= ahead)
     return;
   Values start = {b.i32(ahead % count), b.i32(ahead / count), b.i32(ahead)};
-  eachTile(b, stream, start, [&](Value index, ValueRange carried) {
+  eachTile(b, stream, streams, start, [&](Value index, ValueRange carried) {
     const Place place = placeOf(b, index);
     Values next = b.loop(carried[2], b.i32(steps()), 1, carried.take_front(2),
                          [&](Value step, ValueRange now) {
@@ -297,11 +310,25 @@ Values WgmmaRing::multiplyResident(GpuBuilder &b, Value w, Value x, int64_t coun
   return d;
 }
 
+/// Of a stage of 64 columns.
+void WgmmaRing::multiplyStep(GpuBuilder &b, Value wStage, Value xStage, Values &d) const {
+  const size_t each = d.size() / static_cast<size_t>(majorBlocks());
+  for (int64_t k = 0; k < kColumns; k += 16)
+    for (int64_t block = 0; block < majorBlocks(); ++block) {
+      ValueRange all(d);
+      Values part(all.slice(static_cast<size_t>(block) * each, each));
+      Value xAt = b.add(xStage, block * 64 * kRowBytes + 2 * k), wAt = b.add(wStage, 2 * k);
+      b.wgmma(spec.x, major == Tokens ? xAt : wAt, major == Tokens ? wAt : xAt, part);
+      llvm::copy(part, d.begin() + static_cast<size_t>(block) * each);
+    }
+}
+
 void WgmmaRing::consume(GpuBuilder &b, Value stream) {
-  const int64_t count = (major == Tokens ? rows : tokens) / 2;
-  Value group = groups == 1 ? b.i32(0) : b.mul(b.div(warp, 4), 64 * kRowBytes);
+  const int64_t count = (major == Tokens ? rows : tokens) / 2 * majorBlocks();
+  Value group = groups == 1 ? b.i32(0) : b.div(warp, 4);
   Value w = b.sharedAddress(wRing()), x = b.sharedAddress(xRing());
-  (major == Tokens ? x : w) = b.add(major == Tokens ? x : w, group);
+  if (!alternate)
+    (major == Tokens ? x : w) = b.add(major == Tokens ? x : w, b.mul(group, 64 * kRowBytes));
   Value speaks = b.equal(b.lane(), b.i32(0));
   const bool freesW = !single() || steps() > stages, freesX = !single() || steps() > tokenStages;
   auto release = [&](Value wStage, Value xStage, Value condition) {
@@ -311,8 +338,22 @@ void WgmmaRing::consume(GpuBuilder &b, Value stream) {
     if (freesX)
       b.mbarrierArrive(xFree(b, xStage), arrives);
   };
+  auto skip = [&](Values &now) {
+    skipTile(b, now[0], now[1], stages);
+    skipTile(b, now[2], now[3], tokenStages);
+  };
   Values start(4, b.i32(0));
-  eachTile(b, stream, start, [&](Value index, ValueRange carried) {
+  Value first = stream;
+  if (alternate) {
+    Values second = start;
+    skip(second);
+    Value isFirst = b.equal(group, b.i32(0));
+    for (size_t i = 0; i < 4; ++i)
+      start[i] = b.select(isFirst, start[i], second[i]);
+    first = b.select(isFirst, stream, b.add(stream, streams));
+    b.when(b.equal(group, b.i32(1)), [&] { b.barrierArrive(b.i32(kTurns), groups * 128); });
+  }
+  eachTile(b, first, alternate ? groups * streams : streams, start, [&](Value index, ValueRange carried) {
     const Place place = placeOf(b, index);
     begin(b, place);
     if (resident()) {
@@ -320,6 +361,10 @@ void WgmmaRing::consume(GpuBuilder &b, Value stream) {
       end(b, place, d);
       return Values(carried);
     }
+    // An mbarrier's parity tells two phases apart, not three: nobody waits for a stage before the
+    // other warpgroup has seen what comes before.
+    if (alternate)
+      b.barrier(b.add(group, kTurns), groups * 128);
     // Stage and parity of both rings, the stages of the step before, accumulators.
     Values init(carried);
     init.append({carried[0], carried[2]});
@@ -329,12 +374,9 @@ void WgmmaRing::consume(GpuBuilder &b, Value stream) {
       Values d(now.drop_front(6));
       b.mbarrierWait(wFull(b, now[0]), now[1]);
       b.mbarrierWait(xFull(b, now[2]), now[3]);
-      Value wStage = b.add(w, b.mul(now[0], weightStage()));
-      Value xStage = b.add(x, b.mul(now[2], tokenStage()));
       b.wgmmaFence();
-      for (int64_t k = 0; k < kColumns; k += 16)
-        b.wgmma(spec.x, b.add(major == Tokens ? xStage : wStage, 2 * k),
-                b.add(major == Tokens ? wStage : xStage, 2 * k), d);
+      multiplyStep(b, b.add(w, b.mul(now[0], weightStage())), b.add(x, b.mul(now[2], tokenStage())),
+                   d);
       b.wgmmaCommit();
       // The step before is read once only this one's products are pending.
       b.wgmmaWait(1);
@@ -347,10 +389,15 @@ void WgmmaRing::consume(GpuBuilder &b, Value stream) {
     });
     ValueRange after(done);
     Values d(after.drop_front(6));
+    if (alternate)
+      b.barrierArrive(b.add(b.exclusiveOr(group, b.i32(1)), kTurns), groups * 128);
     b.wgmmaWaitAll(d);
     release(after[4], after[5], Value());
     end(b, place, d);
-    return Values(after.take_front(4));
+    Values next(after.take_front(4));
+    if (alternate)
+      skip(next);
+    return next;
   });
 }
 
@@ -370,40 +417,62 @@ void WgmmaRing::compute(GpuBuilder &b, Value stream, Ring &) {
   auto producer = [&](int64_t number) {
     return b.equal(b.thread(), b.i32(groups * 128 + number * kWarp));
   };
-  b.when(producer(1), [&] { produceTokens(b, stream); });
-  b.when(producer(0), [&] { produceWeights(b, stream); });
-  b.when(b.less(warp, groups * 4), [&] { consume(b, stream); });
+  b.when(b.less(b.i32(groups * 4 - 1), warp), [&] {
+    if (yieldsRegisters)
+      b.setRegisters(false, kProducerRegisters);
+    b.when(producer(1), [&] { produceTokens(b, stream); });
+    b.when(producer(0), [&] { produceWeights(b, stream); });
+  });
+  b.when(b.less(warp, groups * 4), [&] {
+    if (yieldsRegisters)
+      b.setRegisters(true, kConsumerRegisters);
+    consume(b, stream);
+  });
 }
 
 //===----------------------------------------------------------------------===//
 // The row scale
 //===----------------------------------------------------------------------===//
 
-Value WgmmaRing::sumOfSquares(GpuBuilder &b, Value token, Value first, int64_t count) const {
+Values WgmmaRing::partialSums(GpuBuilder &b, Value token, Value first, int64_t count) const {
   Value base = b.at(b.at(operands().sumsIn, token, 4 * spec.sumsIn), first, 4);
-  const int64_t width = count % 4 == 0 && spec.sumsIn % 4 == 0 ? 4 : 1;
-  auto some = [&](Value from, int64_t pieces, Values sums) {
-    for (int64_t i = 0; i < pieces; ++i) {
-      Value p = b.at(from, 4 * width * i);
-      Values v = width == 1 ? Values{b.loadF32(p)}
-                            : b.unpack(b.loadChunk(p, DType::F32, 4, Access::Activation));
-      for (auto [lane, each] : llvm::enumerate(v))
-        sums[lane] = b.addf(sums[lane], each);
-    }
-    return sums;
-  };
-  constexpr int64_t kUnrolled = 16;
-  const int64_t pieces = count / width, inLoop = pieces / kUnrolled;
-  Values sums(static_cast<size_t>(width), b.f32(0));
-  if (inLoop)
-    sums = b.loop(b.i32(0), b.i32(inLoop), 1, sums, [&](Value i, ValueRange now) {
-      return some(b.at(base, i, 4 * width * kUnrolled), kUnrolled, Values(now));
-    });
-  sums = some(b.at(base, inLoop * kUnrolled * width * 4), pieces % kUnrolled, sums);
-  Value sum = sums[0];
-  for (int64_t i = 1; i < width; ++i)
-    sum = b.addf(sum, sums[i]);
-  return sum;
+  const int64_t width = sumsWidth(count);
+  Values partials;
+  for (int64_t i = 0; i < count; i += width) {
+    Value p = b.at(base, 4 * i);
+    if (width == 1)
+      partials.push_back(b.loadF32(p));
+    else
+      partials.append(b.unpack(b.loadChunk(p, DType::F32, width, Access::Activation)));
+  }
+  return partials;
+}
+
+Value WgmmaRing::sumOf(GpuBuilder &b, ArrayRef<Value> partials, int64_t width) {
+  Values sums(partials.take_front(static_cast<size_t>(width)));
+  for (size_t i = sums.size(); i < partials.size(); ++i) {
+    Value &sum = sums[i % sums.size()];
+    sum = b.addf(sum, partials[i]);
+  }
+  for (size_t i = 1; i < sums.size(); ++i)
+    sums[0] = b.addf(sums[0], sums[i]);
+  return sums[0];
+}
+
+Value WgmmaRing::sumOfSquares(GpuBuilder &b, Value token, Value first, int64_t count) const {
+  const int64_t rest = count % kSumsAtOnce;
+  if (count <= kSumsAtOnce)
+    return sumOf(b, partialSums(b, token, first, count), sumsWidth(count));
+  Values sum = b.loop(b.i32(0), b.i32(count / kSumsAtOnce), 1, {b.f32(0)},
+                      [&](Value i, ValueRange now) -> Values {
+                        Value from = b.add(first, b.mul(i, kSumsAtOnce));
+                        Values some = partialSums(b, token, from, kSumsAtOnce);
+                        return {b.addf(now[0], sumOf(b, some, sumsWidth(kSumsAtOnce)))};
+                      });
+  if (!rest)
+    return sum[0];
+  Values last = partialSums(b, token, b.add(first, count - rest), rest);
+  return b.addf(sum[0], sumOf(b, last, sumsWidth(rest)));
 }
 
 Value WgmmaRing::rstdOf(GpuBuilder &b, Value sum) const {

@@ -36,6 +36,11 @@ protected:
   const Major major;
   int64_t tokens = 0, rows = 0; ///< of a tile
   int64_t groups = 1;           ///< warpgroups that multiply
+  /// They take tiles in turn instead of sharing each: one finishes its tile while the other
+  /// multiplies. Only where tokens are the m64 operand and CTAs have several tiles.
+  bool alternate = false;
+  /// The copying warps are a warpgroup that leaves its registers to the others.
+  bool yieldsRegisters = false;
   int64_t stages = 0, tokenStages = 0, streams = 1;
   TilePlan::Announce announce = TilePlan::Early;
   int64_t splits = 1; ///< CTAs of a cluster: each has a part of K
@@ -56,7 +61,7 @@ protected:
   int64_t receiveOffset() const { return std::max(ringBytes(), scratchOffset + scratchBytes); }
   int64_t barrierOffset() const { return receiveOffset() + receiveBytes; }
   /// Whether all steps of the only tile have a stage of their own.
-  bool resident() const { return single() && stages >= steps() && tokenStages >= steps(); }
+  bool resident() const { return !alternate && single() && stages >= steps() && tokenStages >= steps(); }
   /// Steps of a resident tile that an mbarrier counts.
   int64_t together() const {
     for (int64_t count = tokens <= 32 ? 4 : 2; count > 1; --count)
@@ -79,10 +84,16 @@ protected:
   Value split;                     ///< this CTA's in its cluster, likewise
   Value warp;                      ///< known from compute on
 
-  /// Sum of `count` of the token's partial sums of squares, and what x is scaled by.
+  /// Blocks of 64 rows of the m64 operand that a warpgroup multiplies.
+  int64_t majorBlocks() const { return alternate ? tokens / 64 : 1; }
+  /// `count` of the token's partial sums of squares, their sum, and what x is scaled by.
+  static constexpr int64_t kSumsAtOnce = 64;
+  int64_t sumsWidth(int64_t count) const { return count % 4 == 0 && spec.sumsIn % 4 == 0 ? 4 : 1; }
+  Values partialSums(GpuBuilder &b, Value token, Value first, int64_t count) const;
+  static Value sumOf(GpuBuilder &b, llvm::ArrayRef<Value> partials, int64_t width);
   Value sumOfSquares(GpuBuilder &b, Value token, Value first, int64_t count) const;
   Value rstdOf(GpuBuilder &b, Value sum) const;
-  void syncConsumers(GpuBuilder &b) { b.barrier(1, groups * 128); }
+  void syncConsumers(GpuBuilder &b) { b.barrier(b.i32(1), groups * 128); }
 
   /// How many of them this CTA is to receive.
   virtual Value expected(GpuBuilder &b) const { return b.i32(0); }
@@ -117,7 +128,11 @@ private:
   void consume(GpuBuilder &b, Value stream);
   Values multiplyResident(GpuBuilder &b, Value w, Value x, int64_t count);
   using TileBody = llvm::function_ref<Values(Value index, mlir::ValueRange carried)>;
-  void eachTile(GpuBuilder &b, Value stream, mlir::ValueRange init, TileBody body);
+  /// Tiles `apart` of each other, from `stream` on.
+  void eachTile(GpuBuilder &b, Value stream, int64_t apart, mlir::ValueRange init, TileBody body);
+  int64_t readers() const { return 4 * (alternate ? 1 : groups); } ///< warps that read a stage
+  void skipTile(GpuBuilder &b, Value &stage, Value &parity, int64_t count) const;
+  void multiplyStep(GpuBuilder &b, Value wStage, Value xStage, Values &d) const;
   /// Fills a ring of `count` stages, from step `ahead` of the stream's first tile on.
   void fill(GpuBuilder &b, Value stream, int64_t count, int64_t ahead,
             llvm::function_ref<Value(Value stage)> free,

@@ -137,13 +137,17 @@ Status CudaDevice::mark(uint32_t index) {
 }
 
 Status CudaDevice::launch(uint32_t kernel, const SinterLaunch &launch, uint32_t tasks) {
-  if (kernel >= kernels_.size() || launch.num_args > SINTER_MAX_ARGS || tasks == 0 ||
+  if (kernel >= kernels_.size() || launch.num_args > SINTER_MAX_ARGS ||
       (profile_ && launched_ + 1 >= marks_.size()))
     return internalError(describe(kernel, launch.op) + ": its launch is out of range");
   if (profile_ && launched_ == 0)
     SINTER_RETURN_IF_ERROR(mark(0));
-  const bool programmatic = launch.edge == SINTER_EDGE_PROGRAMMATIC && launched_ > 0 && !profile_ &&
-                            options_.programmaticLaunch && gpu_->capability() >= 90 &&
+  const bool full = launch.edge != SINTER_EDGE_PROGRAMMATIC || owesFullEdge_;
+  owesFullEdge_ = full && tasks == 0;
+  if (tasks == 0) // left out
+    return profile_ ? mark(++launched_) : Status::ok();
+  const bool programmatic = !full && launched_ > 0 && !profile_ && options_.programmaticLaunch &&
+                            gpu_->capability() >= 90 &&
                             (!capturing_ || driver().version >= kGraphsKeepProgrammaticEdges);
   Status status = kernels_.launch(kernel, launch, tasks, slot().inputs.batchAddress(),
                                   stream_.get(), programmatic);
@@ -173,6 +177,7 @@ Status CudaDevice::issue(SinterStepFn function, SinterModel &model, uint32_t ent
     return 1;
   };
   launched_ = 0;
+  owesFullEdge_ = false;
   launchError_ = Status::ok();
   failure_.clear();
   const int32_t code = function(&rt, &model, entry, &batch);
@@ -182,6 +187,13 @@ Status CudaDevice::issue(SinterStepFn function, SinterModel &model, uint32_t ent
     return internalError("the compiled model cannot run this step: " +
                          (failure_.empty() ? "code " + std::to_string(code) : failure_));
   return Status::ok();
+}
+
+/// Launches are left out where a step has no short or no long sequences.
+OwnedGraphExec &CudaDevice::graphOf(uint32_t entry, const SinterBatch &batch) {
+  const size_t variant =
+      (batch.num_short > 0 ? 1 : 0) + (batch.num_short < batch.num_seqs ? 2 : 0);
+  return slot().graphs[entry * kGraphVariants + variant];
 }
 
 Status CudaDevice::capture(SinterStepFn function, SinterModel &model, uint32_t entry,
@@ -199,7 +211,7 @@ Status CudaDevice::capture(SinterStepFn function, SinterModel &model, uint32_t e
   SINTER_CUDA_RETURN_IF_ERROR(code, what);
   GraphExec executable = nullptr;
   SINTER_CUDA_RETURN_IF_ERROR(driver().graphInstantiate(&executable, graph.get(), 0), what);
-  slot().graphs[entry] = OwnedGraphExec(executable);
+  graphOf(entry, batch) = OwnedGraphExec(executable);
   return Status::ok();
 }
 
@@ -207,9 +219,10 @@ Status CudaDevice::run(SinterStepFn function, SinterModel &model, uint32_t entry
                        const SinterBatch &batch) {
   if (!usesGraphs())
     return issue(function, model, entry, batch);
-  if (!slot().graphs[entry])
+  OwnedGraphExec &graph = graphOf(entry, batch);
+  if (!graph)
     SINTER_RETURN_IF_ERROR(capture(function, model, entry, batch));
-  SINTER_CUDA_RETURN_IF_ERROR(driver().graphLaunch(slot().graphs[entry].get(), stream_.get()),
+  SINTER_CUDA_RETURN_IF_ERROR(driver().graphLaunch(graph.get(), stream_.get()),
                               "cannot start " + manifest_->entries[entry].name);
   return Status::ok();
 }
@@ -336,8 +349,8 @@ Result<double> CudaDevice::measureReadBandwidth() {
 }
 
 Result<double> CudaDevice::measureReplay(uint32_t count) {
-  const std::vector<OwnedGraphExec> &graphs = slot().graphs;
-  if (entry_ >= graphs.size() || !graphs[entry_])
+  const OwnedGraphExec *graph = slot().graphs.empty() ? nullptr : &graphOf(entry_, slot().batch);
+  if (!graph || !*graph)
     return unsupported("there is no graph to replay");
   std::vector<OwnedEvent> events;
   for (uint32_t i = 0; i < count + 2; ++i) {
@@ -347,7 +360,7 @@ Result<double> CudaDevice::measureReplay(uint32_t count) {
   const std::string what = "cannot replay " + manifest_->entries[entry_].name;
   for (uint32_t i = 0; i < count + 2; ++i) {
     if (i > 0)
-      SINTER_CUDA_RETURN_IF_ERROR(driver().graphLaunch(graphs[entry_].get(), stream_.get()), what);
+      SINTER_CUDA_RETURN_IF_ERROR(driver().graphLaunch(graph->get(), stream_.get()), what);
     SINTER_CUDA_RETURN_IF_ERROR(driver().eventRecord(events[i].get(), stream_.get(), 0), what);
   }
   SINTER_CUDA_RETURN_IF_ERROR(driver().streamSynchronize(stream_.get()), what);

@@ -3,7 +3,7 @@
 // A step is one copy of its inputs, the captured graph of its entry point, one copy of its logits
 // if it has any, and a wait. The graph is captured at the entry's first step by running sinter_step
 // on a stream in capture; it is valid for every later step, as kernels read what changes from the
-// inputs' block.
+// inputs' block. Steps of short sequences only, of long ones only and of both have a graph each.
 //
 //===----------------------------------------------------------------------===//
 #pragma once
@@ -70,6 +70,7 @@ private:
   Status issue(SinterStepFn function, SinterModel &model, uint32_t entry, const SinterBatch &batch);
   Status capture(SinterStepFn function, SinterModel &model, uint32_t entry,
                  const SinterBatch &batch);
+  cuda::OwnedGraphExec &graphOf(uint32_t entry, const SinterBatch &batch);
   Status launch(uint32_t kernel, const SinterLaunch &launch, uint32_t tasks);
   Status uploadAside(const cuda::StepSlot &slot);
   Status mark(uint32_t index);
@@ -96,6 +97,7 @@ private:
   uint32_t entry_ = 0;
   uint32_t launched_ = 0;
   bool capturing_ = false;
+  bool owesFullEdge_ = false; ///< of a launch that was left out
   Status launchError_;
   std::string failure_;
   StepProfile *profile_ = nullptr;

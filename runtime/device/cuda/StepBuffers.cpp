@@ -82,7 +82,7 @@ Status StepSlot::prepare(size_t entries, uint32_t maxTokens, uint32_t maxPages) 
   SINTER_ASSIGN_OR_RETURN(uploaded, makeEvent(kEventDisableTiming));
   SINTER_ASSIGN_OR_RETURN(finished, makeEvent(kEventBlockingSync | kEventDisableTiming));
   graphs.clear();
-  graphs.resize(entries);
+  graphs.resize(entries * kGraphVariants);
   return Status::ok();
 }
 

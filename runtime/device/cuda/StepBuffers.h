@@ -79,11 +79,14 @@ private:
   Block<PinnedBlock> staging_;
 };
 
+constexpr size_t kGraphVariants = 4; ///< with short sequences or without, with long ones or without
+
 /// What a step needs for itself while another one runs: the graphs know its addresses.
 struct StepSlot {
   StepInputs inputs;
   StepOutputs outputs;
-  std::vector<OwnedGraphExec> graphs; ///< by entry; empty ones are not captured yet
+  /// By entry, kGraphVariants of each; empty ones are not captured yet.
+  std::vector<OwnedGraphExec> graphs;
   OwnedEvent uploaded, finished;
 
   // Of the step in it:

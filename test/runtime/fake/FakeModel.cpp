@@ -115,7 +115,7 @@ json makeMeta(const std::string &directory, const std::string &headerHash) {
   const json normSource = {{"tensor", kNormName}, {"dtype", "f32"}, {"shape", {kHidden}}};
   const int layerBytes = 2 * kPageSize * kHidden * 4;
   json meta = {{"format", "sinter"},
-               {"abi", 1},
+               {"abi", SINTER_ABI_VERSION},
                {"compiler", {{"version", "0.0.0"}, {"build", "fake"}, {"llvm", "none"}}},
                {"target", "cpu"},
                {"isas", {"x86-64-v3"}},
