@@ -2,6 +2,7 @@
 #include "test/runtime/fake/FakeModel.h"
 
 #include "runtime/model/ElfReader.h"
+#include "sinter/Abi/sinter_abi.h"
 #include "sinter/Support/Sha256.h"
 
 #include <cmath>
