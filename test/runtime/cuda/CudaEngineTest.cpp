@@ -75,6 +75,35 @@ TEST(CudaEngine, ReplaysOneGraphPerEntry) {
   EXPECT_EQ(counters.copiesToHost, 0u) << "the kernels write tokens to the host's memory";
 }
 
+// Launches for short or for long sequences alone, where the step has none.
+TEST(CudaEngine, LeavesOutWhatAStepHasNoUseFor) {
+  FakeGpu gpu;
+  for (const bool graphs : {true, false}) {
+    CudaEngine engine;
+    CudaEngineOptions options;
+    options.poison = false;
+    options.cuda.graphs = graphs;
+    ASSERT_TRUE(engine.open(options).isOk());
+    PageAllocator allocator(40);
+    Generator generator(*engine.executor, allocator, {});
+    const auto kernelsOf = [&](std::vector<size_t> lengths) {
+      std::vector<GenerationRequest> requests;
+      for (const size_t length : lengths)
+        requests.push_back(greedy(promptOf(length), 1));
+      gpu.configure("");
+      const auto results = generator.run(requests, {});
+      EXPECT_TRUE(results.isOk()) << results.status().message();
+      for (size_t i = 0; results.isOk() && i < requests.size(); ++i)
+        EXPECT_EQ((*results)[i].tokens,
+                  expectedTokens(engine.installed.weights, requests[i].prompt, 1));
+      return gpu.counters().kernels;
+    };
+    EXPECT_EQ(kernelsOf({8}), 4u);
+    EXPECT_EQ(kernelsOf({9}), 4u);
+    EXPECT_EQ(kernelsOf({9, 3}), 8u) << "a step each";
+  }
+}
+
 // A step is started before the tokens of the one in front of it are known; requests that end in
 // between, by an end token, their listener or a full pool, lose nothing and disturb nobody.
 TEST(CudaEngine, StepsStartedAheadGiveTheSameTokens) {
@@ -160,7 +189,7 @@ TEST(CudaEngine, ChoosesTheEntryByTokensPerSequence) {
   ASSERT_EQ(entries.size(), 4u);
   ASSERT_EQ(entries[1].size(), 4u);
   EXPECT_EQ(entries[1][0].calls, 3u) << "two sequences of one token: decode_argmax";
-  ASSERT_EQ(entries[3].size(), 4u);
+  ASSERT_EQ(entries[3].size(), 5u);
   EXPECT_EQ(entries[3][0].calls, 2u) << "prompts of three and two tokens: step_argmax";
 }
 

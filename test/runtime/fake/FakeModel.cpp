@@ -226,6 +226,10 @@ json makeCudaMeta(const std::string &directory, const std::string &headerHash) {
        entry("step_argmax", "argmax", 1, kMaxStepTokens, kMaxStepTokens, 4),
        entry("decode_sample", "sample", 1, 4, 4, 3),
        entry("step_sample", "sample", 1, kMaxStepTokens, kMaxStepTokens, 3)});
+  for (size_t mixed : {2, 3, 5}) {
+    json &schedule = meta["entries"][mixed]["schedule"];
+    schedule.insert(schedule.begin() + 1, schedule[1]);
+  }
   for (json &entry : meta["entries"])
     for (json &op : entry["schedule"])
       op.update({{"grid", 2}, {"edge", op["op"] == "attention" ? "programmatic" : "full"}});

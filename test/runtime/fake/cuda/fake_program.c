@@ -53,9 +53,19 @@ static const SinterArg args[] = {ARENA,
 
 #define OP(ctas, first, count, kernel, edge)                                                       \
   {{0, 0}, {ctas, {0, 0, 0}, {1, 1, 1}, 1}, first, count, kernel, edge}
+#define OP_IF(dim, ctas, first, count, kernel, edge)                                               \
+  {{0, 0}, {ctas, {dim, 0, 0}, {0x7fffffff, 1, 1}, 1}, first, count, kernel, edge}
 #define BODY                                                                                       \
   OP(3, 0, 2, EMBED_KERNEL, SINTER_EDGE_FULL),                                                     \
       OP(2, 2, 4, WRITE_KERNEL, SINTER_EDGE_PROGRAMMATIC),                                         \
+      OP(2, 6, 4, ATTEND_KERNEL, SINTER_EDGE_PROGRAMMATIC)
+
+/* Of any number of tokens: writes once for short sequences and once for long ones, which is the
+ * same twice where a step has both. */
+#define MIXED_BODY                                                                                 \
+  OP(3, 0, 2, EMBED_KERNEL, SINTER_EDGE_FULL),                                                     \
+      OP_IF(SINTER_GRID_LONG_SEQS, 2, 2, 4, WRITE_KERNEL, SINTER_EDGE_PROGRAMMATIC),               \
+      OP_IF(SINTER_GRID_SHORT_SEQS, 2, 2, 4, WRITE_KERNEL, SINTER_EDGE_PROGRAMMATIC),              \
       OP(2, 6, 4, ATTEND_KERNEL, SINTER_EDGE_PROGRAMMATIC)
 
 static const SinterOpRecord ops[] = {BODY,
@@ -64,11 +74,18 @@ static const SinterOpRecord ops[] = {BODY,
                                      OP(4, 13, 4, ARGMAX_KERNEL, SINTER_EDGE_FULL),
                                      BODY,
                                      OP(4, 10, 3, LOGITS_KERNEL, SINTER_EDGE_FULL),
+                                     OP(4, 17, 4, DRAW_KERNEL, SINTER_EDGE_FULL),
+                                     MIXED_BODY,
+                                     OP(4, 10, 3, LOGITS_KERNEL, SINTER_EDGE_FULL),
+                                     MIXED_BODY,
+                                     OP(4, 13, 4, ARGMAX_KERNEL, SINTER_EDGE_FULL),
+                                     MIXED_BODY,
+                                     OP(4, 10, 3, LOGITS_KERNEL, SINTER_EDGE_FULL),
                                      OP(4, 17, 4, DRAW_KERNEL, SINTER_EDGE_FULL)};
 
 /* Decode steps of up to four sequences, one token each; then anything. */
 static const SinterEntryRecord entries[] = {{0, 4, 1, 4, 4, 0, 1},   {4, 4, 1, 4, 4, 1, 1},
-                                            {0, 4, 1, 32, 32, 0, 0}, {4, 4, 1, 32, 32, 1, 0},
-                                            {8, 5, 1, 4, 4, 2, 1},   {8, 5, 1, 32, 32, 2, 0}};
+                                            {13, 5, 1, 32, 32, 0, 0}, {18, 5, 1, 32, 32, 1, 0},
+                                            {8, 5, 1, 4, 4, 2, 1},   {23, 6, 1, 32, 32, 2, 0}};
 
 HIDDEN const SinterProgram sinter_program = {SINTER_ABI_VERSION, 6, 1, 0, entries, ops, args};
