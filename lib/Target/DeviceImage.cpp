@@ -1,7 +1,8 @@
 //===- DeviceImage.cpp - all GPU kernels of an artefact -------------------===//
 //
-// A kernel's text is the unit of work and of the cache: it is printed once, parsed in a context of
-// the thread that compiles it, and hashed together with everything else that decides the code.
+// A kernel's bytecode is the unit of work and of the cache: it is written once, read in a context
+// of the thread that compiles it, and hashed together with everything else that decides the code.
+// (Text would take ten times as long to print as the rest of a compilation from the cache.)
 //
 //===----------------------------------------------------------------------===//
 #include "sinter/Target/DeviceImage.h"
@@ -10,6 +11,7 @@
 #include "sinter/Target/Artifact.h"
 #include "sinter/Target/NvptxImage.h"
 
+#include "mlir/Bytecode/BytecodeWriter.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/ControlFlow/IR/ControlFlow.h"
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
@@ -24,6 +26,7 @@
 #include "llvm/Support/raw_ostream.h"
 
 #include <atomic>
+#include <mutex>
 #include <thread>
 
 using namespace mlir;
@@ -46,8 +49,20 @@ std::string ownIdentity() {
          identityOf(llvm::sys::fs::getMainExecutable("", &anchor));
 }
 
+/// Where a kernel comes from is nothing that its code depends on.
+void dropLocations(Operation *kernels) {
+  const Location none = UnknownLoc::get(kernels->getContext());
+  kernels->walk([&](Operation *op) {
+    op->setLoc(none);
+    for (Region &region : op->getRegions())
+      for (Block &block : region)
+        for (BlockArgument argument : block.getArguments())
+          argument.setLoc(none);
+  });
+}
+
 struct Job {
-  std::string text; ///< of the gpu.module
+  std::string bytecode; ///< of the gpu.module
   CachedKernel kernel;
   std::string error;
   bool cached = false;
@@ -61,7 +76,7 @@ public:
               "\n") {}
 
   void run(Job &job) const {
-    const std::string key = KernelCache::keyOf(tools + job.text);
+    const std::string key = KernelCache::keyOf(tools + job.bytecode);
     if (std::optional<CachedKernel> found = cache.find(key)) {
       job.kernel = std::move(*found);
       job.cached = true;
@@ -82,7 +97,8 @@ private:
         job.error = d.str();
       return success();
     });
-    OwningOpRef<ModuleOp> module = parseSourceString<ModuleOp>(job.text, ParserConfig(&context));
+    OwningOpRef<ModuleOp> module =
+        parseSourceString<ModuleOp>(job.bytecode, ParserConfig(&context));
     if (!module)
       return false;
     auto kernels = *module->getOps<mlir::gpu::GPUModuleOp>().begin();
@@ -107,12 +123,22 @@ private:
   std::string tools; ///< everything that decides the code besides the kernel
 };
 
-void runAll(const ImageCompiler &compiler, std::vector<Job> &jobs, unsigned threads) {
+void runAll(const ImageCompiler &compiler, std::vector<Job> &jobs,
+            const DeviceImageOptions &options) {
   std::atomic<size_t> next{0};
+  std::mutex reporting;
+  size_t done = 0;
   const auto work = [&] {
-    for (size_t i; (i = next++) < jobs.size();)
+    for (size_t i; (i = next++) < jobs.size();) {
       compiler.run(jobs[i]);
+      const std::lock_guard lock(reporting);
+      ++done;
+      if (options.progress)
+        options.progress(done, jobs.size());
+    }
   };
+  const unsigned threads =
+      options.threads ? options.threads : std::max(1u, std::thread::hardware_concurrency());
   std::vector<std::thread> others;
   for (unsigned i = 1; i < std::min<size_t>(threads, jobs.size()); ++i)
     others.emplace_back(work);
@@ -128,15 +154,16 @@ FailureOr<DeviceImage> sinter::compileDeviceImage(ModuleOp lowered, StepProgram 
   std::vector<Job> jobs;
   for (auto module : lowered.getOps<mlir::gpu::GPUModuleOp>()) {
     jobs.emplace_back();
-    llvm::raw_string_ostream stream(jobs.back().text);
-    module->print(stream, OpPrintingFlags().printGenericOpForm());
+    dropLocations(module);
+    llvm::raw_string_ostream stream(jobs.back().bytecode);
+    if (failed(writeBytecodeToFile(module, stream)))
+      return module.emitError("cannot be written as bytecode");
   }
   if (jobs.size() != program.kernels.size())
     return lowered.emitError("has ")
            << jobs.size() << " gpu.modules for " << program.kernels.size() << " kernels";
   const ImageCompiler compiler(program.chip, options);
-  runAll(compiler, jobs,
-         options.threads ? options.threads : std::max(1u, std::thread::hardware_concurrency()));
+  runAll(compiler, jobs, options);
   DeviceImage image;
   for (auto [job, kernel] : llvm::zip_equal(jobs, program.kernels)) {
     if (!job.error.empty() || job.kernel.ptx.empty())

@@ -10,6 +10,7 @@
 
 #include "mlir/IR/BuiltinOps.h"
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -28,6 +29,8 @@ struct DeviceImage {
 struct DeviceImageOptions {
   std::string cacheFolder; ///< empty: no cache
   unsigned threads = 0;    ///< 0: all cores
+  /// Called with the kernels done and in all, from one thread at a time; may be empty.
+  std::function<void(size_t done, size_t all)> progress = {};
 };
 
 /// Compiles the gpu.modules that convertXfmrToCuda left in `lowered` and writes registers, shared
