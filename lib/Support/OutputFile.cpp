@@ -56,6 +56,13 @@ Result<OutputFile> OutputFile::create(const std::string &path) {
   return file;
 }
 
+Status OutputFile::check(const std::string &path) {
+  struct stat info = {};
+  if (::stat(path.c_str(), &info) != 0 || S_ISREG(info.st_mode) || S_ISDIR(info.st_mode))
+    return create(path).status();
+  return ::access(path.c_str(), W_OK) == 0 ? Status::ok() : systemError(path, "open");
+}
+
 OutputFile::OutputFile(OutputFile &&other) noexcept { *this = std::move(other); }
 
 OutputFile &OutputFile::operator=(OutputFile &&other) noexcept {

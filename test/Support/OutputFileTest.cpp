@@ -47,6 +47,18 @@ TEST(OutputFile, LeavesNothingWhenAbandoned) {
   EXPECT_EQ(filesIn(dir.file("")), 0u);
 }
 
+TEST(OutputFile, ChecksWithoutWriting) {
+  TempDir dir;
+  ASSERT_TRUE(writeWholeFile(dir.file("a"), "old").isOk());
+  EXPECT_TRUE(OutputFile::check(dir.file("a")).isOk());
+  EXPECT_TRUE(OutputFile::check(dir.file("b")).isOk());
+  EXPECT_EQ(readAll(dir.file("a")), "old");
+  EXPECT_EQ(filesIn(dir.file("")), 1u);
+  EXPECT_EQ(OutputFile::check(dir.file("no/b")).message(),
+            dir.file("no/b") + ": cannot create: No such file or directory");
+  EXPECT_EQ(OutputFile::check(dir.file(".")).message(), dir.file(".") + ": is a directory");
+}
+
 TEST(OutputFile, KeepsLinksAndLongNames) {
   TempDir dir;
   fs::create_directory(dir.file("far"));
@@ -66,6 +78,7 @@ TEST(OutputFile, NeverReplacesWhatIsNoRegularFile) {
   EXPECT_TRUE(writeWholeFile(dir.file("pipe"), "text").isOk());
   reader.join();
   EXPECT_EQ(got, "text");
+  EXPECT_TRUE(OutputFile::check(dir.file("pipe")).isOk()) << "without a reader";
   EXPECT_TRUE(fs::is_fifo(dir.file("pipe")));
   EXPECT_EQ(writeWholeFile(dir.file("."), "x").message(), dir.file(".") + ": is a directory");
   if (::access("/dev/full", W_OK) == 0) {

@@ -65,7 +65,7 @@ Result<std::map<std::string, ordered_json>> readRecords(const std::string &path)
 
 Status checkRecords(const std::string &path) {
   SINTER_RETURN_IF_ERROR(readRecords(path).status());
-  return OutputFile::create(path).status();
+  return OutputFile::check(path);
 }
 
 Status mergeRecords(const std::string &path, const std::vector<BenchRecord> &added) {

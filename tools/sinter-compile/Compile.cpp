@@ -108,6 +108,7 @@ private:
   OwningOpRef<ModuleOp> module, kernels;
   StepProgram program;
   CompileResult result;
+  CompileProgress progress = {};
 };
 
 OwningOpRef<ModuleOp> Compiler::importModel() {
@@ -230,8 +231,14 @@ ArtifactInfo Compiler::describe() const {
 FailureOr<std::string> Compiler::emitForDevice() {
   if (request.emit == EmitStage::Llvm)
     return emitDeviceLlvm(*kernels, target.chip);
+  const auto report = [this](size_t done, size_t all) {
+    progress.kernels = done;
+    progress.allKernels = all;
+    if (request.progress)
+      request.progress(progress);
+  };
   FailureOr<DeviceImage> image =
-      compileDeviceImage(*kernels, program, {request.kernelCache, /*threads=*/0});
+      compileDeviceImage(*kernels, program, {request.kernelCache, /*threads=*/0, report});
   if (failed(image))
     return failure();
   result.cachedKernels = image->cached;
@@ -275,7 +282,12 @@ Result<CompileResult> Compiler::run() {
                           {"lower", &Compiler::lower, EmitStage::Lowered},
                           {"lower to LLVM", &Compiler::lowerToLlvm, EmitStage::Artifact},
                           {"emit", &Compiler::emit, EmitStage::Artifact}};
+  progress.stages = std::size(stages);
   for (const Stage &stage : stages) {
+    ++progress.stage;
+    progress.name = stage.name;
+    if (request.progress)
+      request.progress(progress);
     const auto start = std::chrono::steady_clock::now();
     if (failed((this->*stage.body)()))
       return errors.status(std::string(stage.name) + " failed");

@@ -8,7 +8,9 @@
 #include "sinter/Support/DType.h"
 #include "sinter/Support/Status.h"
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -16,6 +18,13 @@
 namespace sinter {
 
 struct ModelSource;
+
+/// Where a compilation is.
+struct CompileProgress {
+  size_t stage, stages; ///< from 1
+  const char *name;
+  size_t kernels = 0, allKernels = 0; ///< GPU: compiled and in all, of the last stage
+};
 
 enum class EmitStage { Artifact, Xfmr, Fused, Lowered, Llvm, Asm };
 
@@ -39,6 +48,8 @@ struct CompileRequest {
   bool reuseBuffers = true; ///< false: every activation has memory of its own
   bool explainFusion = false;
   bool printIrAfterAll = false; ///< to stderr
+  /// Called from one thread at a time; may be empty.
+  std::function<void(const CompileProgress &)> progress;
 };
 
 struct StageTime {

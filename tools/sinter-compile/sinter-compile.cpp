@@ -16,6 +16,7 @@
 #include <map>
 #include <optional>
 #include <system_error>
+#include <unistd.h>
 #include <utility>
 #include <vector>
 
@@ -162,20 +163,49 @@ std::string formatBytes(size_t bytes) {
                            : fmt::format("{:.1f} MB", double(bytes) / 1e6);
 }
 
-Status writeResult(const Arguments &arguments, const CompileResult &result, const std::string &name,
+/// Where the result goes; empty: standard output.
+std::string outputPath(const Arguments &arguments, const std::string &name) {
+  const bool artefact = arguments.request.emit == EmitStage::Artifact;
+  return arguments.output.empty() && artefact ? name + ".sinter" : arguments.output;
+}
+
+/// One line on a terminal that is written over until it is cleared.
+class ProgressLine {
+public:
+  static void show(const CompileProgress &at) {
+    std::string text = fmt::format("[{}/{}] {}", at.stage, at.stages, at.name);
+    if (at.allKernels)
+      text += fmt::format("   {} of {} kernels", at.kernels, at.allKernels);
+    fmt::print(stderr, "\r\033[K{}", text);
+  }
+  ~ProgressLine() {
+    if (on)
+      fmt::print(stderr, "\r\033[K");
+  }
+
+  bool on = false;
+};
+
+/// Nobody looks at a line that is not on a terminal, and a stage that is printed speaks for itself.
+Result<CompileResult> compileWithProgress(CompileRequest &request, const std::string &path) {
+  ProgressLine line;
+  line.on = isatty(STDERR_FILENO) && !path.empty() && !request.printIrAfterAll;
+  if (line.on)
+    request.progress = ProgressLine::show;
+  return compile(request);
+}
+
+Status writeResult(const Arguments &arguments, const CompileResult &result, const std::string &path,
                    double seconds) {
   // Beside a stage on standard output the report would make it unreadable for other tools.
-  const bool printsStage =
-      arguments.request.emit != EmitStage::Artifact && arguments.output.empty();
-  (printsStage ? std::cerr : std::cout) << result.fusionReport;
-  if (arguments.request.emit != EmitStage::Artifact) {
-    if (!arguments.output.empty())
-      return writeWholeFile(arguments.output, result.output);
+  (path.empty() ? std::cerr : std::cout) << result.fusionReport;
+  if (path.empty()) {
     std::cout << result.output;
     return Status::ok();
   }
-  const std::string path = arguments.output.empty() ? name + ".sinter" : arguments.output;
   SINTER_RETURN_IF_ERROR(writeWholeFile(path, result.output));
+  if (arguments.request.emit != EmitStage::Artifact)
+    return Status::ok();
   std::string device;
   if (result.cachedKernels)
     device += fmt::format(", {} cached", result.cachedKernels);
@@ -199,18 +229,20 @@ Status run(Arguments &arguments) {
     printConfig(*model, arguments.request);
     return Status::ok();
   }
+  const std::string path = outputPath(
+      arguments, model ? model->name : std::filesystem::path(arguments.input).stem().string());
+  if (!path.empty())
+    SINTER_RETURN_IF_ERROR(OutputFile::check(path));
   arguments.request.model = model ? &*model : nullptr;
   // Without a usable folder every kernel is compiled anew; nothing else changes.
   if (const Result<std::string> folder = cacheFolder(); folder && !arguments.noCache)
     arguments.request.kernelCache = *folder + "/kernels";
-  SINTER_ASSIGN_OR_RETURN(const CompileResult result, compile(arguments.request));
+  SINTER_ASSIGN_OR_RETURN(const CompileResult result, compileWithProgress(arguments.request, path));
   if (arguments.timing)
     for (const StageTime &stage : result.times)
       fmt::print(stderr, "{:<16}{:8.1f} ms\n", stage.name, stage.seconds * 1e3);
-  const std::string name =
-      model ? model->name : std::filesystem::path(arguments.input).stem().string();
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
-  return writeResult(arguments, result, name, took.count());
+  return writeResult(arguments, result, path, took.count());
 }
 
 void declareOptions(CLI::App &app, Arguments &arguments) {

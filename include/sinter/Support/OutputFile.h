@@ -17,6 +17,9 @@ namespace sinter {
 class OutputFile {
 public:
   static Result<OutputFile> create(const std::string &path);
+  /// What create() would say now, for asking before long work. Leaves nothing behind, opens no
+  /// pipe.
+  static Status check(const std::string &path);
 
   OutputFile(OutputFile &&other) noexcept;
   OutputFile &operator=(OutputFile &&other) noexcept;
