@@ -135,7 +135,8 @@ public:
                             const std::function<void(uint32_t, uint32_t)> &body) = 0;
 
   /// Measures how fast it reads memory, in bytes per second, and its f32 multiply-adds, in
-  /// operations per second; 0: not measured on this kind of device. Takes less than a second.
+  /// operations per second; 0: not measured on this kind of device, or the machine is too busy.
+  /// Takes less than a second.
   virtual Result<double> measureReadBandwidth() = 0;
   virtual Result<double> measureFmaPeak() = 0;
 

@@ -69,6 +69,7 @@ uint64_t lastCacheBytes() {
 }
 
 constexpr uint64_t kBlock = uint64_t(1) << 20;
+constexpr uint64_t kPart = uint64_t(64) << 20; ///< a few milliseconds of reading
 
 uint64_t bufferBytes() {
   constexpr uint64_t kLeast = uint64_t(256) << 20, kMost = uint64_t(1) << 30;
@@ -79,18 +80,25 @@ uint64_t bufferBytes() {
 
 void ReadProbe::Unmap::operator()(uint8_t *data) const { munmap(data, bytes); }
 
-Result<ReadProbe> ReadProbe::create(ThreadPool &pool) {
+Result<ReadProbe> ReadProbe::create(ThreadPool &pool, double patience) {
+  const auto start = Clock::now();
   const uint64_t bytes = bufferBytes();
   void *memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED)
     return resourceExhausted(std::string("no memory to measure read bandwidth with: ") +
                              std::strerror(errno));
   madvise(memory, bytes, MADV_HUGEPAGE);
-  auto *data = static_cast<uint8_t *>(memory);
-  pool.parallelFor(uint32_t(bytes / kBlock), 1, [&](uint32_t begin, uint32_t end) {
-    std::memset(data + begin * kBlock, 1, (end - begin) * kBlock); // real pages, not the zero page
-  });
-  return ReadProbe(pool, data, bytes);
+  ReadProbe probe(pool, static_cast<uint8_t *>(memory), bytes);
+  for (uint64_t first = 0; first < bytes; first += kPart) {
+    if (secondsSince(start) > patience)
+      return resourceExhausted("this machine is too busy to measure its read bandwidth");
+    uint8_t *data = probe.data_.get() + first;
+    const uint64_t part = std::min(kPart, bytes - first);
+    pool.parallelFor(uint32_t(part / kBlock), 1, [&](uint32_t begin, uint32_t end) {
+      std::memset(data + begin * kBlock, 1, (end - begin) * kBlock); // real pages, not the zero one
+    });
+  }
+  return probe;
 }
 
 double ReadProbe::read(uint64_t first, uint64_t bytes) {
@@ -104,22 +112,30 @@ double ReadProbe::read(uint64_t first, uint64_t bytes) {
 }
 
 double ReadProbe::pass() {
-  constexpr uint64_t kPass = uint64_t(64) << 20;
-  const double speed = read(next_, kPass);
-  next_ = next_ + 2 * kPass <= bytes_ ? next_ + kPass : 0;
+  const double speed = read(next_, kPart);
+  next_ = next_ + 2 * kPart <= bytes_ ? next_ + kPart : 0;
   return speed;
 }
 
-double ReadProbe::wholePass() { return read(0, bytes_); }
-
-Result<double> measureReadBandwidth(ThreadPool &pool) {
-  constexpr double kBudget = 0.3;
-  constexpr int kMinPasses = 3;
-  SINTER_ASSIGN_OR_RETURN(ReadProbe probe, ReadProbe::create(pool));
-  double best = 0;
+double ReadProbe::wholePass(double patience) {
   const auto start = Clock::now();
-  for (int pass = 0; pass < kMinPasses || secondsSince(start) < kBudget; ++pass)
-    best = std::max(best, probe.wholePass());
+  uint64_t done = 0;
+  while (done < bytes_ && (done == 0 || secondsSince(start) < patience)) {
+    const uint64_t part = std::min(kPart, bytes_ - done);
+    read(done, part);
+    done += part;
+  }
+  return double(done) / secondsSince(start);
+}
+
+double measureReadBandwidth(ThreadPool &pool) {
+  constexpr double kFilling = 0.6, kReading = 0.3;
+  Result<ReadProbe> probe = ReadProbe::create(pool, kFilling);
+  if (!probe)
+    return 0;
+  double best = 0, left = kReading;
+  for (const auto start = Clock::now(); left > 0; left = kReading - secondsSince(start))
+    best = std::max(best, probe->wholePass(left));
   return best;
 }
 

@@ -11,6 +11,7 @@
 #include "sinter/Support/Status.h"
 
 #include <cstdint>
+#include <limits>
 #include <memory>
 
 namespace sinter {
@@ -18,12 +19,15 @@ namespace sinter {
 /// Reads memory well beyond the last cache with all threads of the pool together.
 class ReadProbe {
 public:
-  static Result<ReadProbe> create(ThreadPool &pool);
+  /// Fails when the memory cannot be had in `patience` seconds, as on a machine that is busy.
+  static Result<ReadProbe> create(ThreadPool &pool,
+                                  double patience = std::numeric_limits<double>::infinity());
 
   /// Bytes per second of one pass over the next part of the buffer: a few milliseconds.
   double pass();
-  /// Bytes per second of one pass over the whole buffer.
-  double wholePass();
+  /// Bytes per second of one pass over the whole buffer, or what of it is read in `patience`
+  /// seconds.
+  double wholePass(double patience);
 
 private:
   struct Unmap {
@@ -42,8 +46,8 @@ private:
 };
 
 /// Bytes per second at which all threads of the pool together read memory: the best of several
-/// whole passes, in less than half a second.
-Result<double> measureReadBandwidth(ThreadPool &pool);
+/// whole passes. Takes less than a second; 0 where the machine is too busy or has no memory for it.
+double measureReadBandwidth(ThreadPool &pool);
 
 /// f32 operations per second (a fused multiply-add counts two) with all operands in registers, at
 /// instruction level `isa` (3 or 4): one pass of about a millisecond.

@@ -103,13 +103,22 @@ TEST(CpuDevice, ProfilesEveryLaunch) {
 
 TEST(MachineSpeed, MeasuresSomethingPlausible) {
   auto device = makeDevice();
-  const auto bandwidth = measureReadBandwidth(device->pool());
-  ASSERT_TRUE(bandwidth.isOk());
-  EXPECT_GT(*bandwidth, 5e8);
-  EXPECT_LT(*bandwidth, 5e12);
+  Result<ReadProbe> probe = ReadProbe::create(device->pool());
+  ASSERT_TRUE(probe.isOk());
+  const double bandwidth = probe->wholePass(1e9);
+  EXPECT_GT(bandwidth, 5e8);
+  EXPECT_LT(bandwidth, 5e12);
+  EXPECT_GT(probe->wholePass(0), 0) << "a part is read without patience";
   const double peak = measureFmaPeak(device->pool(), device->isa());
   EXPECT_GT(peak, 1e9);
   EXPECT_LT(peak, 1e14);
+}
+
+TEST(MachineSpeed, GivesUpOnABusyMachine) {
+  auto device = makeDevice();
+  const Result<ReadProbe> probe = ReadProbe::create(device->pool(), 0);
+  ASSERT_FALSE(probe.isOk());
+  EXPECT_EQ(probe.status().code(), StatusCode::ResourceExhausted);
 }
 
 } // namespace
