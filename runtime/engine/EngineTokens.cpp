@@ -44,7 +44,9 @@ void Engine::branch(ActiveRequest &request, size_t row) {
 /// Goes along the rows as long as the guesses in the sequence are what the rows say.
 void Engine::acceptRows(Sample &sample, size_t row, uint32_t rows) {
   Sequence &sequence = sample.sequence;
-  const auto length = uint32_t(sequence.tokens().size()) - std::exchange(sample.drafted, 0);
+  const uint32_t guesses = std::exchange(sample.drafted, 0);
+  const auto length = uint32_t(sequence.tokens().size()) - guesses;
+  figures_.guessedTokens += guesses;
   FinishReason reason = FinishReason::None;
   bool guessed = true;
   for (uint32_t r = 0; r < rows && guessed && reason == FinishReason::None; ++r) {
@@ -63,6 +65,7 @@ void Engine::acceptRows(Sample &sample, size_t row, uint32_t rows) {
       sequence.truncate(length + r);
       sequence.append(*token);
     }
+    figures_.acceptedGuesses += guessed;
     reason = take(sample, *token, row + r);
     if (reason != FinishReason::None)
       sequence.truncate(length + r + 1);
