@@ -280,6 +280,8 @@ Status loadFromCheckpoint(const Manifest &manifest, Device &device, const Weight
   if (directory.empty())
     return invalidArgument("compiled without a checkpoint: give --weights DIR or random:SEED");
   SINTER_ASSIGN_OR_RETURN(const Checkpoint checkpoint, Checkpoint::open(manifest, directory));
+  if (options.begin)
+    options.begin();
   std::vector<PackTask> tasks;
   UploadList list;
   for (size_t i = 0; i < manifest.weights.size(); ++i) {
@@ -339,6 +341,8 @@ Result<WeightOptions> parseWeightOptions(const std::string &text) {
 Result<ResidentWeights> loadWeights(const Manifest &manifest, Device &device,
                                     const WeightOptions &options) {
   SINTER_ASSIGN_OR_RETURN(ResidentWeights resident, allocateWeights(manifest, device, options));
+  if (options.begin && options.randomSeed)
+    options.begin();
   UploadList random;
   for (size_t i = 0; i < manifest.weights.size(); ++i) {
     const WeightPlan &weight = manifest.weights[i];

@@ -22,6 +22,8 @@ struct WeightOptions {
   std::string directory;              ///< empty: the one recorded in the artefact
   std::optional<uint64_t> randomSeed; ///< made-up values instead of a checkpoint
   uint64_t positions = 0;             ///< rows of rope tables that are needed; 0: all
+  /// Called once, when the files have been found to fit and the long part begins; may be empty.
+  std::function<void()> begin;
   /// Called on the loading thread with bytes done and in all; may be empty.
   std::function<void(uint64_t done, uint64_t total)> progress;
 };

@@ -137,7 +137,29 @@ std::string Api::readBody(const Request &request, const Reader &reader, FirstErr
   return body;
 }
 
+/// An answer that is an error without a body: one of httplib's, which knows no 405.
+void Api::explain(const Request &request, Response &response) const {
+  if (!response.body.empty() || response.status == 499)
+    return;
+  if (response.status == 404)
+    for (const auto &[path, methods] : methods_)
+      if (std::regex_match(request.path, path)) {
+        response.set_header("Allow", methods);
+        return answer(response, ApiError{405,
+                                         request.path + " answers " + methods + " only",
+                                         {},
+                                         "method_not_allowed"});
+      }
+  answer(response, errorFor(response.status));
+}
+
+void Api::get(HttpListener &listener, const char *path, httplib::Server::Handler handler) {
+  methods_.emplace_back(path, "GET, HEAD");
+  listener.Get(path, std::move(handler));
+}
+
 void Api::post(HttpListener &listener, const char *path, Endpoint endpoint) {
+  methods_.emplace_back(path, "POST");
   listener.Post(path,
                 [this, endpoint](const Request &request, Response &response, const Reader &reader) {
                   FirstError error;
@@ -260,16 +282,14 @@ void Api::install(HttpListener &listener) {
   listener.set_pre_routing_handler([this](const Request &request, Response &response) {
     return admit(request, response) ? Handled::Unhandled : Handled::Handled;
   });
-  listener.set_error_handler([](const Request &, Response &response) {
-    if (response.body.empty() && response.status != 499)
-      answer(response, errorFor(response.status));
-  });
+  listener.set_error_handler(
+      [this](const Request &request, Response &response) { explain(request, response); });
   listener.set_exception_handler([](const Request &, Response &response, std::exception_ptr) {
     answer(response, errorFor(500));
   });
   listener.set_logger(
       [this](const Request &request, const Response &response) { logRequest(request, response); });
-  listener.Get("/", [](const Request &, Response &response) {
+  get(listener, "/", [](const Request &, Response &response) {
     // The page is all there is: no script of anybody else's may run in it.
     response.set_header("Content-Security-Policy",
                         "default-src 'none'; style-src 'unsafe-inline'; script-src "
@@ -277,15 +297,14 @@ void Api::install(HttpListener &listener) {
                         "form-action 'none'; frame-ancestors 'none'");
     response.set_content(kChatPage.data(), kChatPage.size(), "text/html; charset=utf-8");
   });
-  listener.Get("/health", [this](const Request &, Response &response) { health(response); });
-  listener.Get("/metrics", [this, &listener](const Request &, Response &response) {
-    metrics(listener, response);
-  });
+  get(listener, "/health", [this](const Request &, Response &response) { health(response); });
+  get(listener, "/metrics",
+      [this, &listener](const Request &, Response &response) { metrics(listener, response); });
   const auto listModels = [this](const Request &request, Response &response) {
     models(request, response);
   };
-  listener.Get("/v1/models", listModels);
-  listener.Get("/v1/models/.+", listModels);
+  get(listener, "/v1/models", listModels);
+  get(listener, "/v1/models/.+", listModels);
   post(listener, "/v1/chat/completions", &Api::chat);
   post(listener, "/v1/completions", &Api::completion);
   post(listener, "/tokenize", &Api::tokenize);

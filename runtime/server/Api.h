@@ -9,7 +9,10 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <regex>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace sinter {
 
@@ -42,7 +45,9 @@ private:
 
   bool authorised(const Request &request) const;
   bool admit(const Request &request, Response &response);
+  void get(HttpListener &listener, const char *path, httplib::Server::Handler handler);
   void post(HttpListener &listener, const char *path, Endpoint endpoint);
+  void explain(const Request &request, Response &response) const;
   std::string readBody(const Request &request, const Reader &reader, FirstError &error) const;
   Model model(FirstError &error) const;
   void logRequest(const Request &request, const Response &response);
@@ -58,6 +63,7 @@ private:
                   FirstError &error);
 
   ApiOptions options_;
+  std::vector<std::pair<std::regex, const char *>> methods_; ///< of each path
   mutable std::mutex mutex_;
   Model model_;                                  ///< under the mutex; null while loading
   std::string refusal_ = "the model is loading"; ///< under the mutex; empty: requests are taken

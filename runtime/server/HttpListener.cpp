@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <netdb.h>
 #include <sys/socket.h>
 
 namespace sinter {
@@ -18,6 +19,17 @@ constexpr int kBacklog = 512; // httplib's is 5, which makes bursts of clients w
 void reuseAddress(int socket) {
   const int on = 1;
   setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+}
+
+/// Why `host` cannot be listened at; `error` is what the sockets said.
+std::string reasonOf(const std::string &host, int error) {
+  addrinfo hints = {}, *found = nullptr;
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_PASSIVE;
+  if (const int unknown = getaddrinfo(host.c_str(), nullptr, &hints, &found))
+    return unknown == EAI_SYSTEM ? std::strerror(errno) : gai_strerror(unknown);
+  freeaddrinfo(found);
+  return error ? std::strerror(error) : "no address of it can be used";
 }
 
 } // namespace
@@ -34,8 +46,8 @@ Result<int> HttpListener::bind(const std::string &host, int port) {
   const bool bound = port == 0 ? (port = bind_to_any_port(host)) > 0 : bind_to_port(host, port);
   if (!bound)
     return invalidArgument("cannot listen at " + host +
-                           (port > 0 ? ":" + std::to_string(port) : "") +
-                           (errno ? std::string(": ") + std::strerror(errno) : ""));
+                           (port > 0 ? ":" + std::to_string(port) : "") + ": " +
+                           reasonOf(host, errno));
   ::listen(svr_sock_, kBacklog);
   return port;
 }

@@ -64,6 +64,9 @@ std::string metricsText(const EngineFigures &e, const ServerFigures &s) {
   out.add("sinter_prefix_lookup_tokens_total", kCounter, "Prompt tokens looked for in the cache.",
           e.prefixLookups);
   out.add("sinter_prefix_hit_tokens_total", kCounter, "Prompt tokens found there.", e.prefixHits);
+  out.add("sinter_guessed_tokens_total", kCounter, "Tokens guessed by prompt lookup.",
+          e.guessedTokens);
+  out.add("sinter_accepted_guesses_total", kCounter, "Guesses that were right.", e.acceptedGuesses);
   out.add("sinter_preemptions_total", kCounter, "Samples that had to give their pages up.",
           e.preemptions);
   out.add("sinter_pages", kGauge, "Pages of the KV cache.", e.pagesTotal);

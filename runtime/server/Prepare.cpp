@@ -5,6 +5,7 @@
 #include "runtime/server/GrammarConstraint.h"
 
 #include <algorithm>
+#include <ctime>
 
 namespace sinter {
 namespace {
@@ -32,13 +33,15 @@ void chooseLength(const std::optional<uint64_t> &wanted, uint64_t context,
   request.maxTokens = uint32_t(std::min<uint64_t>(wanted.value_or(room), UINT32_MAX));
 }
 
-PreparedRequest fromFields(const GenerationFields &fields, FirstError &error) {
+PreparedRequest fromFields(const GenerationFields &fields, const RequestDefaults &defaults,
+                           FirstError &error) {
   PreparedRequest prepared;
   prepared.request.sampling = fields.sampling;
   prepared.request.samples = fields.samples;
   prepared.request.ignoreEos = fields.ignoreEos;
   prepared.request.stopIds = fields.stopIds;
   prepared.request.logprobs = fields.logprobs;
+  prepared.request.promptLookup = defaults.promptLookup;
   prepared.text.stops = fields.stops;
   prepared.text.logprobs = fields.logprobs >= 0;
   if (const Status status = fields.sampling.check(); !status)
@@ -55,6 +58,21 @@ std::vector<int32_t> encode(const Tokenizer &tokenizer, const std::string &text,
   return {};
 }
 
+/// What the template would drop is refused: the client would wait for an effect.
+void checkVariables(const ChatRequest &chat, const ChatTemplate &chatTemplate, FirstError &error) {
+  const auto check = [&](const std::string &name) {
+    if (!chatTemplate.mentions(name))
+      fail(error,
+           {400,
+            "chat_template_kwargs." + name + ": the model's chat template has no such variable",
+            "chat_template_kwargs." + name, "unsupported_parameter"});
+  };
+  if (chat.enableThinking)
+    check("enable_thinking");
+  for (const auto &[name, value] : chat.templateVariables.items())
+    check(name);
+}
+
 std::string render(const ChatRequest &chat, const ServedModel &model, FirstError &error) {
   if (!model.chatTemplate) {
     fail(error, {400,
@@ -67,9 +85,17 @@ std::string render(const ChatRequest &chat, const ServedModel &model, FirstError
   options.addGenerationPrompt = true;
   options.enableThinking = chat.enableThinking;
   options.variables = chat.templateVariables;
-  const bool withTools = !chat.tools.is_null() && chat.toolChoice.kind != ToolChoice::Kind::None;
-  auto prompt = model.chatTemplate->render(chat.messages,
-                                           withTools ? chat.tools : OrderedJson(nullptr), options);
+  const std::time_t now = std::time(nullptr);
+  localtime_r(&now, &options.now.emplace());
+  checkVariables(chat, *model.chatTemplate, error);
+  const auto renderWith = [&](const OrderedJson &tools) {
+    return model.chatTemplate->render(chat.messages, tools, options);
+  };
+  auto prompt = renderWith(chat.usesTools() ? chat.tools : OrderedJson(nullptr));
+  if (prompt && chat.usesTools())
+    if (const auto without = renderWith(nullptr); without && *without == *prompt)
+      fail(error, {400, "tools: the model's chat template does not print them", "tools",
+                   "unsupported_parameter"});
   if (prompt)
     return *std::move(prompt);
   const bool ofVariables = prompt.status().message().find("variable") != std::string::npos;
@@ -101,7 +127,7 @@ void addGrammar(const ChatRequest &chat, const ServedModel &model, Reasoning rea
 } // namespace
 
 PreparedRequest prepareChat(const ChatRequest &chat, const ServedModel &model, FirstError &error) {
-  PreparedRequest prepared = fromFields(chat.generation, error);
+  PreparedRequest prepared = fromFields(chat.generation, model.defaults, error);
   const std::string prompt = render(chat, model, error);
   if (error)
     return prepared;
@@ -121,7 +147,7 @@ PreparedRequest prepareChat(const ChatRequest &chat, const ServedModel &model, F
 
 PreparedRequest prepareCompletion(const CompletionRequest &completion, const ServedModel &model,
                                   FirstError &error) {
-  PreparedRequest prepared = fromFields(completion.generation, error);
+  PreparedRequest prepared = fromFields(completion.generation, model.defaults, error);
   if (const auto *text = std::get_if<std::string>(&completion.prompt))
     prepared.request.prompt = encode(model.tokenizer, *text, true, "prompt", error);
   else

@@ -24,7 +24,8 @@ struct RequestDefaults {
   bool greedy = false;     ///< unless a request asks for sampling
   uint64_t vocab = 0;
   uint32_t maxSamples = 64;
-  uint64_t maxContext = 0; ///< tokens of prompt and answer; 0: as many as the engine takes
+  uint32_t promptLookup = 0; ///< tokens guessed at a time
+  uint64_t maxContext = 0;   ///< tokens of prompt and answer; 0: as many as the engine takes
 };
 
 /// What chat and plain completions share.

@@ -2,7 +2,12 @@
 #include "runtime/text/ChatTemplate.h"
 
 #include "runtime/text/jinja/Interpreter.h"
+#include "runtime/text/jinja/Lexer.h"
 #include "sinter/Support/Json.h"
+
+#include <functional>
+#include <set>
+#include <string>
 
 namespace sinter {
 
@@ -20,14 +25,6 @@ Status toStatus(const jinja::Error &error) {
   if (error.line > 0)
     where += ", line " + std::to_string(error.line);
   return {error.code, where + ": " + error.message};
-}
-
-Result<std::shared_ptr<const jinja::Macro>> parseProgram(std::string_view source) {
-  try {
-    return std::make_shared<const jinja::Macro>(jinja::parseTemplate(source));
-  } catch (const jinja::Error &error) {
-    return toStatus(error);
-  }
 }
 
 Status checkArguments(const Json &messages, const Json &tools, const ChatRenderOptions &options) {
@@ -114,6 +111,20 @@ Status readSpecialToken(const Json &config, const char *name, jinja::Entries &ou
 } // namespace
 
 struct ChatTemplate::Program {
+  /// Parses `source` into one of the members below.
+  Status add(std::shared_ptr<const jinja::Macro> Program::*which, std::string_view source) {
+    try {
+      this->*which = std::make_shared<const jinja::Macro>(jinja::parseTemplate(source));
+      for (jinja::Token &token : jinja::tokenize(source))
+        if (token.kind == jinja::TokenKind::Name)
+          names.insert(std::move(token.text));
+      return Status::ok();
+    } catch (const jinja::Error &error) {
+      return toStatus(error);
+    }
+  }
+
+  std::set<std::string, std::less<>> names; ///< in either
   std::shared_ptr<const jinja::Macro> main;
   std::shared_ptr<const jinja::Macro> toolUse; ///< used when there are tools; null: main is
   jinja::Entries specialTokens;
@@ -121,9 +132,11 @@ struct ChatTemplate::Program {
 
 Result<ChatTemplate> ChatTemplate::parse(std::string_view source) {
   auto program = std::make_shared<Program>();
-  SINTER_ASSIGN_OR_RETURN(program->main, parseProgram(source));
+  SINTER_RETURN_IF_ERROR(program->add(&Program::main, source));
   return ChatTemplate(std::move(program));
 }
+
+bool ChatTemplate::mentions(std::string_view name) const { return program_->names.count(name) > 0; }
 
 Result<ChatTemplate> ChatTemplate::fromTokenizerConfig(std::string_view json,
                                                        std::optional<std::string_view> jinja) {
@@ -138,9 +151,9 @@ Result<ChatTemplate> ChatTemplate::fromTokenizerConfig(std::string_view json,
 
   const Json listed = config.value("chat_template", Json());
   if (jinja) {
-    SINTER_ASSIGN_OR_RETURN(program->main, parseProgram(*jinja));
+    SINTER_RETURN_IF_ERROR(program->add(&Program::main, *jinja));
   } else if (listed.is_string()) {
-    SINTER_ASSIGN_OR_RETURN(program->main, parseProgram(listed.get_ref<const std::string &>()));
+    SINTER_RETURN_IF_ERROR(program->add(&Program::main, listed.get_ref<const std::string &>()));
   } else if (listed.is_array()) {
     for (const Json &entry : listed) {
       if (!entry.is_object() || !entry.value("name", Json()).is_string() ||
@@ -150,10 +163,10 @@ Result<ChatTemplate> ChatTemplate::fromTokenizerConfig(std::string_view json,
       const std::string name = entry["name"];
       if (name != "default" && name != "tool_use")
         continue; // used on request only, and there is no such request
-      auto block = parseProgram(entry["template"].get_ref<const std::string &>());
-      if (!block)
-        return block.status().withContext("tokenizer_config.json: template \"" + name + "\"");
-      (name == "default" ? program->main : program->toolUse) = *block;
+      SINTER_RETURN_IF_ERROR(program
+                                 ->add(name == "default" ? &Program::main : &Program::toolUse,
+                                       entry["template"].get_ref<const std::string &>())
+                                 .withContext("tokenizer_config.json: template \"" + name + "\""));
     }
     if (!program->main)
       return notFound("tokenizer_config.json: \"chat_template\" has no template \"default\"");

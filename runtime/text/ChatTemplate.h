@@ -55,6 +55,9 @@ public:
                              const nlohmann::ordered_json &tools = nullptr,
                              const ChatRenderOptions &options = {}) const;
 
+  /// Whether the name occurs in the template, as that of every variable that it reads does.
+  bool mentions(std::string_view name) const;
+
 private:
   struct Program;
   explicit ChatTemplate(std::shared_ptr<const Program> program) : program_(std::move(program)) {}

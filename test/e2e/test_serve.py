@@ -25,6 +25,7 @@ import tools
 MODEL = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../models/shakespeare")
 SOAK = float(os.environ.get("SINTER_SOAK_SECONDS", "45"))
 CLIENTS = 64
+PATIENCE = 240  # seconds; other programs may have the processors, but nothing may hang
 PROMPTS = ["ROMEO:\n", "JULIET:\nO Romeo, ", "First Citizen:\nBefore we proceed any further, hear me speak.\n" * 4,
            "KING HENRY:\n", "A " * 120, "What light through yonder window breaks?\n"]
 
@@ -166,6 +167,15 @@ class ServeTest(unittest.TestCase):
         self.assertIsInstance(answer["age"], int)
         self.assertLessEqual(len(answer["name"]), 10)
 
+    def test_prompt_lookup_changes_no_token(self):
+        server, guessing = self.serve(), self.serve("--prompt-lookup", 7)
+        fields = {"prompt": PROMPTS[2], "max_tokens": 60, "temperature": 0}
+        self.assertEqual(guessing.complete(**fields)["choices"], server.complete(**fields)["choices"])
+        figures = guessing.figures()
+        self.assertGreater(figures["sinter_accepted_guesses_total"], 0)
+        self.assertGreaterEqual(figures["sinter_guessed_tokens_total"], figures["sinter_accepted_guesses_total"])
+        self.assertEqual(server.figures()["sinter_guessed_tokens_total"], 0)
+
     def test_prefixes_are_found(self):
         server = self.serve()
         prompt = "First Citizen:\nBefore we proceed any further, hear me speak.\n" * 4
@@ -187,12 +197,29 @@ class ServeTest(unittest.TestCase):
     def test_errors_of_the_command_line(self):
         server = self.serve()
         for arguments, expected in [(["--port", server.port], "cannot listen"), (["--max-context", 4096], "positions"),
-                                    (["--host", "nowhere.invalid"], "cannot listen"),
+                                    (["--host", "nowhere.invalid"], "cannot listen at nowhere.invalid: "),
+                                    (["--swap-memory", "lots"], "--swap-memory"),
+                                    (["--kv-memory", "1"], "--kv-memory"),
                                     (["--chat-template", "/nowhere"], "/nowhere")]:
             result = tools.run("sinter-serve", self.artefact, "--weights", MODEL,
                                *(arguments if "--port" in arguments else ["--port", 0, *arguments]))
             self.assertEqual(result.returncode, 1, result.stderr)
             self.assertIn(expected, result.stderr)
+            self.assertEqual(result.stdout, "", "announced before the options were checked")
+        result = tools.run("sinter-serve", self.artefact, "--weights", "/nowhere", "--port", 0)
+        self.assertEqual((result.returncode, result.stdout), (1, ""), result.stderr)
+
+    def test_tools_that_the_template_drops_are_refused(self):
+        server = self.serve()
+        chat = {"messages": [{"role": "user", "content": "Well?"}], "max_tokens": 2}
+        tools_field = [{"type": "function", "function": {"name": "f"}}]
+        for fields, param in (({"tools": tools_field}, "tools"), ({"tools": tools_field, "tool_choice": "none"}, None),
+                              ({"chat_template_kwargs": {"enable_thinking": False}},
+                               "chat_template_kwargs.enable_thinking")):
+            status, body = server.request("POST", "/v1/chat/completions", {**chat, **fields})
+            self.assertEqual(status, 400 if param else 200, body)
+            if param:
+                self.assertEqual(json.loads(body)["error"]["param"], param)
 
     def test_leaving_frees_pages(self):
         server = self.serve()
@@ -227,7 +254,7 @@ class ServeTest(unittest.TestCase):
         def greedy(draw, stream):
             prompt, tokens = draw.choice(PROMPTS), draw.choice(lengths)
             status, body = server.request("POST", "/v1/completions", {
-                "prompt": prompt, "max_tokens": tokens, "temperature": 0, "stream": stream})
+                "prompt": prompt, "max_tokens": tokens, "temperature": 0, "stream": stream}, timeout=PATIENCE)
             if status == 429:
                 time.sleep(draw.random() * 0.3)
                 return count("429")
@@ -243,7 +270,7 @@ class ServeTest(unittest.TestCase):
         def leave(draw):
             body = json.dumps({"prompt": draw.choice(PROMPTS), "max_tokens": 400, "n": draw.choice([1, 1, 3]),
                                "stream": draw.random() < 0.7})
-            with socket.create_connection(("127.0.0.1", server.port), 30) as client:
+            with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as client:
                 client.sendall(f"POST /v1/completions HTTP/1.1\r\nContent-Type: application/json\r\n"
                                f"Content-Length: {len(body)}\r\n\r\n{body}".encode())
                 if draw.random() < 0.7:
@@ -254,7 +281,7 @@ class ServeTest(unittest.TestCase):
         def rude(draw):
             body = draw.choice([b"{", b"{\"prompt\": 5}", b"\xff\xfe", b"{\"prompt\": \"" + b"a" * 100000 + b"\"}",
                                 b"{\"prompt\": \"a\", \"max_tokens\": 5000}", b"[" * 2000])
-            status, text = server.request("POST", "/v1/completions", body)
+            status, text = server.request("POST", "/v1/completions", body, timeout=PATIENCE)
             if not 400 <= status < 500:
                 raise AssertionError(f"{status} {text[:200]} for {body[:60]}")
             count("rude")

@@ -97,8 +97,21 @@ RequestDefaults makeDefaults(const ServeOptions &options, const Manifest &manife
   defaults.sampling.repetitionPenalty = generation.repetitionPenalty;
   defaults.vocab = manifest.model.vocab;
   defaults.maxContext = options.maxContext;
+  defaults.promptLookup = options.promptLookup;
   defaults.maxSamples = std::min<uint32_t>(defaults.maxSamples, options.maxSequences);
   return defaults;
+}
+
+Result<EngineOptions> makeEngineOptions(const ServeOptions &options) {
+  EngineOptions engine;
+  engine.maxSequences = options.maxSequences;
+  engine.tokensPerStep = options.tokensPerStep;
+  engine.maxRequests = options.maxRequests;
+  engine.prefixCache = !options.noPrefixCache;
+  if (!options.swapMemory.empty()) {
+    SINTER_ASSIGN_OR_RETURN(engine.swapBytes, parseBytes(options.swapMemory, "--swap-memory"));
+  }
+  return engine;
 }
 
 /// A model that is loaded, and what serves it. The session outlives the engine.
@@ -107,8 +120,11 @@ struct Loaded {
   std::shared_ptr<ServedModel> model;
 };
 
-Result<Loaded> load(const ServeOptions &options) {
+/// `announce` is called when nothing can be wrong any more but the weights' values.
+Result<Loaded> load(const ServeOptions &options, const std::function<void()> &announce) {
+  SINTER_ASSIGN_OR_RETURN(const EngineOptions engine, makeEngineOptions(options));
   SINTER_ASSIGN_OR_RETURN(SessionOptions session, makeSessionOptions(options, say, true));
+  session.weights.begin = announce;
   SINTER_ASSIGN_OR_RETURN(ArtifactFile file, openModel(options, say));
   SINTER_ASSIGN_OR_RETURN(const std::optional<Tokenizer> tokenizer, openTokenizer(file));
   if (!tokenizer)
@@ -125,14 +141,6 @@ Result<Loaded> load(const ServeOptions &options) {
   const RequestDefaults defaults = makeDefaults(options, manifest);
   const std::vector<int32_t> endIds = manifest.model.eos;
 
-  EngineOptions engine;
-  engine.maxSequences = options.maxSequences;
-  engine.tokensPerStep = options.tokensPerStep;
-  engine.maxRequests = options.maxRequests;
-  engine.prefixCache = !options.noPrefixCache;
-  if (!options.swapMemory.empty()) {
-    SINTER_ASSIGN_OR_RETURN(engine.swapBytes, parseBytes(options.swapMemory, "--swap-memory"));
-  }
   Loaded loaded;
   SINTER_ASSIGN_OR_RETURN(Session opened, openSession(std::move(file), session));
   loaded.session = std::make_unique<Session>(std::move(opened));
@@ -145,8 +153,9 @@ Result<Loaded> load(const ServeOptions &options) {
 }
 
 /// Loads while the server answers 503. A signal ends the process: nothing has to be finished.
-Result<Loaded> loadOrEnd(const ServeOptions &options, const sigset_t &signals) {
-  auto loading = std::async(std::launch::async, [&] { return load(options); });
+Result<Loaded> loadOrEnd(const ServeOptions &options, const std::function<void()> &announce,
+                         const sigset_t &signals) {
+  auto loading = std::async(std::launch::async, [&] { return load(options, announce); });
   while (loading.wait_for(std::chrono::milliseconds(0)) != std::future_status::ready)
     if (signalled(signals, kWatch))
       _exit(0);
@@ -166,9 +175,11 @@ Result<int> serveModel(const ServeOptions &options) {
   Loaded loaded; // outlives the server
   Server server(serverOptions);
   SINTER_RETURN_IF_ERROR(server.start());
-  std::printf("listening at %s\n", addressOf(options, server.port()).c_str());
-  std::fflush(stdout);
-  SINTER_ASSIGN_OR_RETURN(loaded, loadOrEnd(options, signals));
+  const auto announce = [&] {
+    std::printf("listening at %s\n", addressOf(options, server.port()).c_str());
+    std::fflush(stdout);
+  };
+  SINTER_ASSIGN_OR_RETURN(loaded, loadOrEnd(options, announce, signals));
   server.serve(loaded.model);
   say("serving " + loaded.model->defaults.model + ": contexts of up to " +
       std::to_string(loaded.model->context()) + " tokens");

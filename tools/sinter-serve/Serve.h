@@ -23,6 +23,7 @@ struct ServeOptions : ModelFlags {
   uint32_t tokensPerStep = 0;  ///< 0: the engine's default
   std::string swapMemory;
   bool noPrefixCache = false;
+  uint32_t promptLookup = 0; ///< tokens guessed at a time; 0: none
   uint32_t maxConnections = 512;
   std::string maxBody = "4MiB";
   uint32_t drainSeconds = 30;

@@ -2,6 +2,7 @@
 #include "Serve.h"
 
 #include "runtime/cli/ToolMain.h"
+#include "runtime/engine/PromptLookup.h"
 
 using namespace sinter;
 
@@ -62,6 +63,11 @@ void addEngineFlags(CLI::App &app, ServeOptions &o) {
   app.add_option("--swap-memory", o.swapMemory, "Memory for pages of interrupted answers: 4GiB")
       ->group(group);
   app.add_flag("--no-prefix-cache", o.noPrefixCache, "Compute every prompt from its beginning")
+      ->group(group);
+  app.add_option("--prompt-lookup", o.promptLookup,
+                 "Guess up to N (7) tokens a step from repetitions and check them together")
+      ->check(CLI::Range(0u, kMaxPromptLookup))
+      ->option_text("N")
       ->group(group);
 }
 

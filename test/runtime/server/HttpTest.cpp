@@ -138,6 +138,14 @@ TEST(Http, AnswersFollowGrammars) {
   EXPECT_EQ(json(refused)["error"]["param"], "response_format.json_schema.schema.pattern");
 }
 
+TEST(Http, VariablesThatTheTemplateDropsAreRefused) {
+  TestServer server("x");
+  EXPECT_EQ(server.chat(R"("chat_template_kwargs": {"enable_thinking": false})")->status, 200);
+  const auto refused = server.chat(R"("chat_template_kwargs": {"no_such": false})");
+  EXPECT_EQ(refused->status, 400);
+  EXPECT_EQ(json(refused)["error"]["param"], "chat_template_kwargs.no_such");
+}
+
 TEST(Http, ReasoningComesBeforeGrammars) {
   TestServer server("<think>let me</think>x");
   const OrderedJson object = json(server.chat(R"("response_format": {"type": "json_object"})"));
@@ -197,7 +205,17 @@ TEST(Http, ErrorsHaveOpenAisForm) {
   check(server.chat(R"("what": 1)"), 400);
   check(server.chat(R"("model": "other")"), 404);
   check(server.client().Get("/nothing"), 404);
-  check(server.client().Get("/v1/chat/completions"), 404);
+  for (const auto &[path, methods] : {std::pair("/v1/chat/completions", "POST"),
+                                      {"/v1/completions", "POST"},
+                                      {"/tokenize", "POST"}}) {
+    const auto result = server.client().Get(path);
+    check(result, 405);
+    EXPECT_EQ(result->get_header_value("Allow"), methods) << path;
+  }
+  const auto wrong = server.post("/v1/models/x", "{}");
+  check(wrong, 405);
+  EXPECT_EQ(wrong->get_header_value("Allow"), "GET, HEAD");
+  check(server.post("/nothing", "{}"), 404);
   check(server.client().Get("/" + std::string(9000, 'a')), 414);
   check(server.client().Post("/tokenize", "x", "text/plain"), 415);
   check(server.client().Post("/tokenize", httplib::MultipartFormDataItems{{"a", "b", "", ""}}),

@@ -83,6 +83,14 @@ TEST(ChatTemplate, RendersWhatTransformersRenders) {
   EXPECT_EQ(checkGolden(kHere + "chat_golden.json"), 450u);
 }
 
+TEST(ChatTemplate, MentionsWhatItReads) {
+  const auto chat = ChatTemplate::parse("{# c #}text {% if a is defined %}{{ 'b' }}{% endif %}");
+  ASSERT_TRUE(chat);
+  EXPECT_TRUE(chat->mentions("a"));
+  for (const char *other : {"b", "c", "text", ""})
+    EXPECT_FALSE(chat->mentions(other)) << other;
+}
+
 TEST(ChatTemplate, SnippetsRenderAsInJinja2) {
   const Json golden = readOrdered(kHere + "chat_golden.json");
   EXPECT_GT(golden["language"].size(), 25u);
