@@ -7,6 +7,7 @@ the error of transformers in that dtype, greedy tokens equal in f32.
 import array
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -174,6 +175,23 @@ class BundledModelTest(ToolTest):
         self.assertEqual(bad.returncode, 1)
         self.assertRegex(bad.stderr.decode(), r"^sinter-run: error: prompt: .*\b2\b.*\n$")
 
+    def test_prompt_lookup_changes_no_token(self):
+        prompt = "First Citizen:\nBefore we proceed any further, hear me speak.\nAll:\nSpeak, speak.\n" * 3
+        for dtype, sampling in (("f32", ["--greedy"]), ("bf16", ["--greedy"]), ("f32", ["--seed", 4])):
+            base = ["sinter-run", self.artifacts[dtype], "-p", prompt, "--max-tokens", 120, "--ignore-eos", *sampling]
+            plain = json.loads(self.succeed(*base, "--json", "-q").stdout)
+            self.assertNotIn("prompt_lookup", plain)
+            for lookup in (1, 7):
+                report = json.loads(self.succeed(*base, "--json", "-q", "--prompt-lookup", lookup).stdout)
+                self.assertEqual(report["ids"], plain["ids"], (dtype, sampling, lookup))
+                self.assertGreater(report["prompt_lookup"]["accepted"], 0)
+                self.assertGreaterEqual(report["prompt_lookup"]["guessed"], report["prompt_lookup"]["accepted"])
+        closing = self.succeed(*base, "--prompt-lookup", 7).stderr
+        self.assertRegex(closing, r"\d+ of \d+ guesses right\n$")
+        run = ["sinter-run", self.artifacts["f32"], "-p", "a", "--prompt-lookup"]
+        self.check_error("neither --logits", *run, 2, "--logits", self.path("x.npy"))
+        self.check_error("--prompt-lookup: Value 8 not in range 0 to 7", *run, 8)
+
     def test_interrupt_ends_cleanly(self):
         flags = ["-p", "A", "--max-tokens", "1000", "--ignore-eos", "--threads", "1"]
         command = [os.path.join(tools.BIN, "sinter-run"), self.artifacts["f32"], *flags]
@@ -186,6 +204,36 @@ class BundledModelTest(ToolTest):
         # The first byte may be all there is, and a line end itself.
         self.assertTrue((first + out).endswith(b"\n"))
         self.assertRegex(err.decode(), r"^-- \d+ tokens, ")
+
+    def test_compile_shows_progress_on_terminals_only(self):
+        command = [os.path.join(tools.BIN, "sinter-compile"), MODEL, "-o", self.path("x.sinter")]
+        self.assertEqual(self.succeed(*command).stderr, "")
+        master, terminal = pty.openpty()
+        for more, shown in (([], True), (["--emit=xfmr"], False)):
+            flags = command[:2] + more if more else command
+            subprocess.run(flags, stdout=subprocess.DEVNULL, stderr=terminal, check=True, timeout=60)
+            os.write(terminal, b"end")
+            seen = b""
+            while not seen.endswith(b"end"):
+                seen += os.read(master, 4096)
+            self.assertEqual(b"[1/6] import" in seen, shown, seen)
+            self.assertTrue(seen.endswith(b"\r\x1b[Kend" if shown else b"end"), seen)
+        os.close(master)
+        os.close(terminal)
+
+    def test_output_is_checked_before_the_work(self):
+        with open(self.path("old.sinter"), "w") as file:
+            file.write("old")
+        nowhere = self.path("no/such/x")
+        self.check_error("cannot create: No such file", "sinter-compile", MODEL, "--timing", "-o", nowhere)
+        self.check_error("is a directory", "sinter-compile", MODEL, "--timing", "-o", self.folder)
+        # The graph is bad: what was there stays.
+        with open(self.path("bad.mlir"), "w") as file:
+            file.write("func.func @x(")
+        self.check_error("bad.mlir", "sinter-compile", self.path("bad.mlir"), "-o", self.path("old.sinter"))
+        with open(self.path("old.sinter")) as file:
+            self.assertEqual(file.read(), "old")
+        self.assertEqual(sorted(os.listdir(self.folder)), ["bad.mlir", "old.sinter"])
 
     def test_compiles_a_directory_on_first_use(self):
         environment = {**os.environ, "XDG_CACHE_HOME": self.folder}

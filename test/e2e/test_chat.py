@@ -58,7 +58,8 @@ class ChatTest(unittest.TestCase):
         self.assertIn("unknown command /what", result.stderr)
 
     def test_flags(self):
-        for arguments in (["-p", "x"], ["--json"], ["--debug", "poison"], ["--chat-template", "/nowhere"]):
+        for arguments in (["-p", "x"], ["--json"], ["--debug", "poison"], ["--chat-template", "/nowhere"],
+                          ["--no-thinking"]):
             result = self.chat("", *arguments)
             self.assertEqual(result.returncode, 1, arguments)
         result = tools.run("sinter-run", self.artefact, "--weights", MODEL, "--system", "x", "-p", "x")

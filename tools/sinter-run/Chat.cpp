@@ -1,6 +1,8 @@
 //===- Chat.cpp -----------------------------------------------------------===//
 #include "Chat.h"
 
+#include "Guessing.h"
+#include "Report.h"
 #include "Sampling.h"
 #include "TextOutput.h"
 
@@ -100,6 +102,7 @@ private:
     std::string text;
     Generation generation;
     Clock::time_point first; ///< token
+    Guesses guesses;         ///< with --prompt-lookup
   };
 
   Result<std::vector<int32_t>> encode() const {
@@ -136,27 +139,44 @@ private:
     GenerationRequest request = {prompt, 0, sampling_, options_.ignoreEos};
     request.maxTokens = uint32_t(
         std::min<uint64_t>(options_.maxTokens.value_or(UINT32_MAX), context_ - prompt.size()));
-    PageAllocator allocator(session_.executor->numPages());
-    const uint32_t chunk =
-        options_.prefillChunk ? options_.prefillChunk : defaultPrefillChunk(session_);
-    takeInterrupt(); // one that came before the question is not for the answer
-    Generator generator(*session_.executor, allocator, {chunk, &interrupted});
     StreamDecoder decoder(tokenizer_, /*skipSpecial=*/true);
     Answer answer;
     const auto emit = [&](const std::string &piece) {
       answer.text += piece;
       return output.write(piece);
     };
-    const auto onToken = [&](size_t, int32_t token) {
+    const auto onToken = [&](int32_t token) {
       if (answer.first == Clock::time_point())
         answer.first = Clock::now();
       return emit(decoder.push(token));
     };
-    SINTER_ASSIGN_OR_RETURN(std::vector<Generation> made, generator.run({&request, 1}, onToken));
+    takeInterrupt(); // one that came before the question is not for the answer
+    SINTER_RETURN_IF_ERROR(run(request, onToken, answer));
     emit(decoder.flush());
-    answer.generation = std::move(made[0]);
     takeInterrupt();
     return answer;
+  }
+
+  Status run(const GenerationRequest &request, const std::function<bool(int32_t)> &onToken,
+             Answer &answer) {
+    const uint32_t chunk =
+        options_.prefillChunk ? options_.prefillChunk : defaultPrefillChunk(session_);
+    if (options_.promptLookup) {
+      SINTER_ASSIGN_OR_RETURN(GuessingResult guessing,
+                              generateGuessing(*session_.executor, request,
+                                               {options_.promptLookup, chunk, &interrupted, {}},
+                                               onToken));
+      answer.generation = std::move(guessing.generation);
+      answer.guesses = {guessing.guessed, guessing.accepted};
+      return Status::ok();
+    }
+    PageAllocator allocator(session_.executor->numPages());
+    Generator generator(*session_.executor, allocator, {chunk, &interrupted});
+    SINTER_ASSIGN_OR_RETURN(
+        std::vector<Generation> made,
+        generator.run({&request, 1}, [&](size_t, int32_t token) { return onToken(token); }));
+    answer.generation = std::move(made[0]);
+    return Status::ok();
   }
 
   void sayFigures(size_t prompt, const Answer &answer, Clock::time_point begin) const {
@@ -171,6 +191,9 @@ private:
           std::to_string(
               std::chrono::duration_cast<std::chrono::milliseconds>(answer.first - begin).count()) +
           " ms";
+    if (options_.promptLookup)
+      line += ", " + std::to_string(answer.guesses.right) + " of " +
+              std::to_string(answer.guesses.made) + " guesses right";
     line += ", context " + std::to_string(prompt + tokens) + " of " + std::to_string(context_);
     if (answer.generation.finish == FinishReason::Cancelled)
       line += ", stopped";
@@ -283,6 +306,8 @@ Result<int> runChat(const RunOptions &options) {
                           openChatTemplate(file, options.chatTemplate));
   if (!chatTemplate)
     return unsupported(file.path() + ": the model has no chat template: give --chat-template");
+  if (options.noThinking && !chatTemplate->mentions("enable_thinking"))
+    return unsupported("--no-thinking: the model's chat template has no such switch");
   SINTER_ASSIGN_OR_RETURN(const SamplingParams sampling,
                           chooseSampling(options, file.manifest().model.generation));
   const uint64_t most = file.manifest().model.maxPosition;

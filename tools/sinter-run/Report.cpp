@@ -121,6 +121,10 @@ std::string closingLine(const RunResult &result) {
     line += format(", %.0f %% of read bandwidth (%.1f of %.1f GB/s)",
                    100 * decode.bandwidth() / result.measured.readBandwidth,
                    decode.bandwidth() * 1e-9, result.measured.readBandwidth * 1e-9);
+  if (result.guesses)
+    line += format(", %llu of %llu guesses right",
+                   static_cast<unsigned long long>(result.guesses->right),
+                   static_cast<unsigned long long>(result.guesses->made));
   return line;
 }
 
@@ -160,6 +164,9 @@ std::string jsonReport(const RunResult &result, const Session &session) {
                       {"tokens_per_s", decode.rate()},
                       {"bytes", decode.cost.bytes},
                       {"gb_per_s", decode.bandwidth() * 1e-9}};
+  if (result.guesses)
+    report["prompt_lookup"] = {{"guessed", result.guesses->made},
+                               {"accepted", result.guesses->right}};
   if (measured.readBandwidth > 0) {
     report["read_bandwidth_gb_per_s"] = measured.readBandwidth * 1e-9;
     report["decode"]["share_of_read_bandwidth"] = decode.bandwidth() / measured.readBandwidth;

@@ -4,6 +4,7 @@
 #include "runtime/cli/Session.h"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,11 +20,17 @@ struct Measured {
   std::vector<StepRecord> steps;
 };
 
+/// By prompt lookup.
+struct Guesses {
+  uint64_t made = 0, right = 0;
+};
+
 struct RunResult {
   std::string artifactPath;
   uint64_t promptTokens = 0;
   std::string text;
   Generation generation;
+  std::optional<Guesses> guesses; ///< none: none were asked for
   SamplingParams sampling;
   Measured measured;
 };

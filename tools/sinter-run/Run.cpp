@@ -2,6 +2,7 @@
 #include "Run.h"
 
 #include "Chat.h"
+#include "Guessing.h"
 #include "Prompt.h"
 #include "Report.h"
 #include "Sampling.h"
@@ -39,16 +40,20 @@ uint64_t peakResidentBytes() {
 }
 
 std::atomic<bool> interrupted{false};
-static_assert(std::atomic<bool>::is_always_lock_free, "it is set by a signal handler");
+std::atomic<int> signalNumber{0}; ///< of what interrupted
+static_assert(std::atomic<bool>::is_always_lock_free && std::atomic<int>::is_always_lock_free,
+              "they are set by a signal handler");
 
-/// The first Ctrl-C ends the generation, a second one the program.
-void installSignalHandlers() {
+/// While text is generated the first Ctrl-C ends the generation, a second one the program.
+void handleSignals() {
   struct sigaction action = {};
-  action.sa_handler = [](int) { interrupted = true; };
+  action.sa_handler = [](int number) {
+    signalNumber = number;
+    interrupted = true;
+  };
   action.sa_flags = SA_RESETHAND | SA_RESTART;
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
-  std::signal(SIGPIPE, SIG_IGN); // a closed pipe shows as a failed write
 }
 
 void say(const std::string &line) { std::fprintf(stderr, "-- %s\n", line.c_str()); }
@@ -128,7 +133,8 @@ Result<Lengths> chooseLengths(const RunOptions &options, const Manifest &manifes
   if (prompt > capacity)
     return invalidArgument("the prompt has " + std::to_string(prompt) + " tokens, more than " +
                            limit);
-  const uint64_t room = capacity - prompt + 1; // the last token is not run itself
+  // The last token is not run itself, but the engine, which guesses, keeps a place for it.
+  const uint64_t room = capacity - prompt + (options.promptLookup ? 0 : 1);
   Lengths lengths;
   uint64_t wanted = options.maxTokens.value_or(0);
   if (!options.maxTokens && options.logits.empty()) {
@@ -138,7 +144,8 @@ Result<Lengths> chooseLengths(const RunOptions &options, const Manifest &manifes
     return invalidArgument("--max-tokens " + std::to_string(wanted) + " after a prompt of " +
                            std::to_string(prompt) + " tokens does not fit " + limit);
   lengths.maxTokens = uint32_t(wanted);
-  lengths.positions = options.maxContext ? capacity : prompt + (wanted ? wanted - 1 : 0);
+  lengths.positions =
+      options.maxContext ? capacity : prompt + wanted - (wanted && !options.promptLookup ? 1 : 0);
   return lengths;
 }
 
@@ -158,15 +165,14 @@ std::string echoedPrompt(const Prompt &prompt, const std::optional<Tokenizer> &t
   return decoder ? text + decoder->flush() : text;
 }
 
-/// The generation itself: streams text, writes logits, fills the result.
-Status generate(const RunOptions &options, const DebugOptions &debug, Session &session,
-                const GenerationRequest &request, std::optional<StreamDecoder> decoder,
-                TextOutput &output, RunResult &result) {
+/// One token at a time; writes the logits that were asked for.
+Status generatePlainly(const RunOptions &options, const DebugOptions &debug, Session &session,
+                       const GenerationRequest &request, uint32_t chunk,
+                       const std::function<bool(int32_t)> &onToken, RunResult &result) {
   Executor &executor = *session.executor;
   PageAllocator allocator = debug.shuffleSeed
                                 ? PageAllocator(executor.numPages(), *debug.shuffleSeed)
                                 : PageAllocator(executor.numPages());
-  const uint32_t chunk = options.prefillChunk ? options.prefillChunk : defaultPrefillChunk(session);
   Generator generator(executor, allocator, {chunk, &interrupted, debug.sharePages});
   std::optional<NpyWriter> npy;
   Generator::OnLogits onLogits;
@@ -174,30 +180,54 @@ Status generate(const RunOptions &options, const DebugOptions &debug, Session &s
     SINTER_ASSIGN_OR_RETURN(npy, NpyWriter::create(options.logits, session.manifest().model.vocab));
     onLogits = [&](const float *rows, size_t count) { return npy->append(rows, count); };
   }
+  SINTER_ASSIGN_OR_RETURN(
+      std::vector<Generation> generations,
+      generator.run(
+          {&request, 1}, [&](size_t, int32_t token) { return onToken(token); }, onLogits));
+  result.generation = std::move(generations[0]);
+  result.measured.steps = generator.steps();
+  if (npy && result.generation.finish != FinishReason::Cancelled)
+    SINTER_RETURN_IF_ERROR(npy->close());
+  return allocator.checkIntegrity();
+}
+
+/// The generation itself: streams text, fills the result.
+Status generate(const RunOptions &options, const DebugOptions &debug, Session &session,
+                const GenerationRequest &request, std::optional<StreamDecoder> decoder,
+                TextOutput &output, RunResult &result) {
   auto emit = [&](const std::string &piece) {
     result.text += piece;
     return output.write(piece);
   };
-  auto onToken = [&](size_t, int32_t token) {
+  auto onToken = [&](int32_t token) {
     if (result.measured.firstTokenSeconds == 0)
       result.measured.firstTokenSeconds = secondsSinceStart();
     return emit(decoder ? decoder->push(token) : std::to_string(token) + " ");
   };
-  SINTER_ASSIGN_OR_RETURN(const std::vector<Generation> generations,
-                          generator.run({&request, 1}, onToken, onLogits));
+  const uint32_t chunk = options.prefillChunk ? options.prefillChunk : defaultPrefillChunk(session);
+  if (options.promptLookup && request.maxTokens > 0) {
+    SINTER_ASSIGN_OR_RETURN(
+        GuessingResult guessing,
+        generateGuessing(*session.executor, request,
+                         {options.promptLookup, chunk, &interrupted, debug.shuffleSeed}, onToken));
+    result.generation = std::move(guessing.generation);
+    result.measured.steps = std::move(guessing.steps);
+    result.guesses = {guessing.guessed, guessing.accepted};
+  } else {
+    SINTER_RETURN_IF_ERROR(
+        generatePlainly(options, debug, session, request, chunk, onToken, result));
+  }
   if (decoder)
     emit(decoder->flush());
-  result.generation = generations[0];
-  result.measured.steps = generator.steps();
-  if (npy && result.generation.finish != FinishReason::Cancelled)
-    SINTER_RETURN_IF_ERROR(npy->close());
-  SINTER_RETURN_IF_ERROR(allocator.checkIntegrity());
   return result.generation.status;
 }
 
-/// The machine's ceilings, as far as the output will mention them.
+/// The machine's ceilings, as far as the output will mention them. The text is out: a signal ends
+/// the program at once, and who has sent one waits for nothing more.
 Status measureMachine(const RunOptions &options, Session &session, Measured &measured) {
-  if (options.quiet && !options.profile)
+  std::signal(SIGINT, SIG_DFL);
+  std::signal(SIGTERM, SIG_DFL);
+  if (interrupted || (options.quiet && !options.profile))
     return Status::ok();
   SINTER_ASSIGN_OR_RETURN(measured.readBandwidth, session.device->measureReadBandwidth());
   if (options.profile) {
@@ -211,8 +241,10 @@ Status measureMachine(const RunOptions &options, Session &session, Measured &mea
 Result<int> runModel(const RunOptions &options) {
   if (options.chat)
     return runChat(options);
-  installSignalHandlers();
+  std::signal(SIGPIPE, SIG_IGN); // a closed pipe shows as a failed write
   SINTER_ASSIGN_OR_RETURN(const DebugOptions debug, parseDebug(options.debug));
+  if (options.promptLookup && (debug.sharePages || !options.logits.empty()))
+    return invalidArgument("--prompt-lookup goes with neither --logits nor --debug share-pages");
   const Say tell = options.quiet ? Say(sayNothing) : Say(say);
   SINTER_ASSIGN_OR_RETURN(SessionOptions sessionOptions,
                           makeSessionOptions(options, tell, !options.quiet));
@@ -246,6 +278,7 @@ Result<int> runModel(const RunOptions &options) {
     decoder.emplace(*tokenizer, /*skipSpecial=*/true);
   const GenerationRequest request = {prompt.ids, lengths.maxTokens, result.sampling,
                                      options.ignoreEos};
+  handleSignals();
   const Status status = generate(options, debug, session, request, decoder, output, result);
   result.measured.totalSeconds = secondsSinceStart();
   result.measured.peakResidentBytes = peakResidentBytes();
@@ -264,7 +297,7 @@ Result<int> runModel(const RunOptions &options) {
     std::fputs(profileTable(profile, session.manifest(), result.measured).c_str(), stderr);
   if (!options.quiet)
     std::fprintf(stderr, "%s\n", closingLine(result).c_str());
-  return interrupted ? 130 : 0;
+  return interrupted ? 128 + signalNumber : 0;
 }
 
 } // namespace sinter

@@ -37,6 +37,7 @@ struct RunOptions : ModelFlags {
 
   std::optional<uint64_t> maxContext;
   uint32_t prefillChunk = 0; ///< 0: the device's default
+  uint32_t promptLookup = 0; ///< tokens guessed at a time; 0: none
 
   std::string debug; ///< comma-separated: poison, sync, share-pages, shuffle-pages=SEED
 };

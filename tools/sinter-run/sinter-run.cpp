@@ -2,6 +2,7 @@
 #include "Run.h"
 
 #include "runtime/cli/ToolMain.h"
+#include "runtime/engine/PromptLookup.h"
 
 using namespace sinter;
 
@@ -12,6 +13,7 @@ constexpr const char *kExamples = R"(examples:
   sinter-run ~/Qwen3-0.6B -p "The capital of France is"     compiles on first use
   sinter-run ~/Qwen3-0.6B --chat
   sinter-run model.sinter --prompt-file essay.txt --max-tokens 0 --logits logits.npy
+  sinter-run model.sinter --prompt-file code.py --prompt-lookup 7
   sinter-run model.sinter --token-ids 9707,11,1879 --greedy --json
   sinter-run model.sinter --profile -p "Hello" --weights random:1
 
@@ -56,8 +58,12 @@ void addGenerationFlags(CLI::App &app, RunOptions &o) {
   app.add_option("--repetition-penalty", o.repetitionPenalty,
                  "Above 1: less of what the prompt or the text has had; also with --greedy")
       ->group(group);
+  app.add_option("--prompt-lookup", o.promptLookup,
+                 "Guess up to N (7) tokens a step from repetitions and check them together")
+      ->check(CLI::Range(0u, kMaxPromptLookup))
+      ->option_text("N")
+      ->group(group);
   app.add_option("--seed", o.seed, "Same seed, same text (default: a new one each time)")
-      ->check(CLI::NonNegativeNumber)
       ->group(group);
 }
 
