@@ -27,7 +27,7 @@ struct BenchOptions {
 
   std::vector<uint32_t> batches = {1};
   std::vector<uint32_t> contexts = {128};
-  uint32_t tokens = 64; ///< decode: steps measured
+  uint32_t tokens = 64; ///< decode: steps measured; intrude: tokens before the long prompt
 
   double temperature = 0; ///< decode and throughput
   int64_t topK = 0;
@@ -42,6 +42,11 @@ struct BenchOptions {
   uint32_t minLength = 100, maxLength = 1024;
   uint64_t seed = 0;
   uint32_t maxSequences = 256; ///< at a time
+  double rate = 0;             ///< requests per second; 0: all at once
+  double load = 0;             ///< the same as a share of the throughput of all at once
+  uint32_t promptLookup = 0;   ///< tokens guessed at a time
+
+  uint32_t intrude = 32768; ///< intrude: tokens of the long prompt
 };
 
 Result<int> benchDecode(const BenchOptions &options);

@@ -5,8 +5,8 @@
 
 namespace sinter {
 
-/// All requests arrive at once, prompt and continuation of a random length each; the engine serves
-/// them as it serves anyone.
+/// Prompt and continuation of a random length each, all at once or as independent clients send
+/// them; the engine serves them as it serves anyone.
 Result<int> benchThroughput(const BenchOptions &options);
 
 } // namespace sinter

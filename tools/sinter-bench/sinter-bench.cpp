@@ -1,18 +1,24 @@
 //===- sinter-bench.cpp - how fast, and how fast it could be --------------===//
 #include "Bench.h"
+#include "Intrusion.h"
 #include "Throughput.h"
 
 #include "runtime/cli/ToolMain.h"
+#include "runtime/engine/PromptLookup.h"
 
 using namespace sinter;
 
 namespace {
+
+const CLI::Range kPositive(1u, 1u << 20);
 
 constexpr const char *kExamples = R"(examples:
   sinter-bench decode qwen3-0.6b --batch 1,8 --context 128,512
   sinter-bench prefill qwen3-0.6b --length 512 --json docs/benchmarks/cpu.json
   sinter-bench decode model.sinter --weights ~/Qwen3-0.6B
   sinter-bench throughput qwen3-0.6b --sequences 1,16 --max-length 256
+  sinter-bench throughput qwen3-0.6b --sequences 256 --load 0.7
+  sinter-bench intrude qwen3-0.6b --sequences 32 --prompt 32768
 
 The roofline is the larger of bytes / read bandwidth and operations / FMA peak, both measured on the
 same threads between the steps: each step is compared with the mean of the probes right before and
@@ -49,6 +55,50 @@ void addSamplingFlags(CLI::App &command, BenchOptions &o) {
   command.add_option("--top-p", o.topP, "1 (default): off")->check(CLI::Range(0.0, 1.0));
 }
 
+void addEngineFlags(CLI::App &command, BenchOptions &o) {
+  command.add_option("--seed", o.seed, "Of lengths, prompts and arrivals (0)");
+  command.add_option("--prompt-lookup", o.promptLookup, "Guess up to N (7) tokens a step")
+      ->check(CLI::Range(0u, kMaxPromptLookup))
+      ->option_text("N");
+}
+
+void addThroughputFlags(CLI::App &command, BenchOptions &o) {
+  addCommonFlags(command, o);
+  command.add_option("--sequences", o.sequences, "Requests (256)")
+      ->delimiter(',')
+      ->check(kPositive);
+  command.add_option("--min-length", o.minLength, "Shortest prompt and answer (100)")
+      ->check(kPositive);
+  command.add_option("--max-length", o.maxLength, "Longest prompt and answer (1024)")
+      ->check(kPositive);
+  auto *rate =
+      command.add_option("--rate", o.rate, "Requests per second, Poisson (default: all at once)")
+          ->check(CLI::Range(1e-3, 1e6));
+  command
+      .add_option("--load", o.load,
+                  "All at once, then Poisson arrivals at this share of that throughput: 0.7")
+      ->check(CLI::Range(0.01, 10.0))
+      ->excludes(rate);
+  command.add_option("--max-sequences", o.maxSequences, "That run at a time (256)")
+      ->check(kPositive);
+  addSamplingFlags(command, o);
+  addEngineFlags(command, o);
+}
+
+void addIntrudeFlags(CLI::App &command, BenchOptions &o) {
+  addCommonFlags(command, o);
+  command.add_option("--prompt", o.intrude, "Tokens of the long prompt (32768)")->check(kPositive);
+  command.add_option("--sequences", o.sequences, "Answers that run (256)")
+      ->delimiter(',')
+      ->check(kPositive);
+  command.add_option("--min-length", o.minLength, "Tokens of their prompts (100)")
+      ->check(kPositive);
+  command.add_option("--tokens", o.tokens, "Tokens of each before the long prompt comes (64)")
+      ->check(kPositive);
+  addSamplingFlags(command, o);
+  addEngineFlags(command, o);
+}
+
 } // namespace
 
 int main(int argc, char **argv) {
@@ -56,38 +106,31 @@ int main(int argc, char **argv) {
   app.footer(kExamples);
   addVersionFlag(app);
   app.require_subcommand(1);
-  const auto positive = CLI::Range(1u, 1u << 20);
   BenchOptions options;
   CLI::App *decode = app.add_subcommand("decode", "One token at a time for a batch of sequences");
   addCommonFlags(*decode, options);
-  decode->add_option("--batch", options.batches, "Sequences: 1,8")->delimiter(',')->check(positive);
+  decode->add_option("--batch", options.batches, "Sequences: 1,8")
+      ->delimiter(',')
+      ->check(kPositive);
   decode->add_option("--context", options.contexts, "Tokens before the first step: 128,512")
       ->delimiter(',')
-      ->check(positive);
-  decode->add_option("--tokens", options.tokens, "Steps to measure (64)")->check(positive);
+      ->check(kPositive);
+  decode->add_option("--tokens", options.tokens, "Steps to measure (64)")->check(kPositive);
   addSamplingFlags(*decode, options);
   CLI::App *prefill = app.add_subcommand("prefill", "A prompt");
   addCommonFlags(*prefill, options);
   prefill->add_option("--length", options.lengths, "Prompt tokens: 512")
       ->delimiter(',')
-      ->check(positive);
-  prefill->add_option("--repeats", options.repeats, "Runs to measure (3)")->check(positive);
+      ->check(kPositive);
+  prefill->add_option("--repeats", options.repeats, "Runs to measure (3)")->check(kPositive);
   CLI::App *throughput = app.add_subcommand("throughput", "Many requests through the engine");
-  addCommonFlags(*throughput, options);
-  throughput->add_option("--sequences", options.sequences, "Requests, all at once (256)")
-      ->delimiter(',')
-      ->check(positive);
-  throughput->add_option("--min-length", options.minLength, "Shortest prompt and answer (100)")
-      ->check(positive);
-  throughput->add_option("--max-length", options.maxLength, "Longest prompt and answer (1024)")
-      ->check(positive);
-  throughput->add_option("--seed", options.seed, "Of lengths and prompts (0)");
-  addSamplingFlags(*throughput, options);
-  throughput->add_option("--max-sequences", options.maxSequences, "That run at a time (256)")
-      ->check(positive);
+  addThroughputFlags(*throughput, options);
+  CLI::App *intrude = app.add_subcommand("intrude", "A long prompt that arrives while answers run");
+  addIntrudeFlags(*intrude, options);
   return toolMain(app, argc, argv, [&] {
     return decode->parsed()    ? benchDecode(options)
            : prefill->parsed() ? benchPrefill(options)
+           : intrude->parsed() ? benchIntrusion(options)
                                : benchThroughput(options);
   });
 }

@@ -1,0 +1,90 @@
+//===- Load.cpp -----------------------------------------------------------===//
+#include "Load.h"
+
+#include "Probes.h"
+
+#include "sinter/Support/Philox.h"
+
+#include <cmath>
+#include <cstdio>
+
+namespace sinter {
+namespace {
+
+constexpr std::pair<const char *, double> kQuantiles[] = {
+    {"p50", 0.5}, {"p95", 0.95}, {"p99", 0.99}};
+
+} // namespace
+
+std::vector<LoadLengths> drawLengths(const BenchOptions &options, uint32_t count) {
+  const uint32_t range = options.maxLength - options.minLength + 1;
+  std::vector<LoadLengths> lengths;
+  for (uint32_t i = 0; i < count; ++i) {
+    const PhiloxBlock bits = philoxBlock(options.seed, i, 0);
+    lengths.push_back({options.minLength + bits[0] % range, options.minLength + bits[1] % range});
+  }
+  return lengths;
+}
+
+std::vector<double> drawArrivals(const BenchOptions &options, double rate, uint32_t count) {
+  std::vector<double> arrivals;
+  double now = 0;
+  for (uint32_t i = 0; i < count; ++i) {
+    arrivals.push_back(now);
+    now -= std::log1p(-double(unitFloat(philoxBlock(options.seed, i, 0)[2]))) / rate;
+  }
+  return arrivals;
+}
+
+Request makeLoadRequest(const BenchOptions &options, const Manifest &manifest,
+                        const LoadLengths &lengths, uint32_t index) {
+  Request request;
+  for (uint32_t p = 0; p < lengths.prompt; ++p)
+    request.prompt.push_back(
+        int32_t(philoxBlock(options.seed, index, p + 1)[0] % manifest.model.vocab));
+  request.maxTokens = lengths.tokens;
+  request.sampling.temperature = options.temperature;
+  request.sampling.topK = options.topK;
+  request.sampling.topP = options.topP;
+  request.sampling.seed = index;
+  request.ignoreEos = true;
+  request.promptLookup = options.promptLookup;
+  return request;
+}
+
+EngineOptions loadEngineOptions(const BenchOptions &options, uint32_t requests) {
+  EngineOptions engine;
+  engine.maxSequences = options.maxSequences;
+  engine.tokensPerStep = options.chunk;
+  engine.maxRequests = requests;
+  return engine;
+}
+
+double milliseconds(LoadClock::duration time) {
+  return std::chrono::duration<double, std::milli>(time).count();
+}
+
+void printQuantiles(const char *what, const std::vector<double> &values) {
+  if (values.empty())
+    return;
+  std::printf("  %-18s", what);
+  for (const auto &[name, q] : kQuantiles)
+    std::printf("%s %s %.1f ms", q == kQuantiles[0].second ? "" : ",", name, quantile(values, q));
+  std::printf("\n");
+}
+
+void addQuantiles(const std::string &name, const std::vector<double> &values,
+                  const Session &session, std::vector<BenchRecord> &records) {
+  if (values.empty())
+    return;
+  for (const auto &[suffix, q] : kQuantiles)
+    records.push_back({name + "-" + suffix,
+                       quantile(values, q),
+                       "ms",
+                       {},
+                       {},
+                       session.device->name(),
+                       session.manifest().compilerBuild});
+}
+
+} // namespace sinter
