@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdio>
+#include <cstring>
 #include <ctime>
 #include <functional>
 #include <thread>
@@ -161,10 +162,12 @@ double seconds(const Shape &s, int64_t tokens, int threads, CpuIsa isa, int copi
                scratch[size_t(thread)].data());
     }
   };
-  return best(threads, tokens < 64 ? 9 : 5, run) / copies;
+  const double bytes = double(op.weightBytes) * copies * double(tokens); // the less, the oftener
+  return best(threads, std::clamp(int(8e9 / bytes), 5, 60), run) / copies;
 }
 
-void measure(int threads, const std::vector<int64_t> &tokenCounts) {
+/// Weights of `model` come from memory, with `cached` from the last cache, as in a model that small.
+void measure(int threads, const std::vector<int64_t> &tokenCounts, bool cached) {
   Buffer memory(512u << 20);
   uint64_t sink[16] = {};
   const size_t part = memory.size() / size_t(threads);
@@ -183,17 +186,22 @@ void measure(int threads, const std::vector<int64_t> &tokenCounts) {
                                    best(threads, 7, [&](int t) { fma512(n, out + 16 * t); }) / 1e9;
   std::printf("%d threads: read %.1f GB/s, FMA %.0f (256 bit) %.0f (512 bit) GFLOP/s\n", threads,
               bandwidth, peak256, peak512);
-  const Shape shapes[] = {{"rms_norm_linear", 4096, 1024, false, true, false},
-                          {"rms_norm_swiglu", 6144, 1024, true, true, false},
-                          {"linear_add", 1024, 3072, false, false, true},
-                          {"linear_add", 1024, 2048, false, false, true}};
-  for (const Shape &s : shapes) {
+  const Shape large[] = {{"rms_norm_linear", 4096, 1024, false, true, false},
+                         {"rms_norm_swiglu", 6144, 1024, true, true, false},
+                         {"linear_add", 1024, 3072, false, false, true},
+                         {"linear_add", 1024, 2048, false, false, true}};
+  const Shape small[] = {{"rms_norm_linear", 1024, 256, false, true, false},
+                         {"rms_norm_swiglu", 1536, 256, true, true, false},
+                         {"linear_add", 256, 768, false, false, true},
+                         {"linear_add", 256, 512, false, false, true}};
+  for (const Shape *it = cached ? small : large, *end = it + 4; it != end; ++it) {
+    const Shape &s = *it;
     const double bytes = double(s.rows * s.k * 2), flops = double(s.rows * s.k * 2);
     for (CpuIsa isa : machineIsas()) {
       std::printf("%-16s %5dx%-5d v%d:", s.op, int(s.rows), int(s.k), isa == CpuIsa::V4 ? 4 : 3);
-      const int copies = int(384e6 / bytes);
+      const int copies = int((cached ? 12e6 : 384e6) / bytes);
       for (int64_t tokens : tokenCounts) {
-        const double time = seconds(s, tokens, threads, isa, tokens >= 64 ? 2 : copies);
+        const double time = seconds(s, tokens, threads, isa, tokens >= 64 && !cached ? 2 : copies);
         const double peak = isa == CpuIsa::V4 ? peak512 : peak256;
         std::printf(" | %d: %.1f GB/s %.0f%% %.0f GF %.0f%%", int(tokens), bytes / time / 1e9,
                     100 * bytes / time / 1e9 / bandwidth, flops * double(tokens) / time / 1e9,
@@ -263,16 +271,20 @@ void measureAttention(int64_t context, int64_t count) {
   }
 }
 
-/// kernel-throughput [THREADS [TOKENS...]]
+/// kernel-throughput [--cached] [THREADS [TOKENS...]]
 int main(int argc, char **argv) {
+  const bool cached = argc > 1 && !std::strcmp(argv[1], "--cached");
+  if (cached)
+    --argc, ++argv;
   std::vector<int64_t> tokens;
   for (int i = 2; i < argc; ++i)
     tokens.push_back(std::atoll(argv[i]));
   if (tokens.empty())
     tokens = {1, 2, 4, 8, 16, 64, 512};
-  for (auto [context, count] : {std::pair{128, 1}, {512, 1}, {2048, 1}, {512, 512}})
-    measureAttention(context, count);
+  if (!cached)
+    for (auto [context, count] : {std::pair{128, 1}, {512, 1}, {2048, 1}, {512, 512}})
+      measureAttention(context, count);
   for (int threads : {1, 2})
     if (argc < 2 || std::atoi(argv[1]) == threads)
-      measure(threads, tokens);
+      measure(threads, tokens, cached);
 }
