@@ -10,6 +10,7 @@
 #include <immintrin.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cstdio>
 #include <cstring>
@@ -215,12 +216,14 @@ void measure(int threads, const std::vector<int64_t> &tokenCounts, bool cached) 
 
 } // namespace
 
-/// One thread's attention at the shape of qwen3-0.6b, `count` tokens at the end of `context`.
-void measureAttention(int64_t context, int64_t count) {
-  constexpr int64_t queries = 16, heads = 8, dim = 128, page = 16;
-  ModuleText m(count);
+/// One thread's attention, `count` tokens at the end of `context`, by the kernel of steps of up to
+/// `most` tokens. The cache comes from memory, or with `cached` from L2.
+void measureAttention(int64_t context, int64_t count, int64_t most, int64_t heads, bool cached) {
+  constexpr int64_t dim = 128, page = 16;
+  const int64_t queries = 2 * heads;
+  ModuleText m(most);
   const std::string q = perToken({queries, dim}, DType::BF16),
-                    kv = "!xfmr.kv<8, 16, 128, bf16, k_packed>";
+                    kv = "!xfmr.kv<" + str(heads) + ", 16, 128, bf16, k_packed>";
   m.input("q", {queries, dim}, DType::BF16);
   const int64_t y = m.output(queries * dim, DType::BF16);
   m.argument("%batch: !xfmr.batch");
@@ -242,13 +245,13 @@ void measureAttention(int64_t context, int64_t count) {
     for (int64_t t = 0; t < count; ++t)
       machine.positions[size_t(t)] = int32_t(context - count + t);
     // As in a model of 28 layers: a layer's pages lie apart, and come from memory each time.
-    constexpr int64_t layers = 28, layerBytes = 2 * heads * page * dim * 2;
+    const int64_t layers = cached ? 1 : 28, layerBytes = 2 * heads * page * dim * 2;
     machine.pageBytes = size_t(layers * layerBytes);
     machine.kv =
         packPlain(randomValues(machine.blockTable.size() * machine.pageBytes / 2, 1, DType::BF16),
                   DType::BF16);
     machine.fill(0, randomValues(size_t(count * queries * dim), 2, DType::BF16), DType::BF16);
-    Buffer others(256u << 20); // what a step reads between two visits of a cache page
+    Buffer others(cached ? 0 : 256u << 20); // what a step reads between two visits of a cache page
     auto &args = jit->program.entries[0].ops[0].args;
     auto allLayers = [&](int) {
       for (int64_t layer = 0; layer < layers; ++layer) {
@@ -258,14 +261,15 @@ void measureAttention(int64_t context, int64_t count) {
       }
     };
     double time = 1e9;
-    for (int repeat = 0; repeat < 5; ++repeat) {
+    for (int repeat = 0; repeat < (cached ? 500 : 5); ++repeat) {
       uint64_t sink = 0;
       readAll(others.data(), others.size(), &sink);
       time = std::min(time, best(1, 1, allLayers) / layers);
     }
     const double pairs = double(count) * (double(context) - double(count - 1) / 2);
-    std::printf("attention v%d, %d tokens of %d: %.3f ms, %.1f GFLOP/s, cache %.1f GB/s\n",
-                isa == CpuIsa::V4 ? 4 : 3, int(count), int(context), time * 1e3,
+    std::printf("attention v%d%s, %d heads, %d tokens of %d: %.4f ms, %.1f GFLOP/s, cache %.1f GB/s\n",
+                isa == CpuIsa::V4 ? 4 : 3, cached ? " cached" : "", int(heads), int(count),
+                int(context), time * 1e3,
                 pairs * queries * dim * 4 / time / 1e9,
                 double(context * heads * dim * 4) / time / 1e9);
   }
@@ -281,9 +285,9 @@ int main(int argc, char **argv) {
     tokens.push_back(std::atoll(argv[i]));
   if (tokens.empty())
     tokens = {1, 2, 4, 8, 16, 64, 512};
-  if (!cached)
-    for (auto [context, count] : {std::pair{128, 1}, {512, 1}, {2048, 1}, {512, 512}})
-      measureAttention(context, count);
+  for (auto [context, count, most] :
+       {std::array{128, 1, 1}, {512, 1, 1}, {128, 1, 512}, {512, 1, 512}, {512, 512, 512}})
+    measureAttention(context, count, most, cached ? 2 : 8, cached);
   for (int threads : {1, 2})
     if (argc < 2 || std::atoi(argv[1]) == threads)
       measure(threads, tokens, cached);
