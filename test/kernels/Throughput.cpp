@@ -167,7 +167,8 @@ double seconds(const Shape &s, int64_t tokens, int threads, CpuIsa isa, int copi
   return best(threads, std::clamp(int(8e9 / bytes), 5, 60), run) / copies;
 }
 
-/// Weights of `model` come from memory, with `cached` from the last cache, as in a model that small.
+/// Weights of `model` come from memory, with `cached` from the last cache, as in a model that
+/// small.
 void measure(int threads, const std::vector<int64_t> &tokenCounts, bool cached) {
   Buffer memory(512u << 20);
   uint64_t sink[16] = {};
@@ -267,11 +268,11 @@ void measureAttention(int64_t context, int64_t count, int64_t most, int64_t head
       time = std::min(time, best(1, 1, allLayers) / layers);
     }
     const double pairs = double(count) * (double(context) - double(count - 1) / 2);
-    std::printf("attention v%d%s, %d heads, %d tokens of %d: %.4f ms, %.1f GFLOP/s, cache %.1f GB/s\n",
-                isa == CpuIsa::V4 ? 4 : 3, cached ? " cached" : "", int(heads), int(count),
-                int(context), time * 1e3,
-                pairs * queries * dim * 4 / time / 1e9,
-                double(context * heads * dim * 4) / time / 1e9);
+    std::printf(
+        "attention v%d%s, %d heads, %d tokens of %d: %.4f ms, %.1f GFLOP/s, cache %.1f GB/s\n",
+        isa == CpuIsa::V4 ? 4 : 3, cached ? " cached" : "", int(heads), int(count), int(context),
+        time * 1e3, pairs * queries * dim * 4 / time / 1e9,
+        double(context * heads * dim * 4) / time / 1e9);
   }
 }
 

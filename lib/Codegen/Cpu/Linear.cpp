@@ -6,7 +6,8 @@
 // GEMM.
 //
 // A call packs x * gamma as f32 into its thread's scratch, a panel of tokens at a time, then walks
-// its tiles of W. Each is read once per panel: while all blocks of rows use it, the next is fetched.
+// its tiles of W. Each is read once per panel: while all blocks of rows use it, the next is
+// fetched.
 //
 //===----------------------------------------------------------------------===//
 #include "LinearEmitter.h"
@@ -167,8 +168,7 @@ void LinearEmitter::step(ArrayRef<Value> tilePointers, Value pair, Value xRow,
   Value xColumn = b.at(xRow, b.mul(pair, 8));
   for (int64_t row = 0; row < pass.rows; ++row) {
     for (int64_t i = 0; i < parities; ++i) {
-      Value factor =
-          b.splat(b.loadF32(b.at(xColumn, row * tile.rowBytes + (pass.parity + i) * 4)));
+      Value factor = b.splat(b.loadF32(b.at(xColumn, row * tile.rowBytes + (pass.parity + i) * 4)));
       for (size_t t = 0; t < tilePointers.size(); ++t) {
         Value &sum = sums[(t * pass.rows + row) * pass.parities + i];
         sum = b.fma(factor, columns[t * parities + i], sum);

@@ -19,7 +19,7 @@ LinearTile pickTile(CpuIsa isa, const LinearSpec &spec);
 struct LinearPass {
   int64_t rows;
   int64_t parity, parities; ///< of the columns: [parity, parity + parities)
-  Value fetch, fetchStep;   ///< asks for W at fetch + pair * fetchStep behind a tile's start, or null
+  Value fetch, fetchStep; ///< asks for W at fetch + pair * fetchStep behind a tile's start, or null
 };
 
 struct LinearEmitter {
