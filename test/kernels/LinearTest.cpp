@@ -245,6 +245,47 @@ TEST_P(LinearTest, EqualsF64ForEveryTokenCount) {
   }
 }
 
+/// A step of many tokens may ask for one row: the kernel for many must do what that for one does.
+TEST_P(LinearTest, OneTokenGivesTheSameBitsInBothKernels) {
+  for (CpuIsa isa : machineIsas()) {
+    Machine one = machine(1), many = machine(1);
+    one.run(isa, Split::Whole, entryFor(1));
+    many.run(isa, Split::Whole, entryFor(17));
+    EXPECT_TRUE(many.guardsIntact());
+    if (GetParam().op == Op::Argmax)
+      expectArgmax(many, 1);
+    else
+      EXPECT_EQ(0, std::memcmp(one.arena.data(), many.arena.data(), one.arena.size()));
+  }
+}
+
+/// Of equal outputs the first wins, and NaN before numbers, wherever in a tile or a task they are.
+TEST_P(LinearTest, ArgmaxPrefersTheFirstAndNaN) {
+  const Case &c = GetParam();
+  if (c.op != Op::Argmax)
+    return;
+  const Places p(c);
+  const int64_t last = c.outputs() - 1, middle = last / 2;
+  for (double planted : {0.0, double(NAN)}) {
+    Data saved = data;
+    std::fill(data.w.begin(), data.w.end(), 0.0);
+    std::fill(data.b.begin(), data.b.end(), 0.0);
+    for (int64_t row : {middle, last})
+      data.w[static_cast<size_t>(row * c.k)] = planted;
+    for (CpuIsa isa : machineIsas())
+      for (int64_t tokens : {1, 17}) {
+        Machine m = machine(tokens);
+        m.run(isa, Split::Whole, entryFor(tokens));
+        for (int64_t t = 0; t < tokens; ++t) {
+          int32_t index;
+          std::memcpy(&index, m.arena.data() + p.index + 4 * t, 4);
+          EXPECT_EQ(index, std::isnan(planted) ? middle : 0) << tokens << " tokens";
+        }
+      }
+    data = std::move(saved);
+  }
+}
+
 TEST_P(LinearTest, SplitsAndThreadsGiveTheSameBits) {
   for (CpuIsa isa : machineIsas()) {
     for (int64_t tokens : {1, 3, 8, 17}) {

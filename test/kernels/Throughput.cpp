@@ -10,8 +10,10 @@
 #include <immintrin.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cstdio>
+#include <cstring>
 #include <ctime>
 #include <functional>
 #include <thread>
@@ -161,10 +163,13 @@ double seconds(const Shape &s, int64_t tokens, int threads, CpuIsa isa, int copi
                scratch[size_t(thread)].data());
     }
   };
-  return best(threads, tokens < 64 ? 9 : 5, run) / copies;
+  const double bytes = double(op.weightBytes) * copies * double(tokens); // the less, the oftener
+  return best(threads, std::clamp(int(8e9 / bytes), 5, 60), run) / copies;
 }
 
-void measure(int threads, const std::vector<int64_t> &tokenCounts) {
+/// Weights of `model` come from memory, with `cached` from the last cache, as in a model that
+/// small.
+void measure(int threads, const std::vector<int64_t> &tokenCounts, bool cached) {
   Buffer memory(512u << 20);
   uint64_t sink[16] = {};
   const size_t part = memory.size() / size_t(threads);
@@ -183,17 +188,22 @@ void measure(int threads, const std::vector<int64_t> &tokenCounts) {
                                    best(threads, 7, [&](int t) { fma512(n, out + 16 * t); }) / 1e9;
   std::printf("%d threads: read %.1f GB/s, FMA %.0f (256 bit) %.0f (512 bit) GFLOP/s\n", threads,
               bandwidth, peak256, peak512);
-  const Shape shapes[] = {{"rms_norm_linear", 4096, 1024, false, true, false},
-                          {"rms_norm_swiglu", 6144, 1024, true, true, false},
-                          {"linear_add", 1024, 3072, false, false, true},
-                          {"linear_add", 1024, 2048, false, false, true}};
-  for (const Shape &s : shapes) {
+  const Shape large[] = {{"rms_norm_linear", 4096, 1024, false, true, false},
+                         {"rms_norm_swiglu", 6144, 1024, true, true, false},
+                         {"linear_add", 1024, 3072, false, false, true},
+                         {"linear_add", 1024, 2048, false, false, true}};
+  const Shape small[] = {{"rms_norm_linear", 1024, 256, false, true, false},
+                         {"rms_norm_swiglu", 1536, 256, true, true, false},
+                         {"linear_add", 256, 768, false, false, true},
+                         {"linear_add", 256, 512, false, false, true}};
+  for (const Shape *it = cached ? small : large, *end = it + 4; it != end; ++it) {
+    const Shape &s = *it;
     const double bytes = double(s.rows * s.k * 2), flops = double(s.rows * s.k * 2);
     for (CpuIsa isa : machineIsas()) {
       std::printf("%-16s %5dx%-5d v%d:", s.op, int(s.rows), int(s.k), isa == CpuIsa::V4 ? 4 : 3);
-      const int copies = int(384e6 / bytes);
+      const int copies = int((cached ? 12e6 : 384e6) / bytes);
       for (int64_t tokens : tokenCounts) {
-        const double time = seconds(s, tokens, threads, isa, tokens >= 64 ? 2 : copies);
+        const double time = seconds(s, tokens, threads, isa, tokens >= 64 && !cached ? 2 : copies);
         const double peak = isa == CpuIsa::V4 ? peak512 : peak256;
         std::printf(" | %d: %.1f GB/s %.0f%% %.0f GF %.0f%%", int(tokens), bytes / time / 1e9,
                     100 * bytes / time / 1e9 / bandwidth, flops * double(tokens) / time / 1e9,
@@ -207,12 +217,14 @@ void measure(int threads, const std::vector<int64_t> &tokenCounts) {
 
 } // namespace
 
-/// One thread's attention at the shape of qwen3-0.6b, `count` tokens at the end of `context`.
-void measureAttention(int64_t context, int64_t count) {
-  constexpr int64_t queries = 16, heads = 8, dim = 128, page = 16;
-  ModuleText m(count);
+/// One thread's attention, `count` tokens at the end of `context`, by the kernel of steps of up to
+/// `most` tokens. The cache comes from memory, or with `cached` from L2.
+void measureAttention(int64_t context, int64_t count, int64_t most, int64_t heads, bool cached) {
+  constexpr int64_t dim = 128, page = 16;
+  const int64_t queries = 2 * heads;
+  ModuleText m(most);
   const std::string q = perToken({queries, dim}, DType::BF16),
-                    kv = "!xfmr.kv<8, 16, 128, bf16, k_packed>";
+                    kv = "!xfmr.kv<" + str(heads) + ", 16, 128, bf16, k_packed>";
   m.input("q", {queries, dim}, DType::BF16);
   const int64_t y = m.output(queries * dim, DType::BF16);
   m.argument("%batch: !xfmr.batch");
@@ -234,13 +246,13 @@ void measureAttention(int64_t context, int64_t count) {
     for (int64_t t = 0; t < count; ++t)
       machine.positions[size_t(t)] = int32_t(context - count + t);
     // As in a model of 28 layers: a layer's pages lie apart, and come from memory each time.
-    constexpr int64_t layers = 28, layerBytes = 2 * heads * page * dim * 2;
+    const int64_t layers = cached ? 1 : 28, layerBytes = 2 * heads * page * dim * 2;
     machine.pageBytes = size_t(layers * layerBytes);
     machine.kv =
         packPlain(randomValues(machine.blockTable.size() * machine.pageBytes / 2, 1, DType::BF16),
                   DType::BF16);
     machine.fill(0, randomValues(size_t(count * queries * dim), 2, DType::BF16), DType::BF16);
-    Buffer others(256u << 20); // what a step reads between two visits of a cache page
+    Buffer others(cached ? 0 : 256u << 20); // what a step reads between two visits of a cache page
     auto &args = jit->program.entries[0].ops[0].args;
     auto allLayers = [&](int) {
       for (int64_t layer = 0; layer < layers; ++layer) {
@@ -250,29 +262,34 @@ void measureAttention(int64_t context, int64_t count) {
       }
     };
     double time = 1e9;
-    for (int repeat = 0; repeat < 5; ++repeat) {
+    for (int repeat = 0; repeat < (cached ? 500 : 5); ++repeat) {
       uint64_t sink = 0;
       readAll(others.data(), others.size(), &sink);
       time = std::min(time, best(1, 1, allLayers) / layers);
     }
     const double pairs = double(count) * (double(context) - double(count - 1) / 2);
-    std::printf("attention v%d, %d tokens of %d: %.3f ms, %.1f GFLOP/s, cache %.1f GB/s\n",
-                isa == CpuIsa::V4 ? 4 : 3, int(count), int(context), time * 1e3,
-                pairs * queries * dim * 4 / time / 1e9,
-                double(context * heads * dim * 4) / time / 1e9);
+    std::printf(
+        "attention v%d%s, %d heads, %d tokens of %d: %.4f ms, %.1f GFLOP/s, cache %.1f GB/s\n",
+        isa == CpuIsa::V4 ? 4 : 3, cached ? " cached" : "", int(heads), int(count), int(context),
+        time * 1e3, pairs * queries * dim * 4 / time / 1e9,
+        double(context * heads * dim * 4) / time / 1e9);
   }
 }
 
-/// kernel-throughput [THREADS [TOKENS...]]
+/// kernel-throughput [--cached] [THREADS [TOKENS...]]
 int main(int argc, char **argv) {
+  const bool cached = argc > 1 && !std::strcmp(argv[1], "--cached");
+  if (cached)
+    --argc, ++argv;
   std::vector<int64_t> tokens;
   for (int i = 2; i < argc; ++i)
     tokens.push_back(std::atoll(argv[i]));
   if (tokens.empty())
     tokens = {1, 2, 4, 8, 16, 64, 512};
-  for (auto [context, count] : {std::pair{128, 1}, {512, 1}, {2048, 1}, {512, 512}})
-    measureAttention(context, count);
+  for (auto [context, count, most] :
+       {std::array{128, 1, 1}, {512, 1, 1}, {128, 1, 512}, {512, 1, 512}, {512, 512, 512}})
+    measureAttention(context, count, most, cached ? 2 : 8, cached);
   for (int threads : {1, 2})
     if (argc < 2 || std::atoi(argv[1]) == threads)
-      measure(threads, tokens);
+      measure(threads, tokens, cached);
 }

@@ -116,6 +116,8 @@ public:
   Value lessI(Value a, Value b); ///< signed, also for i32 scalars
   Value equalI(Value a, Value b);
   Value laneI64(Value v, int64_t i); ///< element i of an i32 vector, as i64
+  Value f32Bits(Value v);            ///< the bits of f32 lanes, as i32
+  Value fromBits(Value v);           ///< and back
 
   //--- vectors in memory; lanes from `lanes` on are neither read nor written, and load as zero ---
   Value load(Value p, DType type, int64_t lanes = kLanes);
@@ -157,8 +159,6 @@ private:
   Value widen(Value raw, DType type);
   Value narrow(Value v, DType type);
   Value bf16Bits(Value v);
-  Value f32Bits(Value v);
-  Value fromBits(Value v);
   Value vectorSlot();
   Value shuffle(Value v, llvm::ArrayRef<int64_t> mask);
   mlir::Type vecF32(), vecI32();

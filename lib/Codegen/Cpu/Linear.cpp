@@ -6,7 +6,8 @@
 // GEMM.
 //
 // A call packs x * gamma as f32 into its thread's scratch, a panel of tokens at a time, then walks
-// its tiles of W: each is read once per panel and stays in L1/L2 over the panel's row blocks.
+// its tiles of W. Each is read once per panel: while all blocks of rows use it, the next is
+// fetched.
 //
 //===----------------------------------------------------------------------===//
 #include "LinearEmitter.h"
@@ -52,35 +53,48 @@ bool LinearSpec::gateUpAligned() const {
          llvm::all_of(sourceRows, [](int64_t rows) { return rows % kLanes == 0; });
 }
 
-int64_t sinter::cpu::tokenClass(int64_t maxTokens) {
-  for (int64_t limit : {1, 4, 8})
-    if (maxTokens <= limit)
-      return limit;
-  return INT64_MAX;
-}
+int64_t sinter::cpu::tokenClass(int64_t maxTokens) { return maxTokens == 1 ? 1 : INT64_MAX; }
 
 /// Register tiles. v4 has 32 registers: up to 24 accumulators. v3 has 16, and a logical vector
-/// takes two: up to 12. More than one row there with both parities at once spilled accumulators,
+/// takes two: up to 12. Three rows or more there with both parities at once spilled accumulators,
 /// each spill a store and a load in the chain of FMAs; one parity at a time leaves registers free.
 LinearTile sinter::cpu::pickTile(CpuIsa isa, const LinearSpec &spec) {
   const int64_t tokens = spec.maxTokens;
   LinearTile tile;
   if (isa == CpuIsa::V4)
-    tile = tokens == 1   ? LinearTile{1, 4}
-           : tokens <= 4 ? LinearTile{4, 2}
-           : tokens <= 8 ? LinearTile{8, 1}
-                         : LinearTile{6, 2};
+    tile = tokens == 1 ? LinearTile{1, 4} : LinearTile{6, 2};
   else
     tile = tokens == 1 ? LinearTile{1, 2} : LinearTile{6, 1};
-  tile.parityPasses = isa == CpuIsa::V3 && tokens > 1;
+  tile.parityPasses = isa == CpuIsa::V3;
   // A panel of f32 rows that stays in L2; one cache line more per row keeps rows out of each
   // other's cache sets.
   tile.rowBytes = roundUp(spec.k * 4, 64) + 64;
   constexpr int64_t panelBytes = 512 << 10, panelTokens = 128;
-  int64_t rows = std::min(panelTokens, std::max(panelBytes / tile.rowBytes, 2 * tile.rows));
-  rows = std::min(rows, tokens);
-  tile.panel = roundUp(rows, tile.rows);
+  const int64_t rows = std::min(panelTokens, std::max(panelBytes / tile.rowBytes, 2 * tile.rows));
+  tile.panel = std::min(roundUp(rows, tile.rows), tokens);
   return tile;
+}
+
+/// Tiles of outputs whose dot products are made in one pass. Gate and up share the registers.
+int64_t LinearEmitter::together() const {
+  return spec.epilogue == LinearSpec::Swiglu ? std::max<int64_t>(1, tile.tiles / 2) : tile.tiles;
+}
+int64_t LinearEmitter::slots() const {
+  return spec.epilogue == LinearSpec::Swiglu ? 2 * together() : together();
+}
+
+static constexpr int64_t kVectorBytes = kLanes * 4;
+
+int64_t LinearEmitter::scratchBytes() const {
+  const int64_t candidateBytes = spec.epilogue == LinearSpec::Argmax ? 2 * kVectorBytes : 0;
+  return tile.panel * (tile.rowBytes + candidateBytes) + roundUp(tile.panel * 4, 64) +
+         tile.rows * slots() * kVectorBytes;
+}
+
+void LinearEmitter::layoutScratch() {
+  scales = b.at(b.scratch, tile.panel * tile.rowBytes);
+  products = b.at(scales, roundUp(tile.panel * 4, 64));
+  candidates = b.at(products, tile.rows * slots() * kVectorBytes);
 }
 
 //===----------------------------------------------------------------------===//
@@ -104,9 +118,9 @@ void LinearEmitter::packRow(Value source, Value target, Value scale) {
     b.storeF32(scale, rstd(b, sums, spec.k, spec.eps));
 }
 
-void LinearEmitter::pack(Value first, Value rows) {
+void LinearEmitter::pack() {
   b.loop(b.i64(0), rows, 1, [&](Value row) {
-    Value source = b.at(x, b.mul(b.add(first, row), spec.k * bytesOf(spec.x)));
+    Value source = b.at(x, b.mul(b.add(panel, row), spec.k * bytesOf(spec.x)));
     packRow(source, b.at(b.scratch, b.mul(row, tile.rowBytes)), b.at(scales, b.mul(row, 4)));
   });
 }
@@ -115,136 +129,155 @@ void LinearEmitter::pack(Value first, Value rows) {
 // The inner loop
 //===----------------------------------------------------------------------===//
 
-/// How far ahead of a tile's place W is fetched. With several rows the loop is too slow for the
-/// hardware to look far enough ahead, with one row and two tiles there are too few streams: either
-/// way it stops at every page of W. Four streams at once do without. The next tile follows this one
-/// in memory.
-int64_t LinearEmitter::prefetchBytes() const {
-  return tile.rows > 1 ? 2048 : tile.tiles < 4 ? 1024 : 0;
+static int64_t pairBytes(const LinearSpec &spec) { return 2 * kLanes * bytesOf(spec.weight); }
+
+/// What a pass asks for while it runs. One row is all about the stream of W: with two tiles there
+/// are too few streams for the hardware to look far enough ahead, four at once do without. More
+/// rows read a tile many times, but only once from memory: all passes over it together fetch the
+/// next one, a share each, so that memory never rests.
+LinearPass LinearEmitter::fetching(LinearPass pass, Value block) const {
+  if (tile.rows == 1) {
+    if (tile.tiles < 4)
+      pass.fetch = b.i64(1024), pass.fetchStep = b.i64(pairBytes(spec));
+    return pass;
+  }
+  const int64_t passes = pass.parities == 1 ? 2 : 1;
+  pass.fetchStep = b.ceilDivide(fetchShare, passes);
+  Value done = b.add(b.mul(block, passes), pass.parity);
+  pass.fetch = b.add(b.mul(b.mul(done, spec.k / 2), pass.fetchStep), together() * spec.tileBytes());
+  return pass;
 }
 
-/// One step over columns (k, k + 1), or k alone: accumulators are [tile][row][even, odd].
-void LinearEmitter::step(ArrayRef<Value> tilePointers, Value tileByte, Value xColumn, bool pair,
-                         Values &sums) {
+/// One step over columns (k, k + 1), or with `whole` false over k alone.
+void LinearEmitter::step(ArrayRef<Value> tilePointers, Value pair, Value xRow,
+                         const LinearPass &pass, bool whole, Values &sums) {
   const int64_t stride = kLanes * bytesOf(spec.weight);
+  const int64_t parities = whole ? pass.parities : 1;
   Values columns;
   for (Value pointer : tilePointers) {
-    Value p = b.at(pointer, tileByte);
-    if (prefetchBytes())
-      b.prefetch(b.at(p, prefetchBytes()));
-    if (pair) {
+    if (pass.fetch)
+      b.prefetch(b.at(b.at(pointer, pass.fetch), b.mul(pair, pass.fetchStep)));
+    Value p = b.at(pointer, b.mul(pair, pairBytes(spec)));
+    if (parities == 2) {
       auto [even, odd] = b.loadColumnPair(p, spec.weight, stride);
       columns.append({even, odd});
     } else {
-      columns.append({b.loadColumn(p, spec.weight), Value()});
+      columns.push_back(b.loadColumn(p, spec.weight, pass.parity, stride));
     }
   }
-  for (int64_t row = 0; row < tile.rows; ++row) {
-    for (int64_t parity = 0; parity < (pair ? 2 : 1); ++parity) {
-      Value factor = b.splat(b.loadF32(b.at(xColumn, row * tile.rowBytes + parity * 4)));
+  Value xColumn = b.at(xRow, b.mul(pair, 8));
+  for (int64_t row = 0; row < pass.rows; ++row) {
+    for (int64_t i = 0; i < parities; ++i) {
+      Value factor = b.splat(b.loadF32(b.at(xColumn, row * tile.rowBytes + (pass.parity + i) * 4)));
       for (size_t t = 0; t < tilePointers.size(); ++t) {
-        Value &sum = sums[(t * tile.rows + row) * 2 + parity];
-        sum = b.fma(factor, columns[2 * t + parity], sum);
+        Value &sum = sums[(t * pass.rows + row) * pass.parities + i];
+        sum = b.fma(factor, columns[t * parities + i], sum);
       }
     }
   }
 }
 
-/// As step(), for one parity of a pair: accumulators are [tile][row].
-void LinearEmitter::parityStep(ArrayRef<Value> tilePointers, Value tileByte, Value xColumn,
-                               int64_t parity, Values &sums) {
-  const int64_t stride = kLanes * bytesOf(spec.weight);
-  Values columns;
-  for (Value pointer : tilePointers) {
-    Value p = b.at(pointer, tileByte);
-    if (parity == 0 && prefetchBytes()) // the odd pass finds W where the even one left it
-      b.prefetch(b.at(p, prefetchBytes()));
-    columns.push_back(b.loadColumn(p, spec.weight, parity, stride));
-  }
-  for (int64_t row = 0; row < tile.rows; ++row) {
-    Value factor = b.splat(b.loadF32(b.at(xColumn, row * tile.rowBytes + parity * 4)));
-    for (size_t t = 0; t < tilePointers.size(); ++t) {
-      Value &sum = sums[t * tile.rows + row];
-      sum = b.fma(factor, columns[t], sum);
-    }
-  }
-}
-
-/// dots() in two passes over W, first for the even accumulators, then for the odd ones: each sees
-/// the same operations in the same order as with both at once.
-Values LinearEmitter::dotsByParity(ArrayRef<Value> tilePointers, Value xRow) {
-  const int64_t pairs = spec.k / 2;
-  const int64_t pairBytes = 2 * kLanes * bytesOf(spec.weight);
-  auto at = [&](Value pair, int64_t parity, Values &carried) {
-    parityStep(tilePointers, b.mul(pair, pairBytes), b.at(xRow, b.mul(pair, 8)), parity, carried);
-  };
-  const Values zeros(tilePointers.size() * tile.rows, b.splat(0.0f));
-  auto pass = [&](int64_t parity) {
-    return b.loop(b.i64(0), b.i64(pairs), 1, zeros, [&](Value pair, ValueRange carried) {
-      Values inner(carried);
-      at(pair, parity, inner);
-      return inner;
-    });
-  };
-  Values even = pass(0), totals;
-  if (spec.k % 2)
-    at(b.i64(pairs), 0, even);
-  for (auto [first, second] : llvm::zip_equal(even, pass(1)))
-    totals.push_back(b.addf(first, second));
-  return totals;
-}
-
-/// Dot products of `tile.rows` packed rows with tiles: [tile][row] vectors of 16 outputs.
-Values LinearEmitter::dots(ArrayRef<Value> tilePointers, Value xRow) {
-  if (tile.parityPasses)
-    return dotsByParity(tilePointers, xRow);
-  const int64_t pairs = spec.k / 2;
-  const int64_t pairBytes = 2 * kLanes * bytesOf(spec.weight);
-  Values sums(tilePointers.size() * tile.rows * 2, b.splat(0.0f));
-  auto at = [&](Value pair, bool whole, Values &carried) {
-    step(tilePointers, b.mul(pair, pairBytes), b.at(xRow, b.mul(pair, 8)), whole, carried);
-  };
-  const int64_t unroll = tile.rows == 1 ? 4 : 1;
+Values LinearEmitter::runPass(ArrayRef<Value> tilePointers, Value xRow, const LinearPass &pass) {
+  const int64_t pairs = spec.k / 2, unroll = pass.rows == 1 ? 4 : 1;
   const int64_t looped = pairs / unroll * unroll;
+  Values sums(tilePointers.size() * pass.rows * pass.parities, b.splat(0.0f));
   sums = b.loop(b.i64(0), b.i64(looped), unroll, sums, [&](Value pair, ValueRange carried) {
     Values inner(carried);
     for (int64_t u = 0; u < unroll; ++u)
-      at(b.add(pair, u), true, inner);
+      step(tilePointers, b.add(pair, u), xRow, pass, true, inner);
     return inner;
   });
   for (int64_t pair = looped; pair < pairs; ++pair)
-    at(b.i64(pair), true, sums);
-  if (spec.k % 2)
-    at(b.i64(pairs), false, sums);
-  Values totals;
-  for (size_t i = 0; i < sums.size(); i += 2)
-    totals.push_back(b.addf(sums[i], sums[i + 1]));
-  return totals;
+    step(tilePointers, b.i64(pair), xRow, pass, true, sums);
+  if (spec.k % 2 && pass.parity == 0)
+    step(tilePointers, b.i64(pairs), xRow, pass, false, sums);
+  return sums;
 }
+
+/// Dot products of `blockRows` packed rows with tiles, to `products` from slot `firstSlot` on. Two
+/// passes over W see the same operations in the same order as one with both parities.
+void LinearEmitter::dots(ArrayRef<Value> tilePointers, int64_t firstSlot, Value xRow, Value block,
+                         int64_t blockRows) {
+  Values even, odd;
+  if (tile.parityPasses && blockRows > 2) {
+    even = runPass(tilePointers, xRow, fetching({blockRows, 0, 1, {}, {}}, block));
+    odd = runPass(tilePointers, xRow, fetching({blockRows, 1, 1, {}, {}}, block));
+  } else {
+    Values sums = runPass(tilePointers, xRow, fetching({blockRows, 0, 2, {}, {}}, block));
+    for (size_t i = 0; i < sums.size(); i += 2)
+      even.push_back(sums[i]), odd.push_back(sums[i + 1]);
+  }
+  for (size_t i = 0; i < even.size(); ++i) {
+    const int64_t t = int64_t(i) / blockRows, row = int64_t(i) % blockRows;
+    b.store(b.at(products, (row * slots() + firstSlot + t) * kVectorBytes), DType::F32,
+            b.addf(even[i], odd[i]));
+  }
+}
+
+//===----------------------------------------------------------------------===//
+// Blocks, tasks, panels
+//===----------------------------------------------------------------------===//
 
 Value LinearEmitter::tilePointer(Value index) { return b.at(w, b.mul(index, spec.tileBytes())); }
 
-/// Dot products of tiles [first, first + together) with a block of rows: [tile][row], the gate
-/// tiles before the up tiles.
-Values LinearEmitter::outputsOf(ArrayRef<Value> tiles, Value xRow) {
-  const bool swiglu = spec.epilogue == LinearSpec::Swiglu;
+/// Code for each number of rows that a block can have: no row is computed in vain.
+void LinearEmitter::forBlockRows(Value count, int64_t most, function_ref<void(int64_t)> body) {
+  if (most == 1)
+    return body(1);
+  b.choose(
+      b.equal(count, b.i64(most)),
+      [&] {
+        body(most);
+        return Values();
+      },
+      [&] {
+        forBlockRows(count, most - 1, body);
+        return Values();
+      });
+}
+
+/// Outputs of `tiles` for block number `block` of the panel's rows. Blocks differ by at most one
+/// row, so none is left with too few to keep the FMA units busy.
+void LinearEmitter::tileBlock(ArrayRef<Value> tiles, Value block) {
+  Value least = b.div(rows, blocks), larger = b.rem(rows, blocks);
+  Value count = b.add(least, b.select(b.less(block, larger), b.i64(1), b.i64(0)));
+  Value firstRow = b.add(b.mul(block, least), b.min(block, larger));
   Values pointers, upPointers;
   for (Value index : tiles) {
     if (spec.tiles() % spec.taskTiles()) // the last task repeats the last tile, unstored
       index = b.min(index, spec.tiles() - 1);
     pointers.push_back(tilePointer(index));
-    if (swiglu)
+    if (spec.epilogue == LinearSpec::Swiglu)
       upPointers.push_back(tilePointer(b.add(index, spec.tiles())));
   }
-  if (!swiglu)
-    return dots(pointers, xRow);
+  const auto upSlot = static_cast<int64_t>(pointers.size());
   if (tile.tiles > 1) { // gate and up share the registers
     pointers.append(upPointers);
-    return dots(pointers, xRow);
+    upPointers.clear();
   }
-  Values outputs = dots(pointers, xRow);
-  outputs.append(dots(upPointers, xRow));
-  return outputs;
+  Value xRow = b.at(b.scratch, b.mul(firstRow, tile.rowBytes));
+  forBlockRows(count, tile.rows, [&](int64_t blockRows) {
+    dots(pointers, 0, xRow, block, blockRows);
+    if (!upPointers.empty())
+      dots(upPointers, upSlot, xRow, block, blockRows);
+  });
+  if (tile.rows == 1)
+    return finishRow(tiles, b.i64(0), firstRow);
+  b.loop(b.i64(0), count, 1, [&](Value row) { finishRow(tiles, row, b.add(firstRow, row)); });
+}
+
+void LinearEmitter::runTask(Value task) {
+  Value firstTile = b.mul(task, spec.taskTiles());
+  if (spec.epilogue == LinearSpec::Argmax)
+    noCandidates(firstTile);
+  b.loop(b.i64(0), b.i64(spec.taskTiles()), together(), [&](Value t) {
+    Values tiles;
+    for (int64_t i = 0; i < together(); ++i)
+      tiles.push_back(b.add(b.add(firstTile, t), i));
+    b.loop(b.i64(0), blocks, 1, [&](Value block) { tileBlock(tiles, block); });
+  });
+  if (spec.epilogue == LinearSpec::Argmax)
+    storeCandidates(task);
 }
 
 /// Asks for the start of the first tiles, so that W is on its way while x is packed. Beyond the end
@@ -263,30 +296,6 @@ void LinearEmitter::fetchFirstTiles() {
   }
 }
 
-/// One task for one block of rows.
-void LinearEmitter::block(Value task, Value panel, Value firstRow, Value rows) {
-  const bool swiglu = spec.epilogue == LinearSpec::Swiglu;
-  const int64_t perTask = spec.taskTiles();
-  const int64_t together = swiglu ? std::max<int64_t>(1, tile.tiles / 2) : tile.tiles;
-  Value xRow = b.at(b.scratch, b.mul(firstRow, tile.rowBytes));
-  Value panelRow = b.add(panel, firstRow);
-  Value firstTile = b.mul(task, perTask);
-  Values best = spec.epilogue == LinearSpec::Argmax ? noCandidates() : Values();
-  best = b.loop(b.i64(0), b.i64(perTask), together, best, [&](Value t, ValueRange carried) {
-    Values tiles, next(carried);
-    for (int64_t i = 0; i < together; ++i)
-      tiles.push_back(b.add(b.add(firstTile, t), i));
-    Values outputs = outputsOf(tiles, xRow);
-    if (spec.epilogue == LinearSpec::Argmax)
-      takeCandidates(tiles, outputs, firstRow, next);
-    else
-      storeTiles(tiles, outputs, panelRow, firstRow, rows);
-    return next;
-  });
-  if (spec.epilogue == LinearSpec::Argmax)
-    storeCandidates(task, best, panelRow, firstRow, rows);
-}
-
 void LinearEmitter::emit() {
   x = b.arg(0), w = b.arg(1), y = b.arg(2);
   if (spec.norm)
@@ -297,18 +306,17 @@ void LinearEmitter::emit() {
     residual = b.arg(5);
   if (spec.epilogue == LinearSpec::Argmax)
     partials = b.arg(6);
-  scales = b.at(b.scratch, tile.panel * tile.rowBytes);
+  layoutScratch();
   Value tokens =
       b.batchU32(spec.rows ? offsetof(SinterBatch, num_rows) : offsetof(SinterBatch, num_tokens));
-  b.loop(b.i64(0), tokens, tile.panel, [&](Value panel) {
-    Value rows = b.min(b.sub(tokens, panel), tile.panel);
-    if (tile.rows == 1)
-      fetchFirstTiles();
-    pack(panel, rows);
-    b.loop(b.begin, b.end, 1, [&](Value task) {
-      b.loop(b.i64(0), rows, tile.rows,
-             [&](Value firstRow) { block(task, panel, firstRow, rows); });
-    });
+  b.loop(b.i64(0), tokens, tile.panel, [&](Value first) {
+    panel = first;
+    rows = b.min(b.sub(tokens, panel), tile.panel);
+    blocks = tile.rows == 1 ? b.i64(1) : b.ceilDivide(rows, tile.rows);
+    fetchShare = b.div(b.add(blocks, pairBytes(spec) - 1), blocks);
+    fetchFirstTiles();
+    pack();
+    b.loop(b.begin, b.end, 1, [&](Value task) { runTask(task); });
   });
 }
 
@@ -318,5 +326,5 @@ int64_t sinter::cpu::emitLinear(ModuleOp module, StringRef symbol, CpuIsa isa,
   LinearEmitter emitter{b, spec, pickTile(isa, spec)};
   emitter.emit();
   b.finish();
-  return emitter.tile.panel * (emitter.tile.rowBytes + 4);
+  return emitter.scratchBytes();
 }

@@ -6,14 +6,21 @@
 
 namespace sinter::cpu {
 
-/// rows x tiles outputs are accumulated in registers at once.
+/// At most rows x tiles outputs are accumulated in registers at once.
 struct LinearTile {
   int64_t rows, tiles;
   int64_t rowBytes = 0;      ///< of a packed row
-  int64_t panel = 0;         ///< tokens packed at once, a multiple of `rows`
-  bool parityPasses = false; ///< even and odd columns in turn, not side by side
+  int64_t panel = 0;         ///< tokens packed at once
+  bool parityPasses = false; ///< from 3 rows on: even and odd columns in turn, not side by side
 };
 LinearTile pickTile(CpuIsa isa, const LinearSpec &spec);
+
+/// What one pass over W accumulates: sums are [tile][row][parity].
+struct LinearPass {
+  int64_t rows;
+  int64_t parity, parities; ///< of the columns: [parity, parity + parities)
+  Value fetch, fetchStep; ///< asks for W at fetch + pair * fetchStep behind a tile's start, or null
+};
 
 struct LinearEmitter {
   KernelBuilder &b;
@@ -21,34 +28,42 @@ struct LinearEmitter {
   LinearTile tile;
   Value x = {}, w = {}, y = {};
   Value gamma = {}, bias = {}, residual = {}, partials = {}; ///< null where the spec has none
-  Value scales = {};                                         ///< rstd of each packed row
+  // Scratch, behind the packed rows: rstd of each; the block's dot products, [row][tile] vectors;
+  // with argmax each row's candidates.
+  Value scales = {}, products = {}, candidates = {};
+  // The panel.
+  Value panel = {}, rows = {}; ///< its first token and its size
+  Value blocks = {}, fetchShare = {};
 
   void emit();
+  int64_t scratchBytes() const;
 
 private:
   // Linear.cpp
-  void pack(Value first, Value rows);
+  void layoutScratch();
+  void pack();
   void packRow(Value source, Value target, Value scale);
-  void step(llvm::ArrayRef<Value> tilePointers, Value tileByte, Value xColumn, bool pair,
-            Values &sums);
-  void parityStep(llvm::ArrayRef<Value> tilePointers, Value tileByte, Value xColumn, int64_t parity,
-                  Values &sums);
-  Values dotsByParity(llvm::ArrayRef<Value> tilePointers, Value xRow);
-  int64_t prefetchBytes() const;
+  void step(llvm::ArrayRef<Value> tilePointers, Value pair, Value xRow, const LinearPass &pass,
+            bool whole, Values &sums);
+  Values runPass(llvm::ArrayRef<Value> tilePointers, Value xRow, const LinearPass &pass);
+  void dots(llvm::ArrayRef<Value> tilePointers, int64_t firstSlot, Value xRow, Value block,
+            int64_t blockRows);
+  LinearPass fetching(LinearPass pass, Value block) const;
   void fetchFirstTiles();
-  Values dots(llvm::ArrayRef<Value> tilePointers, Value xRow);
+  int64_t together() const;
+  int64_t slots() const;
   Value tilePointer(Value index);
-  Values outputsOf(llvm::ArrayRef<Value> tiles, Value xRow);
-  void block(Value task, Value panel, Value firstRow, Value rows);
+  void tileBlock(llvm::ArrayRef<Value> tiles, Value block);
+  void forBlockRows(Value count, int64_t most, llvm::function_ref<void(int64_t)> body);
+  void runTask(Value task);
   // LinearEpilogue.cpp
-  void eachRow(Value firstRow, Value rows, llvm::function_ref<void(int64_t row)> body);
+  Value product(Value row, int64_t slot);
   Value finishOutput(Value dot, int64_t biasOffset, TileColumns columns, Value scale);
   void storeTile(Value index, Value dot, Value upDot, Value row, Value scale);
-  void storeTiles(Values &tiles, Values &outputs, Value panelRow, Value firstRow, Value rows);
-  Value rowScale(Value firstRow, int64_t row);
-  Values noCandidates();
-  void takeCandidates(Values &tiles, Values &outputs, Value firstRow, Values &best);
-  void storeCandidates(Value task, Values &best, Value panelRow, Value firstRow, Value rows);
+  void finishRow(llvm::ArrayRef<Value> tiles, Value row, Value panelRow);
+  void takeCandidate(Value index, Value dot, Value panelRow, Value scale);
+  void noCandidates(Value firstTile);
+  void storeCandidates(Value task);
   Value loadVector(Value p, DType type, Value lanes);
 };
 

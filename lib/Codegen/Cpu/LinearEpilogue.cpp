@@ -60,19 +60,9 @@ Value LinearEmitter::loadVector(Value p, DType type, Value lanes) {
   return lanes ? b.loadPartial(p, type, lanes) : b.load(p, type);
 }
 
-void LinearEmitter::eachRow(Value firstRow, Value rows, function_ref<void(int64_t)> body) {
-  for (int64_t row = 0; row < tile.rows; ++row) {
-    if (row == 0) // a block has at least one row
-      body(row);
-    else
-      b.when(b.less(b.add(firstRow, row), rows), [&] { body(row); });
-  }
-}
-
-Value LinearEmitter::rowScale(Value firstRow, int64_t row) {
-  if (!spec.norm)
-    return {};
-  return b.splat(b.loadF32(b.at(scales, b.mul(b.add(firstRow, row), 4))));
+Value LinearEmitter::product(Value row, int64_t slot) {
+  Value p = b.at(products, b.mul(row, slots() * kLanes * 4));
+  return b.load(b.at(p, slot * kLanes * 4), DType::F32);
 }
 
 /// scale * dot + bias
@@ -104,61 +94,66 @@ void LinearEmitter::storeTile(Value index, Value dot, Value upDot, Value row, Va
     b.store(b.at(y, offset), spec.y, v);
 }
 
-/// `outputs` is [tile][row]; with swiglu the up tiles follow the gate tiles.
-void LinearEmitter::storeTiles(Values &tiles, Values &outputs, Value panelRow, Value firstRow,
-                               Value rows) {
-  const bool swiglu = spec.epilogue == LinearSpec::Swiglu;
+/// The outputs of row `row` of the block, row `panelRow` of the panel.
+void LinearEmitter::finishRow(ArrayRef<Value> tiles, Value row, Value panelRow) {
   const auto count = static_cast<int64_t>(tiles.size());
-  const bool guarded = spec.tiles() % spec.taskTiles() != 0;
-  eachRow(firstRow, rows, [&](int64_t row) {
-    Value scale = rowScale(firstRow, row);
-    for (int64_t t = 0; t < count; ++t) {
-      Value up = swiglu ? outputs[(count + t) * tile.rows + row] : Value();
-      auto storeIt = [&] {
-        storeTile(tiles[t], outputs[t * tile.rows + row], up, b.add(panelRow, row), scale);
-      };
-      if (guarded)
-        b.when(b.less(tiles[t], spec.tiles()), storeIt);
-      else
-        storeIt();
-    }
+  Value scale;
+  if (spec.norm)
+    scale = b.splat(b.loadF32(b.at(scales, b.mul(panelRow, 4))));
+  for (int64_t t = 0; t < count; ++t) {
+    auto finish = [&] {
+      if (spec.epilogue == LinearSpec::Argmax)
+        return takeCandidate(tiles[t], product(row, t), panelRow, scale);
+      Value up = spec.epilogue == LinearSpec::Swiglu ? product(row, count + t) : Value();
+      storeTile(tiles[t], product(row, t), up, b.add(panel, panelRow), scale);
+    };
+    if (spec.tiles() % spec.taskTiles())
+      b.when(b.less(tiles[t], spec.tiles()), finish);
+    else
+      finish();
+  }
+}
+
+//===----------------------------------------------------------------------===//
+// Argmax: a candidate per row of the panel and lane
+//===----------------------------------------------------------------------===//
+
+static Value candidateOf(KernelBuilder &b, Value candidates, Value panelRow) {
+  return b.at(candidates, b.mul(panelRow, 2 * kLanes * 4));
+}
+
+/// Before the first tile its lanes stand with the lowest value: any other beats them, or equals
+/// them with a higher index.
+void LinearEmitter::noCandidates(Value firstTile) {
+  Value indices = b.laneIndices(tileColumns(b, spec.sourceRows, firstTile).column);
+  b.loop(b.i64(0), rows, 1, [&](Value row) {
+    Value p = candidateOf(b, candidates, row);
+    b.store(p, DType::F32, b.splat(-std::numeric_limits<float>::infinity()));
+    b.store(b.at(p, kLanes * 4), DType::F32, b.fromBits(indices));
   });
 }
 
-//===----------------------------------------------------------------------===//
-// Argmax: a candidate per row and lane, carried as [row][value, index]
-//===----------------------------------------------------------------------===//
-
-Values LinearEmitter::noCandidates() {
-  Values best;
-  for (int64_t row = 0; row < tile.rows; ++row) {
-    best.push_back(b.splat(-std::numeric_limits<float>::infinity()));
-    best.push_back(b.splatI32(b.i64(std::numeric_limits<int32_t>::max())));
-  }
-  return best;
+/// Tiles come with rising indices: of two that are alike the earlier stays.
+void LinearEmitter::takeCandidate(Value index, Value dot, Value panelRow, Value scale) {
+  TileColumns columns = tileColumns(b, spec.sourceRows, index);
+  Value v = finishOutput(dot, 0, columns, scale);
+  if (columns.lanes)
+    v = b.select(b.lessI(b.laneIndices(b.i64(0)), b.splatI32(columns.lanes)), v,
+                 b.splat(-std::numeric_limits<float>::infinity()));
+  Value p = candidateOf(b, candidates, panelRow), q = b.at(p, kLanes * 4);
+  Value best = b.load(p, DType::F32);
+  Value take = b.either(b.lessF(best, v), b.both(b.isNaN(v), b.equalF(best, best)));
+  b.store(p, DType::F32, b.select(take, v, best));
+  b.store(q, DType::F32,
+          b.select(take, b.fromBits(b.laneIndices(columns.column)), b.load(q, DType::F32)));
 }
 
-void LinearEmitter::takeCandidates(Values &tiles, Values &outputs, Value firstRow, Values &best) {
-  Value lowest = b.splat(-std::numeric_limits<float>::infinity());
-  for (int64_t row = 0; row < tile.rows; ++row) {
-    Value scale = rowScale(firstRow, row);
-    for (size_t t = 0; t < tiles.size(); ++t) {
-      // A repeated last tile only repeats candidates.
-      TileColumns columns = tileColumns(b, spec.sourceRows, b.min(tiles[t], spec.tiles() - 1));
-      Value v = finishOutput(outputs[t * tile.rows + row], 0, columns, scale);
-      if (columns.lanes)
-        v = b.select(b.lessI(b.laneIndices(b.i64(0)), b.splatI32(columns.lanes)), v, lowest);
-      Best next = better(b, {best[2 * row], best[2 * row + 1]}, {v, b.laneIndices(columns.column)});
-      best[2 * row] = next.value, best[2 * row + 1] = next.index;
-    }
-  }
-}
-
-void LinearEmitter::storeCandidates(Value task, Values &best, Value panelRow, Value firstRow,
-                                    Value rows) {
-  eachRow(firstRow, rows, [&](int64_t row) {
-    Value slot = b.add(b.mul(b.add(panelRow, row), spec.tasks()), task);
+void LinearEmitter::storeCandidates(Value task) {
+  b.loop(b.i64(0), rows, 1, [&](Value row) {
+    Value from = candidateOf(b, candidates, row);
+    Best lanes{b.load(from, DType::F32), b.f32Bits(b.load(b.at(from, kLanes * 4), DType::F32))};
+    Value slot = b.add(b.mul(b.add(panel, row), spec.tasks()), task);
     Value p = b.at(partials, b.mul(slot, 8));
-    storeBest(b, p, b.at(p, 4), bestLane(b, {best[2 * row], best[2 * row + 1]}));
+    storeBest(b, p, b.at(p, 4), bestLane(b, lanes));
   });
 }
