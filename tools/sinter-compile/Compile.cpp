@@ -190,7 +190,8 @@ LogicalResult Compiler::plan() {
 
 LogicalResult Compiler::lower() {
   FailureOr<StepProgram> converted = target.cuda()
-                                         ? convertXfmrToCuda(*module, target.chip, kernels)
+                                         ? convertXfmrToCuda(*module, target.chip,
+                                                             {request.batchInvariant}, kernels)
                                          : convertXfmrToCpu(*module, target.isas, kernels);
   if (failed(converted))
     return failure();
