@@ -9,7 +9,7 @@ relative L2 <= 1e-4 (1e-3 with extreme k_norm weights), bf16 and f16 at most 1.1
 transformers in that type.
 
 Cases that end in "-invariant" are compiled with --batch-invariant: every way must give the same
-bits, and so must a server (invariant_test.py).
+bits, and sinter-serve the same answers alone and beside others (beside.py; shakespeare only).
 """
 import argparse
 import json
@@ -18,6 +18,8 @@ import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+
+import beside
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 GOLDEN = os.path.join(ROOT, "test/models/golden")
@@ -178,6 +180,11 @@ class Runner:
             tokens = json.loads(done.stdout).get("ids") if done.returncode == 0 else done.stderr
             self.expect(tokens == prompt["greedy"], f"greedy {prompt['prompt']!r}: {tokens}")
 
+    def check_beside(self, dtype):
+        with open(os.path.join(SHAKESPEARE, "golden/greedy_f32.json")) as f:
+            prompts = [prompt["prompt"] for prompt in json.load(f)]
+        beside.check(self, artefact(self.arguments.folder, "shakespeare", dtype), SHAKESPEARE, prompts[:12])
+
     def run(self):
         # Most of a run is the start of a process: several share the GPU.
         cases = [(name, dtype) for name, dtype, _ in chosen(self.arguments)]
@@ -187,6 +194,9 @@ class Runner:
                 jobs.append(pool.submit(self.check_greedy))
             for job in jobs:
                 job.result()
+        for name, dtype in cases:
+            if name == "shakespeare" and dtype.endswith(INVARIANT):
+                self.check_beside(dtype)
         for (name, dtype), ratio in sorted(self.worst.items()):
             print(f"{name:<24}{dtype:<16}worst error / bound {ratio:.3f}")
         print(f"{self.checks - self.failures} passed, {self.failures} failed")
