@@ -248,8 +248,7 @@ Result<Line> prefillOnce(const BenchOptions &options, Session &session, Probes &
     if (i > 0) // the first touches memory for the first time
       pairs.push_back(whole);
   }
-  Line line(rowName("prefill", session.manifest()) + "/t" + std::to_string(length), pairs,
-            length);
+  Line line(rowName("prefill", session.manifest()) + "/t" + std::to_string(length), pairs, length);
   line.cost = cost;
   line.bar = length == 512 ? 0.55 : 0;
   return line;

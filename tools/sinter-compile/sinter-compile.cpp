@@ -230,9 +230,10 @@ void declareOptions(CLI::App &app, Arguments &arguments) {
       ->capture_default_str();
   app.add_option("--page-size", request.pageSize, "Tokens per page of the cache")
       ->capture_default_str();
-  app.add_flag("--batch-invariant", request.batchInvariant,
-               "Same bits for a token whatever stands beside it; always so on the cpu target, slower "
-               "on cuda");
+  app.add_flag(
+      "--batch-invariant", request.batchInvariant,
+      "Same bits for a token whatever stands beside it; always so on the cpu target, slower "
+      "on cuda");
   app.add_flag("--no-cache", arguments.noCache, "Compile every GPU kernel anew and keep none");
   app.add_flag("--no-k-scale", arguments.noKScale,
                "Store K unscaled (f16 caches can overflow with large k_norm weights)");
