@@ -3,6 +3,8 @@
 
 #include "StepLowering.h"
 
+#include "sinter/Conversion/XfmrToCuda.h"
+
 #include "lib/Codegen/Gpu/Attention.h"
 #include "lib/Codegen/Gpu/Templates.h"
 
@@ -12,7 +14,10 @@ namespace sinter {
 /// of its own, so that they can be compiled in parallel and cached one by one.
 class CudaLowering : public StepLowering {
 public:
-  CudaLowering(mlir::ModuleOp planned, llvm::StringRef chip, mlir::ModuleOp lowered);
+  CudaLowering(mlir::ModuleOp planned, llvm::StringRef chip, const CudaOptions &options,
+               mlir::ModuleOp lowered);
+  /// CudaInvariance.cpp: that every entry computes every op in one order, if that was asked for.
+  mlir::LogicalResult checkInvariance();
 
 private:
   mlir::LogicalResult prepare() override;
@@ -27,8 +32,9 @@ private:
     unsigned index;
     gpu::GpuKernel made;
   };
+  /// `order` of a kernel that sums, or empty: what decides the bits of its results.
   mlir::FailureOr<Kernel> kernel(llvm::StringRef op, const std::string &name,
-                                 const std::string &key, Emit emit);
+                                 const std::string &key, Emit emit, std::string order = {});
   /// Launches `k` on its grid, after the launch before it; with `onlyWith` in steps that have some.
   mlir::LogicalResult start(mlir::Operation *op, llvm::StringRef suffix, const Kernel &k,
                             std::vector<SinterArg> args, llvm::ArrayRef<mlir::Value> tensors,
@@ -86,6 +92,8 @@ private:
                                          gpu::LinearSpec &spec, std::vector<SinterArg> &sums);
 
   gpu::GpuChip chip;
+  CudaOptions options;
+  std::vector<std::string> orders; ///< by kernel
   PreparedRows prepared;
   int64_t feedbackAt = 0; ///< persistent offset of the last step's tokens
   int64_t preparedAt = 0; ///< arena offset of room for PreparedRows

@@ -25,6 +25,9 @@ static std::string linearName(StringRef op, const LinearSpec &s) {
          (s.rows ? "_rows_m" : "_m") + std::to_string(s.maxTokens);
 }
 
+/// Orders are part of the names where they are promised.
+static std::string suffixOf(const std::string &order) { return order.empty() ? "" : "_" + order; }
+
 static std::string linearKey(StringRef op, const LinearSpec &s) {
   std::string key;
   llvm::raw_string_ostream os(key);
@@ -88,6 +91,7 @@ LogicalResult CudaLowering::linear(Operation *op, const LinearParts &p) {
   spec.rows = countsRows(p.x);
   spec.norm = static_cast<bool>(p.gamma), spec.bias = static_cast<bool>(p.bias);
   spec.residual = static_cast<bool>(p.residual), spec.eps = p.eps;
+  spec.invariant = options.batchInvariant;
   SinterArg x = place(p.x), gamma = place(p.gamma);
   std::vector<SinterArg> sumsIn, gammaNext, left;
   const bool ready = readsPreparedRows(chip, spec);
@@ -100,9 +104,9 @@ LogicalResult CudaLowering::linear(Operation *op, const LinearParts &p) {
   prepared = {};
   // With more tokens the epilogue's registers no longer hold it, and a norm kernel costs little.
   constexpr int64_t kMostPrepared = 2048;
-  Value next = ready && spec.residual && spec.y == DType::BF16 && spec.maxTokens <= kMostPrepared
-                   ? nextGamma(p.y)
-                   : Value();
+  const bool prepares = spec.invariant ? spec.n % 8 == 0 : spec.maxTokens <= kMostPrepared;
+  Value next =
+      ready && spec.residual && spec.y == DType::BF16 && prepares ? nextGamma(p.y) : Value();
   if (next) {
     prepared = preparedRoom(p.y);
     prepared.gamma = next;
@@ -111,9 +115,12 @@ LogicalResult CudaLowering::linear(Operation *op, const LinearParts &p) {
     left = {prepared.sumsAt, prepared.xgAt};
   }
   StringRef mnemonic = op->getName().stripDialect();
+  const std::string order = spec.invariant ? linearOrder(chip, spec) : "";
   auto k = kernel(
-      mnemonic, linearName(mnemonic, spec), linearKey(mnemonic, spec),
-      [&](Operation *module, StringRef symbol) { return emitLinear(module, symbol, chip, spec); });
+      mnemonic, linearName(mnemonic, spec) + suffixOf(order), linearKey(mnemonic, spec),
+      [&](Operation *module, StringRef symbol) { return emitLinear(module, symbol, chip, spec); },
+      order + (spec.norm ? spec.xg ? " xg" : " norm" : "") + (spec.residual ? " residual" : "") +
+          (spec.epilogue == LinearSpec::Swiglu ? " swiglu" : ""));
   if (failed(k))
     return failure();
   const int64_t flops = 2 * spec.n * spec.k;
@@ -181,6 +188,12 @@ static const char *kindName(RowSpec::Kind kind) {
   return "";
 }
 
+/// Whether results differ from operands.
+static bool rounds(RowSpec::Kind kind) {
+  return kind == RowSpec::RmsNorm || kind == RowSpec::Add || kind == RowSpec::AddRmsNorm ||
+         kind == RowSpec::Swiglu || kind == RowSpec::SwigluTwo;
+}
+
 LogicalResult CudaLowering::startRows(Operation *op, StringRef suffix, const RowSpec &spec,
                                       std::vector<SinterArg> args, ArrayRef<Value> tensors) {
   std::string name =
@@ -193,7 +206,8 @@ LogicalResult CudaLowering::startRows(Operation *op, StringRef suffix, const Row
   auto k = kernel(
       op->getName().stripDialect(), name,
       name + " " + bits(spec.eps) + (spec.feedback ? " feedback" : ""),
-      [&](Operation *module, StringRef symbol) { return emitRows(module, symbol, chip, spec); });
+      [&](Operation *module, StringRef symbol) { return emitRows(module, symbol, chip, spec); },
+      rounds(spec.kind) ? kindName(spec.kind) : "");
   if (failed(k))
     return failure();
   return start(op, suffix, *k, std::move(args), tensors, {}, 4 * spec.k);

@@ -53,6 +53,7 @@ FailureOr<AttentionSpec> CudaLowering::attentionSpec(xfmr::AttentionOp op, int64
   spec.maxTokens = maxTokens;
   spec.maxQ = maxQ;
   spec.early = chip.dependentLaunch();
+  spec.invariant = options.batchInvariant;
   return spec;
 }
 
@@ -171,7 +172,7 @@ LogicalResult CudaLowering::planAttention(xfmr::AttentionOp op) {
     return success();
   };
   const AttentionMemory memory = attentionMemory(chip, *spec);
-  if (failed(plan("decode_plan", emitDecodePlan, plansAt)))
+  if (usesDecode(*spec) && failed(plan("decode_plan", emitDecodePlan, plansAt)))
     return failure();
   if (usesPrefill(*spec) &&
       failed(plan("prefill_plan", emitPrefillPlan, plansAt + alignUp(memory.decodePlan, 256))))
@@ -207,12 +208,15 @@ LogicalResult CudaLowering::attention(xfmr::AttentionOp op) {
   const std::vector<SinterArg> common = {place(op.getQ()), place(op.getResult()),
                                          cacheStream(op.getKv(), false),
                                          cacheStream(op.getKv(), true), place(op.getKScale())};
-  const bool prefills = usesPrefill(*spec);
+  const bool prefills = usesPrefill(*spec), decodes = usesDecode(*spec);
+  const std::string order = spec->invariant ? attentionOrder(chip, *spec) : "";
   const auto part = [&](StringRef name, StringRef suffix, auto emit,
                         std::vector<SinterArg> more) -> LogicalResult {
     auto k = kernel(
-        "attention", kernelName(name, *spec), kernelKey(name, *spec),
-        [&](Operation *module, StringRef symbol) { return emit(module, symbol, chip, *spec); });
+        "attention", kernelName(name, *spec) + (order.empty() ? "" : "_" + order),
+        kernelKey(name, *spec),
+        [&](Operation *module, StringRef symbol) { return emit(module, symbol, chip, *spec); },
+        order);
     if (failed(k))
       return failure();
     std::vector<SinterArg> args = common;
@@ -221,13 +225,15 @@ LogicalResult CudaLowering::attention(xfmr::AttentionOp op) {
     return start(op, suffix, *k, std::move(args),
                  first ? ArrayRef<Value>{op.getQ(), op.getResult()} : ArrayRef<Value>{}, {}, 0,
                  first,
-                 !prefills ? SINTER_GRID_ONE
-                 : first   ? SINTER_GRID_SHORT_SEQS
-                           : SINTER_GRID_LONG_SEQS);
+                 !prefills || !decodes ? SINTER_GRID_ONE
+                 : first               ? SINTER_GRID_SHORT_SEQS
+                                       : SINTER_GRID_LONG_SEQS);
   };
-  if (prefills && failed(part("attention_prefill", ".prefill", emitPrefillAttention,
-                                        {arena(plansAt + alignUp(memory.decodePlan, 256))})))
+  if (prefills && failed(part("attention_prefill", decodes ? ".prefill" : "", emitPrefillAttention,
+                              {arena(plansAt + alignUp(memory.decodePlan, 256))})))
     return failure();
+  if (!decodes)
+    return success();
   return part("attention_decode", "", emitDecodeAttention,
               {arena(plansAt), room(memory.partials), persistent(0)});
 }
@@ -281,10 +287,13 @@ LogicalResult CudaLowering::qkNormRopeWrite(xfmr::QkNormRopeWriteOp op) {
   auto spec = qkvWrite(op);
   if (failed(spec))
     return failure();
-  auto k = kernel("qk_norm_rope_write", kernelName("qk_norm_rope_write", *spec),
-                  kernelKey("qk_norm_rope_write", *spec), [&](Operation *module, StringRef symbol) {
-                    return emitQkNormRopeWrite(module, symbol, chip, *spec);
-                  });
+  auto k = kernel(
+      "qk_norm_rope_write", kernelName("qk_norm_rope_write", *spec),
+      kernelKey("qk_norm_rope_write", *spec),
+      [&](Operation *module, StringRef symbol) {
+        return emitQkNormRopeWrite(module, symbol, chip, *spec);
+      },
+      "qk_norm_rope_write");
   if (failed(k))
     return failure();
   if (failed(start(op, "", *k,
@@ -331,10 +340,10 @@ LogicalResult CudaLowering::kvWrite(xfmr::KvWriteOp op) {
   if (failed(spec))
     return failure();
   spec->kScale = static_cast<bool>(op.getKScale());
-  auto k = kernel("kv_write", kernelName("kv_write", *spec), kernelKey("kv_write", *spec),
-                  [&](Operation *module, StringRef symbol) {
-                    return emitKvWrite(module, symbol, chip, *spec);
-                  });
+  auto k = kernel(
+      "kv_write", kernelName("kv_write", *spec), kernelKey("kv_write", *spec),
+      [&](Operation *module, StringRef symbol) { return emitKvWrite(module, symbol, chip, *spec); },
+      "kv_write");
   if (failed(k))
     return failure();
   if (failed(start(op, "", *k,
@@ -358,9 +367,10 @@ LogicalResult CudaLowering::rope(xfmr::RopeOp op) {
   const std::string name = "rope_" + std::string(dtypeName(*type)) + "_" +
                            std::to_string(shape[1]) + "x" + std::to_string(shape[2]) + "_m" +
                            std::to_string(spec.maxTokens);
-  auto k = kernel("rope", name, name, [&](Operation *module, StringRef symbol) {
-    return emitRope(module, symbol, chip, spec);
-  });
+  auto k = kernel(
+      "rope", name, name,
+      [&](Operation *module, StringRef symbol) { return emitRope(module, symbol, chip, spec); },
+      "rope");
   if (failed(k))
     return failure();
   return start(op, "", *k, {place(op.getX()), place(op.getTable()), place(op.getResult())},

@@ -4,7 +4,6 @@
 // CudaOps*.cpp.
 //
 //===----------------------------------------------------------------------===//
-#include "sinter/Conversion/XfmrToCuda.h"
 #include "CudaLowering.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -18,9 +17,11 @@
 using namespace mlir;
 using namespace sinter;
 
-CudaLowering::CudaLowering(ModuleOp planned, StringRef chip, ModuleOp lowered)
-    : StepLowering(planned, lowered), chip{chip.str()} {
+CudaLowering::CudaLowering(ModuleOp planned, StringRef chip, const CudaOptions &options,
+                           ModuleOp lowered)
+    : StepLowering(planned, lowered), chip{chip.str()}, options(options) {
   program.chip = chip.str();
+  program.batchInvariant = options.batchInvariant;
   program.feedback = true;
 }
 
@@ -34,7 +35,8 @@ static std::string symbolOf(StringRef name) {
 }
 
 FailureOr<CudaLowering::Kernel> CudaLowering::kernel(StringRef op, const std::string &name,
-                                                     const std::string &key, Emit emit) {
+                                                     const std::string &key, Emit emit,
+                                                     std::string order) {
   auto [it, isNew] = kernels.try_emplace(key, program.kernels.size());
   if (!isNew)
     return Kernel{it->second, launches.lookup(key)};
@@ -54,6 +56,7 @@ FailureOr<CudaLowering::Kernel> CudaLowering::kernel(StringRef op, const std::st
     made.device.tensorMaps.push_back(
         {map.arg, map.type, map.rows, map.columns, map.boxRows, map.boxColumns});
   launches[key] = *k;
+  orders.push_back(std::move(order));
   program.kernels.push_back(std::move(made));
   return Kernel{it->second, *k};
 }
@@ -102,13 +105,14 @@ int64_t CudaLowering::weightBytes(Value w) const {
 }
 
 FailureOr<StepProgram> sinter::convertXfmrToCuda(ModuleOp planned, StringRef chip,
+                                                 const CudaOptions &options,
                                                  OwningOpRef<ModuleOp> &lowered) {
   planned.getContext()
       ->loadDialect<arith::ArithDialect, cf::ControlFlowDialect, mlir::gpu::GPUDialect,
                     LLVM::LLVMDialect, NVVM::NVVMDialect, scf::SCFDialect, vector::VectorDialect>();
   lowered = ModuleOp::create(planned.getLoc());
-  CudaLowering lowering(planned, chip, *lowered);
-  if (failed(lowering.run()))
+  CudaLowering lowering(planned, chip, options, *lowered);
+  if (failed(lowering.run()) || failed(lowering.checkInvariance()))
     return failure();
   return std::move(lowering.program);
 }

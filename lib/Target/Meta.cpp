@@ -87,8 +87,7 @@ private:
     });
     json.attributeObject("options", [&] {
       json.attribute("dtype", dtypeOf(facts.activation));
-      // CPU kernels compute every token the same way, whatever stands beside it.
-      json.attribute("batch_invariant", !program.device());
+      json.attribute("batch_invariant", program.batchInvariant);
       json.attribute("k_scale", facts.kScale);
     });
   }

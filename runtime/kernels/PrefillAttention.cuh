@@ -245,7 +245,9 @@ private:
         top = maxOf(top, shuffleXor(top, 1));
         top = maxOf(top, shuffleXor(top, 2));
         const float base = top == minusInfinity() ? 0.0f : top * factor;
-        const float alpha = exp2Approx(maximum[m][half] * factor - base);
+        // Exactly one where nothing moved: positions that a row does not see leave no trace in it.
+        const float alpha =
+            top == maximum[m][half] ? 1.0f : exp2Approx(maximum[m][half] * factor - base);
         maximum[m][half] = top;
         float total = 0;
 #pragma unroll

@@ -360,7 +360,8 @@ private:
       top = maxOf(top, shuffleXor(top, 1));
       top = maxOf(top, shuffleXor(top, 2));
       const float base = top == minusInfinity() ? 0.0f : top * factor;
-      alpha[half] = exp2Approx(maximum[half] * factor - base);
+      // Exactly one where nothing moved: positions that a row does not see leave no trace in it.
+      alpha[half] = top == maximum[half] ? 1.0f : exp2Approx(maximum[half] * factor - base);
       maximum[half] = top;
       float total = 0;
 #pragma unroll

@@ -7,6 +7,9 @@
 The goldens are those of the CPU tests (test/models/golden, models/shakespeare/golden). Bounds: f32
 relative L2 <= 1e-4 (1e-3 with extreme k_norm weights), bf16 and f16 at most 1.1 times the error of
 transformers in that type.
+
+Cases that end in "-invariant" are compiled with --batch-invariant: every way must give the same
+bits, and sinter-serve the same answers alone and beside others (beside.py; shakespeare only).
 """
 import argparse
 import json
@@ -15,6 +18,8 @@ import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+
+import beside
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 GOLDEN = os.path.join(ROOT, "test/models/golden")
@@ -32,7 +37,13 @@ CASES = [
     ("knorm6e4", ["f16"], 32),
     ("no_qk_norm", ["bf16"], 32),
     ("shakespeare", ["bf16", "f32"], 1024),
+    ("gqa2_d64_f16", ["f16-invariant"], 32),
+    ("gqa3_d96_bias_untied", ["bf16-invariant", "f32-invariant"], 32),
+    ("gqa8_d128_yarn", ["bf16-invariant"], 64),
+    ("knorm96", ["f16-invariant"], 32),
+    ("shakespeare", ["bf16-invariant"], 1024),
 ]
+INVARIANT = "-invariant"
 # Every way must stay inside the bounds; those marked must also give the first way's bits.
 WAYS = [
     ("at once", ["--debug", "poison"], False),
@@ -77,8 +88,9 @@ def build(arguments):
     for name, dtype, tokens in chosen(arguments):
         subprocess.run(
             [os.path.join(arguments.bin, "sinter-compile"), model_directory(name),
-             f"--target=cuda:{arguments.chip}", "--dtype", dtype,
-             "--max-tokens-per-step", str(tokens), "-o", artefact(arguments.folder, name, dtype)],
+             f"--target=cuda:{arguments.chip}", "--dtype", dtype.removesuffix(INVARIANT),
+             "--max-tokens-per-step", str(tokens), "-o", artefact(arguments.folder, name, dtype),
+             *(["--batch-invariant"] if dtype.endswith(INVARIANT) else [])],
             check=True)
 
 
@@ -132,8 +144,8 @@ class Runner:
         same = os.path.join(folder, f"logits_{dtype}.npy")
         yield "", golden["ids"], golden.get("positions"), exact, self.numpy.load(same) if os.path.exists(same) else None
 
-    def check_logits(self, name, dtype):
-        path = artefact(self.arguments.folder, name, dtype)
+    def check_logits(self, name, kind):
+        path, dtype = artefact(self.arguments.folder, name, kind), kind.removesuffix(INVARIANT)
         for prompt, ids, positions, exact, theirs in self.golden_logits(name, dtype):
             bound = 1e-4 if dtype == "f32" else None
             if dtype == "f32" and name.startswith("knorm"):
@@ -143,19 +155,20 @@ class Runner:
             first = None
             for way, options, same in WAYS:
                 ours, problem = self.logits(path, ids, options)
-                label = f"{name} {dtype} {prompt} {way}"
+                label = f"{name} {kind} {prompt} {way}"
                 if ours is None:
                     self.expect(False, f"{label}: {problem}")
                     continue
                 self.expect(bool(self.numpy.isfinite(ours).all()), f"{label}: not finite")
                 if bound is not None:
                     error = self.error(ours[positions] if positions else ours, exact)
-                    self.worst[(name, dtype)] = max(self.worst.get((name, dtype), 0), error / bound)
+                    self.worst[(name, kind)] = max(self.worst.get((name, kind), 0), error / bound)
                     self.expect(error <= bound, f"{label}: error {error:.3g}, bound {bound:.3g}")
                 if first is None:
                     first = ours
-                elif same:
-                    self.expect(bool((ours == first).all()), f"{label}: other bits")
+                elif same or kind != dtype:
+                    others = int((ours.view("u4") != first.view("u4")).any(axis=1).sum())
+                    self.expect(others == 0, f"{label}: other bits in {others} of {len(ours)} rows")
 
     def check_greedy(self):
         with open(os.path.join(SHAKESPEARE, "golden/greedy_f32.json")) as f:
@@ -167,6 +180,11 @@ class Runner:
             tokens = json.loads(done.stdout).get("ids") if done.returncode == 0 else done.stderr
             self.expect(tokens == prompt["greedy"], f"greedy {prompt['prompt']!r}: {tokens}")
 
+    def check_beside(self, dtype):
+        with open(os.path.join(SHAKESPEARE, "golden/greedy_f32.json")) as f:
+            prompts = [prompt["prompt"] for prompt in json.load(f)]
+        beside.check(self, artefact(self.arguments.folder, "shakespeare", dtype), SHAKESPEARE, prompts[:12])
+
     def run(self):
         # Most of a run is the start of a process: several share the GPU.
         cases = [(name, dtype) for name, dtype, _ in chosen(self.arguments)]
@@ -176,8 +194,11 @@ class Runner:
                 jobs.append(pool.submit(self.check_greedy))
             for job in jobs:
                 job.result()
+        for name, dtype in cases:
+            if name == "shakespeare" and dtype.endswith(INVARIANT):
+                self.check_beside(dtype)
         for (name, dtype), ratio in sorted(self.worst.items()):
-            print(f"{name:<24}{dtype:<6}worst error / bound {ratio:.3f}")
+            print(f"{name:<24}{dtype:<16}worst error / bound {ratio:.3f}")
         print(f"{self.checks - self.failures} passed, {self.failures} failed")
         return 1 if self.failures or not self.checks else 0
 

@@ -72,10 +72,14 @@ uint32_t prefillChunk(const BenchOptions &options, const Session &session) {
   return options.chunk ? options.chunk : defaultPrefillChunk(session);
 }
 
-std::string shortName(const Manifest &manifest) {
+std::string rowName(std::string kind, const Manifest &manifest) {
+  // On the CPU it costs nothing and is always so.
+  if (manifest.batchInvariant && manifest.target == kCudaTarget)
+    kind += "-batch-invariant";
   const std::string &name = manifest.model.name;
   constexpr std::string_view kFamily = "qwen3-";
-  return name.compare(0, kFamily.size(), kFamily) == 0 ? name.substr(kFamily.size()) : name;
+  return kind + "/" +
+         (name.compare(0, kFamily.size(), kFamily) == 0 ? name.substr(kFamily.size()) : name);
 }
 
 GenerationRequest makeBenchRequest(const Manifest &manifest, uint32_t length, uint32_t tokens,
@@ -102,7 +106,7 @@ GenerationRequest makeDecodeRequest(const BenchOptions &options, const Manifest 
 
 std::string decodeName(const BenchOptions &options, const Manifest &manifest, uint32_t batch,
                        uint32_t context) {
-  return "decode/" + shortName(manifest) + "/b" + std::to_string(batch) + "/c" +
+  return rowName("decode", manifest) + "/b" + std::to_string(batch) + "/c" +
          std::to_string(context) + (options.temperature > 0 ? "/sampled" : "");
 }
 
@@ -244,8 +248,7 @@ Result<Line> prefillOnce(const BenchOptions &options, Session &session, Probes &
     if (i > 0) // the first touches memory for the first time
       pairs.push_back(whole);
   }
-  Line line("prefill/" + shortName(session.manifest()) + "/t" + std::to_string(length), pairs,
-            length);
+  Line line(rowName("prefill", session.manifest()) + "/t" + std::to_string(length), pairs, length);
   line.cost = cost;
   line.bar = length == 512 ? 0.55 : 0;
   return line;

@@ -58,8 +58,9 @@ Result<int> benchPrefill(const BenchOptions &options);
 Result<Session> openBench(const BenchOptions &options, uint64_t positions, uint64_t sequences,
                           uint64_t longest = 0);
 uint32_t prefillChunk(const BenchOptions &options, const Session &session);
-/// "0.6b" of "qwen3-0.6b": what names in records say.
-std::string shortName(const Manifest &manifest);
+/// decode/0.6b for "decode" and qwen3-0.6b: how names in records begin. Batch-invariant artefacts
+/// of a GPU have rows of their own: decode-batch-invariant/0.6b.
+std::string rowName(std::string kind, const Manifest &manifest);
 /// A greedy request of made-up tokens that differ with `start`.
 GenerationRequest makeBenchRequest(const Manifest &manifest, uint32_t length, uint32_t tokens,
                                    uint32_t start);

@@ -182,7 +182,7 @@ Result<GpuLine> prefillOnce(const BenchOptions &options, Session &session, uint3
     if (i > 0) // the first captures the graphs
       seconds.push_back(sum);
   }
-  line.name = "prefill/" + shortName(session.manifest()) + "/t" + std::to_string(length);
+  line.name = rowName("prefill", session.manifest()) + "/t" + std::to_string(length);
   addTimes(line, seconds, length);
   return line;
 }

@@ -59,7 +59,7 @@ Result<Outcome> runOnce(const BenchOptions &options, Session &session, uint32_t 
   SINTER_ASSIGN_OR_RETURN(const std::unique_ptr<EngineService> service,
                           EngineService::create(*session.executor, engine));
   Outcome outcome;
-  outcome.name = "throughput/" + shortName(session.manifest()) + "/n" + std::to_string(count);
+  outcome.name = rowName("throughput", session.manifest()) + "/n" + std::to_string(count);
   outcome.rate = rate;
   const std::vector<LoadLengths> lengths = drawLengths(options, count);
   std::vector<double> arrivals;

@@ -190,9 +190,9 @@ LogicalResult Compiler::plan() {
 }
 
 LogicalResult Compiler::lower() {
-  FailureOr<StepProgram> converted = target.cuda()
-                                         ? convertXfmrToCuda(*module, target.chip, kernels)
-                                         : convertXfmrToCpu(*module, target.isas, kernels);
+  FailureOr<StepProgram> converted =
+      target.cuda() ? convertXfmrToCuda(*module, target.chip, {request.batchInvariant}, kernels)
+                    : convertXfmrToCpu(*module, target.isas, kernels);
   if (failed(converted))
     return failure();
   program = std::move(*converted);

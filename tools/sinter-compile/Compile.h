@@ -42,6 +42,7 @@ struct CompileRequest {
 
   /// "cpu", "cpu:x86-64-v3", "cpu:x86-64-v4", "cuda" or "cuda:CHIP"
   std::string target = "cpu";
+  bool batchInvariant = false;             ///< cuda: asked for; cpu: so in any case
   std::string kernelCache;                 ///< folder of compiled GPU kernels; empty: none
   std::vector<std::string> disabledPasses; ///< merges and fusions, by name
   bool fusion = true;

@@ -41,7 +41,6 @@ struct Arguments {
   std::string output;
   std::string dtype;
   std::string emit;
-  bool batchInvariant = false;
   bool noKScale = false;
   bool noFusion = false;
   bool noReuse = false;
@@ -124,8 +123,6 @@ Status checkArguments(Arguments &arguments) {
   if (request.maxTokensPerStep < 1 || request.maxTokensPerStep > kMaxTokensPerStep)
     return invalidArgument("--max-tokens-per-step: " + std::to_string(request.maxTokensPerStep) +
                            " is not between 1 and " + std::to_string(kMaxTokensPerStep));
-  if (arguments.batchInvariant && request.target.compare(0, 4, "cuda") == 0)
-    return unsupported("--batch-invariant is not supported on the cuda target");
   SINTER_RETURN_IF_ERROR(checkXfmrStage(arguments));
   request.kScale = !arguments.noKScale;
   request.fusion = !arguments.noFusion;
@@ -265,8 +262,10 @@ void declareOptions(CLI::App &app, Arguments &arguments) {
       ->capture_default_str();
   app.add_option("--page-size", request.pageSize, "Tokens per page of the cache")
       ->capture_default_str();
-  app.add_flag("--batch-invariant", arguments.batchInvariant,
-               "Same bits for a token whatever stands beside it; always so on the cpu target");
+  app.add_flag(
+      "--batch-invariant", request.batchInvariant,
+      "Same bits for a token whatever stands beside it; always so on the cpu target, slower "
+      "on cuda");
   app.add_flag("--no-cache", arguments.noCache, "Compile every GPU kernel anew and keep none");
   app.add_flag("--no-k-scale", arguments.noKScale,
                "Store K unscaled (f16 caches can overflow with large k_norm weights)");

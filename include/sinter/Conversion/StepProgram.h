@@ -78,6 +78,8 @@ struct StepProgram {
   int64_t persistentBytes = 0; ///< at the arena's end: zero before the first step, kept by kernels
   bool feedback = false;       ///< a token id below 0 is a result of the step before
 
+  bool batchInvariant = true; ///< nothing else in a step changes the bits of a token
+
   bool device() const { return !chip.empty(); }
 };
 

@@ -27,6 +27,7 @@ namespace {
 /// Parts of split sequences in one step at most: enough to fill any chip several times.
 constexpr int64_t kMaxSlots = 1024;
 static_assert(kernels::kDecodeMaxQuery == SINTER_SHORT_TOKENS, "what launches are left out by");
+constexpr int64_t kWhole = 1 << 30; ///< a part that holds any sequence
 constexpr int64_t kPlanThreads = 256, kPlanSharedBytes = kPlanThreads / kWarp * 4;
 
 /// Multiprocessors of the chip that the level is named after.
@@ -100,7 +101,7 @@ Splitting splitting(const GpuChip &chip, const AttentionSpec &s) {
   p.maxChunk = std::clamp<int64_t>(roundUp(64 * pairs, 64), 1024, 4096);
   // No sequence has more rows than its tokens bring.
   const int64_t blocks = s.maxTokens * perToken;
-  p.slots = blocks * kernels::kDecodeMaxSplits;
+  p.slots = s.invariant ? 0 : blocks * kernels::kDecodeMaxSplits;
   if (!s.fixedChunk) // with it, what is split may not depend on the others
     p.slots = std::min(p.slots, std::max(kMaxSlots, perToken * kernels::kDecodeMaxSplits));
   p.entries = blocks + p.slots;
@@ -116,10 +117,15 @@ bool usesWgmma(const GpuChip &chip, const AttentionSpec &s) {
   return chip.name == "sm_90a" && s.cache.headDim == 128 && !s.cache.kPacked;
 }
 
-/// Sum over sequences with more than kDecodeMaxQuery tokens of ceil(tokens * G / M), at most.
+/// Sequences with fewer tokens are decoded.
+int64_t prefillMinQuery(const AttentionSpec &s) {
+  return s.invariant ? 1 : kernels::kDecodeMaxQuery + 1;
+}
+
+/// Sum over the other sequences of ceil(tokens * G / M), at most.
 int64_t prefillEntries(const AttentionSpec &s) {
   return s.maxTokens * group(s) / prefillLayoutOf(s).rows +
-         std::max<int64_t>(1, s.maxTokens / (kernels::kDecodeMaxQuery + 1));
+         std::max<int64_t>(1, s.maxTokens / prefillMinQuery(s));
 }
 
 int64_t planBytes(int64_t entries, size_t entry) {
@@ -185,15 +191,26 @@ TilePlan headLaunch(const GpuChip &chip, int64_t items) {
 
 bool sinter::gpu::usesPrefill(const AttentionSpec &s) {
   const int64_t longest = s.maxQ ? std::min(s.maxQ, s.maxTokens) : s.maxTokens;
-  return longest > kernels::kDecodeMaxQuery && s.x == s.cache.type && isHalf(s.x);
+  return (s.invariant || longest > kernels::kDecodeMaxQuery) && s.x == s.cache.type && isHalf(s.x);
+}
+
+bool sinter::gpu::usesDecode(const AttentionSpec &s) { return !s.invariant || !usesPrefill(s); }
+
+std::string sinter::gpu::attentionOrder(const GpuChip &chip, const AttentionSpec &s) {
+  if (!usesPrefill(s))
+    return "decode" + std::to_string(decodeLayoutOf(chip, s).warps) + "_whole";
+  return usesWgmma(chip, s) ? "wgmma" + std::to_string(kernels::kPrefillWgmmaKeys)
+                            : "mma" + std::to_string(prefillLayoutOf(s).keys);
 }
 
 AttentionMemory sinter::gpu::attentionMemory(const GpuChip &chip, const AttentionSpec &s) {
   const Splitting p = splitting(chip, s);
   AttentionMemory m;
-  m.decodePlan = planBytes(p.entries, sizeof(kernels::DecodeWork));
   if (usesPrefill(s))
     m.prefillPlan = planBytes(prefillEntries(s), sizeof(kernels::PrefillWork));
+  if (!usesDecode(s))
+    return m;
+  m.decodePlan = planBytes(p.entries, sizeof(kernels::DecodeWork));
   const int64_t parts = p.slots * s.cache.heads;
   m.partials = parts * decodeRows(chip, s) * (s.cache.headDim + 2) * 4;
   m.counters = parts * 4 * 4;
@@ -209,7 +226,7 @@ FailureOr<GpuKernel> sinter::gpu::emitDecodePlan(Operation *module, StringRef na
   const int64_t maxQ = usesPrefill(s) ? kernels::kDecodeMaxQuery : INT32_MAX;
   Constants c(module);
   c.i32(p.entries).i32(p.slots).i32(group(s)).i32(decodeRows(chip, s)).i32(maxQ);
-  c.i32(p.minChunk).i32(p.maxChunk).i32(p.target).i32(s.fixedChunk);
+  c.i32(p.minChunk).i32(p.maxChunk).i32(p.target).i32(s.invariant ? kWhole : s.fixedChunk);
   return emitCall(module, name, "sinter_device_decode_plan",
                   launchOf(1, kPlanThreads, kPlanSharedBytes, 1), {true, true}, c.values);
 }
@@ -260,7 +277,7 @@ FailureOr<GpuKernel> sinter::gpu::emitPrefillPlan(Operation *module, StringRef n
     return failure();
   Constants c(module);
   c.i32(prefillEntries(s)).i32(group(s)).i32(prefillLayoutOf(s).rows);
-  c.i32(kernels::kDecodeMaxQuery + 1);
+  c.i32(prefillMinQuery(s));
   return emitCall(module, name, "sinter_device_prefill_plan",
                   launchOf(1, kPlanThreads, kPlanSharedBytes, 1), {true, true}, c.values);
 }

@@ -11,7 +11,9 @@
 //
 // The two partition the sequences by their number of tokens (at most kDecodeMaxQuery, or more), so
 // their order does not matter. Where prefill is not used, decode takes every sequence: entries with
-// short sequences only, and types that the prefill kernels do not have.
+// short sequences only, and types that the prefill kernels do not have. With `invariant` one of the
+// two takes every sequence of every entry: prefill where its kernels have the types, else decode,
+// which then splits nothing.
 //
 // A plan is written once a step and read by every layer. Partials are scratch of one launch.
 // Counters must be zero before the first launch ever; every launch leaves them zero, so that they
@@ -43,7 +45,9 @@ struct AttentionSpec {
   int64_t maxTokens = 1;
   int64_t maxQ = 0;       ///< most tokens of one sequence; 0: any number
   int64_t maxSeqs = 0;    ///< most sequences; 0: one per token
-  int64_t fixedChunk = 0; ///< not 0: splits of this size, for batch-invariant artefacts
+  int64_t fixedChunk = 0; ///< not 0: splits of this size
+  /// A token's bits depend on its own context only, not on how many tokens come at once.
+  bool invariant = false;
   /// A full edge lies between the decode plan and the layers: then work list and old positions of
   /// the cache are read before the wait for the predecessor.
   bool early = false;
@@ -51,14 +55,17 @@ struct AttentionSpec {
 
 /// Bytes an entry needs, for any number of layers.
 struct AttentionMemory {
-  int64_t decodePlan = 0;
+  int64_t decodePlan = 0;  ///< 0: no decode kernels
   int64_t prefillPlan = 0; ///< 0: no prefill kernels
   int64_t partials = 0;
   int64_t counters = 0; ///< zero at first, never shared
 };
 
-/// Whether an entry needs the prefill kernels as well.
+/// Whether an entry needs the prefill kernels, and the decode kernels.
 bool usesPrefill(const AttentionSpec &spec);
+bool usesDecode(const AttentionSpec &spec);
+/// In which order an invariant spec sums over positions: equal words, equal bits.
+std::string attentionOrder(const GpuChip &chip, const AttentionSpec &spec);
 AttentionMemory attentionMemory(const GpuChip &chip, const AttentionSpec &spec);
 
 /// parameters: decode plan

@@ -27,11 +27,11 @@ GemvTemplate::GemvTemplate(LinearSpec s, const LinearTuning &tuning)
     int64_t rows, warpsN, warpsK, unroll;
   };
   const int64_t allWarps = std::clamp<int64_t>(ceilDiv(spec.k, 8 * kWarp), 1, 12);
-  const Shape own = spec.maxTokens > 1 ? Shape{4, 1, 4, 2}
-                    : spec.k <= 1024   ? Shape{8, 2, 2, 2}
-                    : spec.n <= 2048   ? Shape{4, 1, allWarps, 1}
-                    : spec.k <= 8192   ? Shape{4, 1, 2, 4}
-                                       : Shape{2, 1, 16, 2};
+  const Shape own = spec.maxTokens > 1 || spec.invariant ? Shape{4, 1, 4, 2}
+                    : spec.k <= 1024                     ? Shape{8, 2, 2, 2}
+                    : spec.n <= 2048                     ? Shape{4, 1, allWarps, 1}
+                    : spec.k <= 8192                     ? Shape{4, 1, 2, 4}
+                                                         : Shape{2, 1, 16, 2};
   rows = pick(tuning.rows, own.rows);
   warpsN = pick(tuning.warpsN, own.warpsN);
   warpsK = pick(tuning.warpsK, own.warpsK);

@@ -50,7 +50,20 @@ static LinearTuning::Kind chooseWgmma(const LinearSpec &spec) {
   return spec.maxTokens <= skinnyTokens ? LinearTuning::WgmmaSkinny : LinearTuning::WgmmaGemm;
 }
 
+/// One class of instructions for any number of tokens. The two wgmma templates sum alike: what is
+/// m and what is n in the instruction does not change a sum over k.
+static LinearTuning::Kind chooseInvariant(const LinearSpec &spec, const GpuChip &chip) {
+  if (!refusedByMma(spec).empty())
+    return LinearTuning::Gemv;
+  if (!refusedByWgmma(spec, chip).empty())
+    return LinearTuning::TiledMma;
+  const LinearTuning::Kind kind = chooseWgmma(spec);
+  return kind == LinearTuning::SkinnyMma ? LinearTuning::WgmmaSkinny : kind;
+}
+
 static LinearTuning::Kind choose(const LinearSpec &spec, const GpuChip &chip) {
+  if (spec.invariant)
+    return chooseInvariant(spec, chip);
   if (spec.maxTokens == 1 || !refusedByMma(spec).empty())
     return LinearTuning::Gemv;
   if (refusedByWgmma(spec, chip).empty())
@@ -84,6 +97,17 @@ static FailureOr<std::unique_ptr<LinearTemplate>> createLinear(Operation *gpuMod
   if (tuning.kind == LinearTuning::WgmmaSkinny)
     return std::unique_ptr<LinearTemplate>(std::make_unique<WgmmaSkinnyTemplate>(spec, tuning));
   return std::unique_ptr<LinearTemplate>(std::make_unique<WgmmaGemmTemplate>(spec, tuning));
+}
+
+std::string sinter::gpu::linearOrder(const GpuChip &chip, const LinearSpec &spec) {
+  switch (choose(spec, chip)) {
+  case LinearTuning::Gemv:
+    return "gemv";
+  case LinearTuning::TiledMma:
+    return "mma";
+  default:
+    return "wgmma" + std::to_string(WgmmaRing::fixedParts(spec));
+  }
 }
 
 bool sinter::gpu::readsPreparedRows(const GpuChip &chip, LinearSpec spec) {

@@ -40,11 +40,15 @@ public:
   unsigned parameters() const override;
   /// Results per token that the epilogue leaves for a merge: row tiles; 0 if it leaves none.
   int64_t partials() const {
+    if (spec.invariant && spec.sumsOut)
+      return ceilDiv(spec.outputs(), kSumColumns);
     const bool any = spec.epilogue == LinearSpec::Argmax || spec.sumsOut;
     return any ? rowTiles(tile) : 0;
   }
 
 protected:
+  static constexpr int64_t kSumColumns = 64; ///< results in a sum of squares, if invariant
+
   LinearSpec spec;
   LinearTile tile; ///< set by the constructor of the template
 

@@ -41,6 +41,9 @@ struct LinearSpec {
   bool xg = false;      ///< norm whose x is multiplied by gamma already; needs sumsIn, not f16
   bool xgOut = false;   ///< also leaves the rounded results times gammaNext, rounded; not f16
   bool rows = false;    ///< T is SinterBatch::num_rows
+  /// A row's bits do not depend on maxTokens nor on the rows beside it (`linearOrder` says by what
+  /// order); the partial sums of squares are then of 64 results each.
+  bool invariant = false;
   float eps = 1e-6f;
   int64_t outputs() const { return epilogue == Swiglu ? n / 2 : n; }
 };
@@ -149,6 +152,9 @@ mlir::FailureOr<GpuKernel> emitLinear(mlir::Operation *gpuModule, llvm::StringRe
                                       const LinearTuning &tuning = {});
 mlir::FailureOr<GpuKernel> emitRows(mlir::Operation *gpuModule, llvm::StringRef name,
                                     const GpuChip &chip, const RowSpec &spec);
+
+/// In which order an invariant linear sums over K: equal words, equal bits.
+std::string linearOrder(const GpuChip &chip, const LinearSpec &spec);
 
 /// Whether `spec`, with a norm or without, is given a norm as x * gamma and row sums (`xg`), or
 /// done before: wgmma feeds the tensor cores from memory and needs it so, mma.sync is faster with

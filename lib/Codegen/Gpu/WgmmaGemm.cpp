@@ -8,7 +8,8 @@
 //   shared memory: the ring; 16 tokens x 64 outputs per warp, through which results become rows of
 //   16-byte stores (and residuals fragments)
 //   bytes: W once per token tile, x once per row tile, from the L2; FLOPs 2 * T * N * K
-//   numerics: f32 accumulators over all of K in order
+//   numerics: f32 accumulators over all of K in order; invariant: over each of `fixedParts`, then
+//   those in order, and sums of squares as WgmmaSkinny's: chunks of 8, then a tree over 64
 //
 //===----------------------------------------------------------------------===//
 #include "WgmmaGemm.h"
@@ -37,14 +38,18 @@ WgmmaGemmTemplate::WgmmaGemmTemplate(LinearSpec s, const LinearTuning &tuning)
   const auto timeOf = [](int64_t candidate) {
     return candidate == 256 ? candidate : candidate * 35 / 32;
   };
+  parts = fixedParts(spec);
   int64_t own = 0, least = 0;
   for (int64_t candidate : {256, 128, 64}) {
+    if (candidate == 256 && parts > 1) // twice the accumulators
+      continue;
     const int64_t cost = roundsOf(candidate) * (timeOf(candidate) + around);
     if (!own || cost < least)
       own = candidate, least = cost;
   }
   const int64_t inTurn = roundsOf(128) * timeOf(128) + around;
   alternate = tuning.splits ? tuning.splits == 2 : roundsOf(128) > 1 && inTurn < least;
+  alternate = alternate && parts == 1;
   rows = pick(tuning.rows, alternate ? 128 : own);
   tile = {tokens, rows, 1, 0};
   const int64_t wanted = pick(tuning.stages, rows == 256 ? 4 : rows == 128 ? 6 : 8);
@@ -68,7 +73,7 @@ Value WgmmaGemmTemplate::sumsToken(GpuBuilder &b) const {
 }
 
 Value WgmmaGemmTemplate::firstSum(GpuBuilder &b) const {
-  return spec.sumsIn % 2 ? b.i32(0) : b.mul(b.div(b.lane(), 16), sumsPerLane());
+  return halvesSums() ? b.mul(b.div(b.lane(), 16), sumsPerLane()) : b.i32(0);
 }
 
 /// Asks for what the end needs, as far as there are registers for it.
@@ -81,7 +86,7 @@ void WgmmaGemmTemplate::begin(GpuBuilder &b, const Place &place) {
   for (int64_t block = 0; block < majorBlocks() && spec.norm; ++block) {
     enterBlock(b, place, block);
     Value token = sumsToken(b), first = firstSum(b);
-    if (sumsPerLane() * majorBlocks() <= kSumsKept)
+    if (!spec.invariant && sumsPerLane() * majorBlocks() <= kSumsKept)
       partials.push_back(partialSums(b, token, first, sumsPerLane()));
     else
       partials.push_back({sumOfSquares(b, token, first, sumsPerLane())});
@@ -94,7 +99,7 @@ void WgmmaGemmTemplate::begin(GpuBuilder &b, const Place &place) {
 void WgmmaGemmTemplate::findScales(GpuBuilder &b, int64_t block) {
   const Values &own = partials[static_cast<size_t>(block)];
   Value sum = sumOf(b, own, own.size() == 1 ? 1 : sumsWidth(sumsPerLane()));
-  if (spec.sumsIn % 2 == 0)
+  if (halvesSums())
     sum = b.addf(sum, b.shuffleXor(sum, 16));
   Value rstd = rstdOf(b, sum);
   for (int64_t i = 0; i < 2; ++i)
@@ -145,7 +150,7 @@ void WgmmaGemmTemplate::gather(GpuBuilder &b, const Place &place, int64_t j, con
   for (int64_t i = 0; i < 2; ++i)
     for (int64_t c = 0; c < 2; ++c) {
       Value own = b.add(column, c), valid = b.less(own, spec.outputs());
-      if (spec.sumsOut) {
+      if (spec.sumsOut && !spec.invariant) {
         Value written = b.select(valid, b.rounded(v[2 * i + c], spec.y), b.f32(0));
         squares[i] = b.fma(written, written, squares[i]);
       }
@@ -167,7 +172,7 @@ void WgmmaGemmTemplate::leaveGathered(GpuBuilder &b, const Place &place) {
     auto slot = [&](Value base) {
       return b.at(b.at(base, token, 4 * rowTiles(tile)), place.rowTile, 4);
     };
-    if (spec.sumsOut) {
+    if (spec.sumsOut && !spec.invariant) {
       Value sum = squares[i];
       for (int64_t mask : {1, 2})
         sum = b.addf(sum, b.shuffleXor(sum, mask));
@@ -216,7 +221,7 @@ SmallVector<Chunk, 8> WgmmaGemmTemplate::loadPiece(GpuBuilder &b, const Place &p
 }
 
 void WgmmaGemmTemplate::storePiece(GpuBuilder &b, const Place &place, int64_t piece, Value to,
-                                   ArrayRef<Values> v) const {
+                                   ArrayRef<Values> v, bool counted) const {
   // Where matrix lane / 8 of two column blocks has its row lane % 8.
   Value lane = b.lane();
   Value row = b.rem(lane, 16), block = b.div(lane, 16);
@@ -233,8 +238,27 @@ void WgmmaGemmTemplate::storePiece(GpuBuilder &b, const Place &place, int64_t pi
     Chunk chunk = b.loadChunk(inStaging, spec.y, 8, Access::Activation);
     b.when(b.both(b.less(token, tokensInStep), b.less(column, spec.outputs())),
            [&] { b.storeRaw(b.at(b.at(to, token, 2 * spec.outputs()), column, 2), chunk); });
+    if (counted)
+      leaveSquares(b, b.unpack(chunk), token, column);
   });
   b.syncWarp();
+}
+
+/// The sum of squares of the kSumColumns results that 8 neighbouring lanes have.
+void WgmmaGemmTemplate::leaveSquares(GpuBuilder &b, const Values &v, Value token,
+                                     Value column) const {
+  Value valid = b.less(column, spec.outputs()), sum = b.f32(0);
+  for (Value each : v) {
+    Value written = b.select(valid, each, b.f32(0));
+    sum = b.fma(written, written, sum);
+  }
+  for (int64_t mask = 1; mask < kSumColumns / 8; mask *= 2)
+    sum = b.addf(sum, b.shuffleXor(sum, mask));
+  Value isFirst = b.equal(b.rem(b.lane(), kSumColumns / 8), b.i32(0));
+  b.when(b.both(isFirst, b.both(valid, b.less(token, tokensInStep))), [&] {
+    Value row = b.at(operands().sumsOut, token, 4 * partials());
+    b.storeF32(b.at(row, b.div(column, kSumColumns), 4), sum);
+  });
 }
 
 void WgmmaGemmTemplate::endStaged(GpuBuilder &b, const Place &place, const Values &d) {
@@ -269,7 +293,7 @@ void WgmmaGemmTemplate::endStaged(GpuBuilder &b, const Place &place, const Value
     }
     for (int64_t j = 0; j < blocks; ++j)
       gather(b, place, piece * blocks + j, v[j]);
-    storePiece(b, place, piece, o.y, v);
+    storePiece(b, place, piece, o.y, v, spec.invariant && spec.sumsOut);
     if (!spec.xgOut)
       continue;
     for (int64_t j = 0; j < blocks; ++j)
@@ -280,7 +304,7 @@ void WgmmaGemmTemplate::endStaged(GpuBuilder &b, const Place &place, const Value
         for (int64_t i = 0; i < 2; ++i)
           v[j][2 * i + c] = b.mulf(b.rounded(v[j][2 * i + c], spec.y), gamma);
       }
-    storePiece(b, place, piece, o.xgOut, v);
+    storePiece(b, place, piece, o.xgOut, v, false);
   }
 }
 

@@ -32,7 +32,8 @@ private:
   bool staged() const { return spec.y != DType::F32 && spec.outputs() % 8 == 0; }
 
   /// Two lanes share a token's partial sums where their number is even.
-  int64_t sumsPerLane() const { return spec.sumsIn % 2 ? spec.sumsIn : spec.sumsIn / 2; }
+  bool halvesSums() const { return spec.sumsIn % 2 == 0 && !spec.invariant; }
+  int64_t sumsPerLane() const { return halvesSums() ? spec.sumsIn / 2 : spec.sumsIn; }
   void enterBlock(GpuBuilder &b, const Place &place, int64_t block);
   Value sumsToken(GpuBuilder &b) const;
   Value firstSum(GpuBuilder &b) const;
@@ -44,7 +45,8 @@ private:
   void leaveGathered(GpuBuilder &b, const Place &place);
   llvm::SmallVector<Chunk, 8> loadPiece(GpuBuilder &b, const Place &place, int64_t piece) const;
   void storePiece(GpuBuilder &b, const Place &place, int64_t piece, Value to,
-                  llvm::ArrayRef<Values> v) const;
+                  llvm::ArrayRef<Values> v, bool counted) const;
+  void leaveSquares(GpuBuilder &b, const Values &v, Value token, Value column) const;
   void eachChunk(
       GpuBuilder &b, const Place &place, int64_t piece,
       llvm::function_ref<void(int64_t i, Value inStaging, Value token, Value column)> body) const;

@@ -353,52 +353,63 @@ void WgmmaRing::consume(GpuBuilder &b, Value stream) {
     first = b.select(isFirst, stream, b.add(stream, streams));
     b.when(b.equal(group, b.i32(1)), [&] { b.barrierArrive(b.i32(kTurns), groups * 128); });
   }
-  eachTile(b, first, alternate ? groups * streams : streams, start, [&](Value index, ValueRange carried) {
-    const Place place = placeOf(b, index);
-    begin(b, place);
-    if (resident()) {
-      Values d = multiplyResident(b, w, x, count);
-      end(b, place, d);
-      return Values(carried);
-    }
-    // An mbarrier's parity tells two phases apart, not three: nobody waits for a stage before the
-    // other warpgroup has seen what comes before.
-    if (alternate)
-      b.barrier(b.add(group, kTurns), groups * 128);
-    // Stage and parity of both rings, the stages of the step before, accumulators.
-    Values init(carried);
-    init.append({carried[0], carried[2]});
-    init.append(static_cast<size_t>(count), b.f32(0));
-    Values done = b.loop(b.i32(0), b.i32(steps()), 1, init, [&](Value step, ValueRange now) {
-      Values next(now.take_front(4));
-      Values d(now.drop_front(6));
-      b.mbarrierWait(wFull(b, now[0]), now[1]);
-      b.mbarrierWait(xFull(b, now[2]), now[3]);
-      b.wgmmaFence();
-      multiplyStep(b, b.add(w, b.mul(now[0], weightStage())), b.add(x, b.mul(now[2], tokenStage())),
-                   d);
-      b.wgmmaCommit();
-      // The step before is read once only this one's products are pending.
-      b.wgmmaWait(1);
-      release(now[4], now[5], b.less(b.i32(0), step));
-      advance(b, next[0], next[1], stages);
-      advance(b, next[2], next[3], tokenStages);
-      next.append({now[0], now[2]});
-      next.append(d.begin(), d.end());
-      return next;
-    });
-    ValueRange after(done);
-    Values d(after.drop_front(6));
-    if (alternate)
-      b.barrierArrive(b.add(b.exclusiveOr(group, b.i32(1)), kTurns), groups * 128);
-    b.wgmmaWaitAll(d);
-    release(after[4], after[5], Value());
-    end(b, place, d);
-    Values next(after.take_front(4));
-    if (alternate)
-      skip(next);
-    return next;
-  });
+  eachTile(b, first, alternate ? groups * streams : streams, start,
+           [&](Value index, ValueRange carried) {
+             const Place place = placeOf(b, index);
+             begin(b, place);
+             if (resident()) {
+               Values d = multiplyResident(b, w, x, count);
+               end(b, place, d);
+               return Values(carried);
+             }
+             // An mbarrier's parity tells two phases apart, not three: nobody waits for a stage
+             // before the other warpgroup has seen what comes before.
+             if (alternate)
+               b.barrier(b.add(group, kTurns), groups * 128);
+             // Stage and parity of both rings, then sums.
+             auto multiply = [&](ValueRange ring, Value steps) {
+               // Between them the stages of the step before.
+               Values init(ring);
+               init.append({ring[0], ring[2]});
+               init.append(static_cast<size_t>(count), b.f32(0));
+               Values done = b.loop(b.i32(0), steps, 1, init, [&](Value step, ValueRange now) {
+                 Values next(now.take_front(4));
+                 Values d(now.drop_front(6));
+                 b.mbarrierWait(wFull(b, now[0]), now[1]);
+                 b.mbarrierWait(xFull(b, now[2]), now[3]);
+                 b.wgmmaFence();
+                 multiplyStep(b, b.add(w, b.mul(now[0], weightStage())),
+                              b.add(x, b.mul(now[2], tokenStage())), d);
+                 b.wgmmaCommit();
+                 // The step before is read once only this one's products are pending.
+                 b.wgmmaWait(1);
+                 release(now[4], now[5], b.less(b.i32(0), step));
+                 advance(b, next[0], next[1], stages);
+                 advance(b, next[2], next[3], tokenStages);
+                 next.append({now[0], now[2]});
+                 next.append(d.begin(), d.end());
+                 return next;
+               });
+               ValueRange after(done);
+               Values d(after.drop_front(6));
+               if (alternate)
+                 b.barrierArrive(b.add(b.exclusiveOr(group, b.i32(1)), kTurns), groups * 128);
+               b.wgmmaWaitAll(d);
+               release(after[4], after[5], Value());
+               Values result(after.take_front(4));
+               result.append(d.begin(), d.end());
+               return result;
+             };
+             const Values all =
+                 parts == 1 ? multiply(carried, b.i32(steps())) : eachPart(b, carried, multiply);
+             ValueRange after(all);
+             Values d(after.drop_front(4));
+             end(b, place, d);
+             Values next(after.take_front(4));
+             if (alternate)
+               skip(next);
+             return next;
+           });
 }
 
 void WgmmaRing::wait(GpuBuilder &b, Edge &to) {

@@ -23,6 +23,10 @@ public:
   void wait(GpuBuilder &b, Edge &edge) override;
   void compute(GpuBuilder &b, Value tile, Ring &ring) override;
 
+  /// Parts of K that an invariant linear sums apart before it adds them up in order: as many CTAs
+  /// of 64 rows as few tokens want, whatever the number of tokens.
+  static int64_t fixedParts(const LinearSpec &spec);
+
 protected:
   /// Which operand is the m64 one of the instruction; the other has up to 256 rows.
   enum Major { WeightRows, Tokens };
@@ -44,6 +48,7 @@ protected:
   int64_t stages = 0, tokenStages = 0, streams = 1;
   TilePlan::Announce announce = TilePlan::Early;
   int64_t splits = 1; ///< CTAs of a cluster: each has a part of K
+  int64_t parts = 1;  ///< of K that one CTA sums apart, one after the other
   int64_t scratchOffset = 0, scratchBytes = 0;
   int64_t receiveBytes = 0; ///< what the other CTAs of the cluster leave for this one
 
@@ -61,7 +66,9 @@ protected:
   int64_t receiveOffset() const { return std::max(ringBytes(), scratchOffset + scratchBytes); }
   int64_t barrierOffset() const { return receiveOffset() + receiveBytes; }
   /// Whether all steps of the only tile have a stage of their own.
-  bool resident() const { return !alternate && single() && stages >= steps() && tokenStages >= steps(); }
+  bool resident() const {
+    return !alternate && parts == 1 && single() && stages >= steps() && tokenStages >= steps();
+  }
   /// Steps of a resident tile that an mbarrier counts.
   int64_t together() const {
     for (int64_t count = tokens <= 32 ? 4 : 2; count > 1; --count)
@@ -126,6 +133,8 @@ private:
   void produceWeights(GpuBuilder &b, Value stream);
   void produceTokens(GpuBuilder &b, Value stream);
   void consume(GpuBuilder &b, Value stream);
+  using PartBody = llvm::function_ref<Values(mlir::ValueRange ring, Value steps)>;
+  Values eachPart(GpuBuilder &b, mlir::ValueRange ring, PartBody multiply) const;
   Values multiplyResident(GpuBuilder &b, Value w, Value x, int64_t count);
   using TileBody = llvm::function_ref<Values(Value index, mlir::ValueRange carried)>;
   /// Tiles `apart` of each other, from `stream` on.

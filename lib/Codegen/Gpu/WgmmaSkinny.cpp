@@ -49,12 +49,13 @@ WgmmaSkinnyTemplate::WgmmaSkinnyTemplate(LinearSpec s, const LinearTuning &tunin
   announce = static_cast<TilePlan::Announce>(pick(tuning.announce, 1) - 1);
   tokens = pick(tuning.tokens, roundUp(ceilDiv(spec.maxTokens, ceilDiv(spec.maxTokens, 128)), 8));
   // Measured on an H200: twice the rows halve what the CTAs read of x, where two of them hold all.
-  const bool wide = tokens > 32 && tokens <= 64 && !tuning.splits && spec.outputs() % 8 == 0 &&
-                    spec.n > 2048 && 2 * ceilDiv(spec.n, 128) <= kProcessors &&
+  const bool wide = tokens > 32 && tokens <= 64 && !tuning.splits && !spec.invariant &&
+                    spec.outputs() % 8 == 0 && spec.n > 2048 &&
+                    2 * ceilDiv(spec.n, 128) <= kProcessors &&
                     ceilDiv(spec.k, 2 * kColumns) * (128 + tokens) * kRowBytes <= kHoldsAll;
   rows = pick(tuning.rows, wide ? 128 : 64);
-  const bool isLong =
-      spec.k >= 4096 && tokens <= 64 && !tuning.rows && !tuning.splits && spec.outputs() % 8 == 0;
+  const bool isLong = spec.k >= 4096 && tokens <= 64 && !tuning.rows && !tuning.splits &&
+                      !spec.invariant && spec.outputs() % 8 == 0;
   int64_t longSplits = 1;
   if (isLong)
     std::tie(rows, longSplits) = cutLong();
@@ -89,6 +90,8 @@ WgmmaSkinnyTemplate::WgmmaSkinnyTemplate(LinearSpec s, const LinearTuning &tunin
       }
   if (isLong)
     own = longSplits;
+  if (spec.invariant)
+    own = fixedParts(spec);
   splits = chunked ? pick(tuning.splits, own) : 1;
   if (!tuning.announce && spec.norm && splits > 1)
     announce = TilePlan::Inside;
@@ -304,6 +307,8 @@ Values WgmmaSkinnyTemplate::exchange(GpuBuilder &b, const Values &d) {
   }
   b.mbarrierWaitCluster(ready, b.i32(0));
   Value from = b.at(b.shared(receiveOffset()), b.thread(), 16);
+  if (spec.invariant && splits > 2)
+    return inOrder(b, from, own);
   for (int64_t part = 0; part < splits - 1; ++part)
     for (int64_t j = 0; j < blocks(); ++j) {
       Value p = b.at(from, (part * blocks() + j) * each);
@@ -312,6 +317,29 @@ Values WgmmaSkinnyTemplate::exchange(GpuBuilder &b, const Values &d) {
         own[4 * static_cast<size_t>(j) + e] = b.addf(own[4 * static_cast<size_t>(j) + e], v[e]);
     }
   return own;
+}
+
+/// Adds up the parts of K as they follow each other, whichever of them is this CTA's.
+Values WgmmaSkinnyTemplate::inOrder(GpuBuilder &b, Value received, const Values &own) {
+  const int64_t each = 16 * threads();
+  Values sums;
+  for (int64_t part = 0; part < splits; ++part) {
+    Value isOwn = b.equal(split, b.i32(part));
+    Value place = b.select(b.less(split, part), b.i32(part - 1), b.i32(part));
+    Value at = b.at(received, b.min(place, b.i32(splits - 2)), blocks() * each);
+    for (int64_t j = 0; j < blocks(); ++j) {
+      Values v = b.unpack(b.loadChunk(b.at(at, j * each), DType::F32, 4, Access::Activation));
+      for (size_t e = 0; e < 4; ++e) {
+        const size_t i = 4 * static_cast<size_t>(j) + e;
+        Value one = b.select(isOwn, own[i], v[e]);
+        if (part == 0)
+          sums.push_back(one);
+        else
+          sums[i] = b.addf(sums[i], one);
+      }
+    }
+  }
+  return sums;
 }
 
 /// Fragments to shared memory: register 4 j + 2 i + c is row g + 8 i of the warp's 16, token

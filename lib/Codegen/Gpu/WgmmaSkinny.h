@@ -41,6 +41,7 @@ private:
   void storeItem(GpuBuilder &b, const Place &place, const Item &item, const Values &v,
                  int64_t pass) const;
   Values exchange(GpuBuilder &b, const Values &d);
+  Values inOrder(GpuBuilder &b, Value received, const Values &own);
   void results(GpuBuilder &b, const Place &place);
 };
 
