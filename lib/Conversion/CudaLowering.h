@@ -5,6 +5,7 @@
 
 #include "lib/Codegen/Gpu/Attention.h"
 #include "lib/Codegen/Gpu/Templates.h"
+#include "sinter/Conversion/XfmrToCuda.h"
 
 namespace sinter {
 
@@ -12,7 +13,7 @@ namespace sinter {
 /// of its own, so that they can be compiled in parallel and cached one by one.
 class CudaLowering : public StepLowering {
 public:
-  CudaLowering(mlir::ModuleOp planned, llvm::StringRef chip, mlir::ModuleOp lowered);
+  CudaLowering(mlir::ModuleOp planned, const CudaOptions &options, mlir::ModuleOp lowered);
 
 private:
   mlir::LogicalResult prepare() override;
@@ -49,6 +50,9 @@ private:
     mlir::Value value = {}, index = {}; ///< argmax results
   };
   mlir::LogicalResult linear(mlir::Operation *op, const LinearParts &parts);
+  // CudaCandidates.cpp
+  mlir::LogicalResult addCandidates(mlir::Operation *op, const gpu::LinearSpec &spec,
+                                    const Kernel &own);
   mlir::LogicalResult rows(mlir::Operation *op, gpu::RowSpec::Kind kind,
                            llvm::ArrayRef<mlir::Value> operands,
                            llvm::ArrayRef<mlir::Value> results, float eps = 0);
@@ -85,6 +89,7 @@ private:
   mlir::FailureOr<SinterArg> prepareRows(mlir::Operation *op, const LinearParts &parts,
                                          gpu::LinearSpec &spec, std::vector<SinterArg> &sums);
 
+  const CudaOptions &options;
   gpu::GpuChip chip;
   PreparedRows prepared;
   int64_t feedbackAt = 0; ///< persistent offset of the last step's tokens

@@ -18,9 +18,9 @@
 using namespace mlir;
 using namespace sinter;
 
-CudaLowering::CudaLowering(ModuleOp planned, StringRef chip, ModuleOp lowered)
-    : StepLowering(planned, lowered), chip{chip.str()} {
-  program.chip = chip.str();
+CudaLowering::CudaLowering(ModuleOp planned, const CudaOptions &options, ModuleOp lowered)
+    : StepLowering(planned, lowered), options(options), chip{options.chip} {
+  program.chip = options.chip;
   program.feedback = true;
 }
 
@@ -101,13 +101,13 @@ int64_t CudaLowering::weightBytes(Value w) const {
   return type.getNumElements() * (matrix ? type.getElementTypeBitWidth() / 8 : 4);
 }
 
-FailureOr<StepProgram> sinter::convertXfmrToCuda(ModuleOp planned, StringRef chip,
+FailureOr<StepProgram> sinter::convertXfmrToCuda(ModuleOp planned, const CudaOptions &options,
                                                  OwningOpRef<ModuleOp> &lowered) {
   planned.getContext()
       ->loadDialect<arith::ArithDialect, cf::ControlFlowDialect, mlir::gpu::GPUDialect,
                     LLVM::LLVMDialect, NVVM::NVVMDialect, scf::SCFDialect, vector::VectorDialect>();
   lowered = ModuleOp::create(planned.getLoc());
-  CudaLowering lowering(planned, chip, *lowered);
+  CudaLowering lowering(planned, options, *lowered);
   if (failed(lowering.run()))
     return failure();
   return std::move(lowering.program);

@@ -37,6 +37,8 @@ struct CompileRequest {
   std::vector<std::string> disabledPasses; ///< merges and fusions, by name
   bool fusion = true;
   bool reuseBuffers = true; ///< false: every activation has memory of its own
+  std::string tunedFile;    ///< of a tuned table; empty: the compiler's own, "none": none
+  std::string tunedText;
   bool explainFusion = false;
   bool printIrAfterAll = false; ///< to stderr
 };
@@ -61,5 +63,8 @@ struct CompileResult {
 std::string compilerDescription();
 
 Result<CompileResult> compile(const CompileRequest &request);
+/// Every kernel that the model's linears could have, and both sides of every fusion, for
+/// `sinter-bench tune`.
+Result<CompileResult> compileTunePack(const CompileRequest &request);
 
 } // namespace sinter
