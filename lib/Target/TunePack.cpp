@@ -112,10 +112,10 @@ LogicalResult TunePack::add(ModuleOp planned, ModuleOp lowered, StepProgram from
   StepProgram part;
   part.chip = from.chip;
   const size_t before = program.kernels.size();
-  for (auto [i, module] :
-       llvm::enumerate(llvm::make_early_inc_range(lowered.getOps<mlir::gpu::GPUModuleOp>()))) {
+  const SmallVector<mlir::gpu::GPUModuleOp> all(lowered.getOps<mlir::gpu::GPUModuleOp>());
+  for (size_t i = 0; i < all.size(); ++i) {
     if (!used.test(i)) {
-      module.erase();
+      mlir::gpu::GPUModuleOp(all[i]).erase();
       continue;
     }
     number[i] = before + part.kernels.size();
@@ -227,7 +227,11 @@ static void writeLinear(OStream &json, const TuneLinear &linear) {
 
 std::string TunePack::write(const std::string &model) const {
   std::string text, ptx, cubin;
-  for (const DeviceModule &module : modules) {
+  // A pack is for one chip: machine code is enough where there is some.
+  std::vector<DeviceModule> kept = modules;
+  for (DeviceModule &module : kept) {
+    if (!module.cubin.empty())
+      module.ptx.clear();
     ptx.append(module.ptx).push_back('\0');
     cubin += module.cubin;
   }
@@ -247,7 +251,7 @@ std::string TunePack::write(const std::string &model) const {
         json.attribute("page_bytes", kvPageBytes);
       });
       json.attribute("vocab", vocab);
-      writeModules(json, modules);
+      writeModules(json, kept);
       json.attributeArray("kernels", [&] {
         for (const auto &[i, kernel] : llvm::enumerate(program.kernels))
           json.object([&, i = i, &each = kernel] {
@@ -276,10 +280,10 @@ std::string TunePack::write(const std::string &model) const {
             if (!fusion.shared.empty())
               json.attribute("shared", static_cast<int64_t>(*find(fusion.shared)));
             json.attributeArray("gemms", [&] {
-              for (auto [n, k] : fusion.gemms)
+              for (const auto &gemm : fusion.gemms)
                 json.array([&] {
-                  json.value(n);
-                  json.value(k);
+                  json.value(gemm.first);
+                  json.value(gemm.second);
                 });
             });
           });
