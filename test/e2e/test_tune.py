@@ -78,7 +78,15 @@ class TuneTest(ToolTest):
                "SINTER_FAKE_CUDA": "any-kernel=1"}
         tune = ["sinter-bench", "tune", pack, "--pool", 16, "--rounds", 2]
         table, records = self.path("t.json"), self.path("r.json")
-        self.succeed(*tune, "--part", "linears", "-o", table, env=gpu)
+        self.succeed(*tune, "-o", table, "--json", records, env=gpu)
+        # Every launch takes this GPU 10 us: both sides have the launches they should have.
+        with open(records) as file:
+            rows = {row["name"]: (row["value"], row["peer_value"]) for row in json.load(file)}
+        for name, times in [("merge_qkv", (10, 30)), ("norm_qkv", (10, 20)),
+                            ("norm_gate_up_swiglu", (10, 30)), ("o_proj_residual", (10, 20)),
+                            ("down_residual", (10, 20)), ("norm_lm_head", (20, 30)),
+                            ("qk_norm_rope_write_attention", (10, 60))]:
+            self.assertEqual(rows[f"fused/{name}/shakespeare/m1"], times, name)
         with open(table) as file:
             made = json.load(file)
         shapes = [row["shape"] for row in made["linears"]]
