@@ -3,10 +3,9 @@
 
 #include "StepLowering.h"
 
-#include "sinter/Conversion/XfmrToCuda.h"
-
 #include "lib/Codegen/Gpu/Attention.h"
 #include "lib/Codegen/Gpu/Templates.h"
+#include "sinter/Conversion/XfmrToCuda.h"
 
 namespace sinter {
 
@@ -14,8 +13,7 @@ namespace sinter {
 /// of its own, so that they can be compiled in parallel and cached one by one.
 class CudaLowering : public StepLowering {
 public:
-  CudaLowering(mlir::ModuleOp planned, llvm::StringRef chip, const CudaOptions &options,
-               mlir::ModuleOp lowered);
+  CudaLowering(mlir::ModuleOp planned, const CudaOptions &options, mlir::ModuleOp lowered);
   /// CudaInvariance.cpp: that every entry computes every op in one order, if that was asked for.
   mlir::LogicalResult checkInvariance();
 
@@ -55,6 +53,9 @@ private:
     mlir::Value value = {}, index = {}; ///< argmax results
   };
   mlir::LogicalResult linear(mlir::Operation *op, const LinearParts &parts);
+  // CudaCandidates.cpp
+  mlir::LogicalResult addCandidates(mlir::Operation *op, const gpu::LinearSpec &spec,
+                                    const Kernel &own);
   mlir::LogicalResult rows(mlir::Operation *op, gpu::RowSpec::Kind kind,
                            llvm::ArrayRef<mlir::Value> operands,
                            llvm::ArrayRef<mlir::Value> results, float eps = 0);
@@ -91,8 +92,8 @@ private:
   mlir::FailureOr<SinterArg> prepareRows(mlir::Operation *op, const LinearParts &parts,
                                          gpu::LinearSpec &spec, std::vector<SinterArg> &sums);
 
+  const CudaOptions &options;
   gpu::GpuChip chip;
-  CudaOptions options;
   std::vector<std::string> orders; ///< by kernel
   PreparedRows prepared;
   int64_t feedbackAt = 0; ///< persistent offset of the last step's tokens

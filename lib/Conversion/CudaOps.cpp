@@ -1,6 +1,9 @@
 //===- CudaOps.cpp - dense ops to their GPU templates ---------------------===//
 #include "CudaLowering.h"
 
+#include "lib/Codegen/Gpu/TunedTable.h"
+#include "lib/Codegen/Gpu/Tuning.h"
+
 #include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
@@ -116,13 +119,21 @@ LogicalResult CudaLowering::linear(Operation *op, const LinearParts &p) {
   }
   StringRef mnemonic = op->getName().stripDialect();
   const std::string order = spec.invariant ? linearOrder(chip, spec) : "";
+  // What was measured is not about sums in one order.
+  const TunedTable::Linear *tuned =
+      options.tuned && !spec.invariant ? options.tuned->find(spec) : nullptr;
   auto k = kernel(
       mnemonic, linearName(mnemonic, spec) + suffixOf(order), linearKey(mnemonic, spec),
-      [&](Operation *module, StringRef symbol) { return emitLinear(module, symbol, chip, spec); },
+      [&](Operation *module, StringRef symbol) {
+        return emitLinear(module, symbol, chip, spec, tuned ? tuned->tuning : LinearTuning());
+      },
       order + (spec.norm ? spec.xg ? " xg" : " norm" : "") + (spec.residual ? " residual" : "") +
           (spec.epilogue == LinearSpec::Swiglu ? " swiglu" : ""));
-  if (failed(k))
+  if (failed(k) || (options.candidates && failed(addCandidates(op, spec, *k))))
     return failure();
+  const StepChoice choice{std::to_string(spec.n) + "x" + std::to_string(spec.k),
+                          describe(k->made.tuning), k->made.predictedMicros,
+                          tuned ? tuned->micros : 0};
   const int64_t flops = 2 * spec.n * spec.k;
   std::vector<SinterArg> args = {x, place(p.w), gamma, place(p.bias), place(p.residual)};
   args.insert(args.end(), sumsIn.begin(), sumsIn.end());
@@ -132,6 +143,7 @@ LogicalResult CudaLowering::linear(Operation *op, const LinearParts &p) {
     args.insert(args.end(), left.begin(), left.end());
     if (failed(start(op, "", *k, args, {p.x, p.y, p.residual}, {p.w, p.gamma, p.bias}, flops)))
       return failure();
+    entry->ops.back().choice = choice;
     int64_t &traffic = entry->ops.back().actBytesPerToken;
     traffic += 4 * spec.sumsIn;
     if (next) {
@@ -145,6 +157,7 @@ LogicalResult CudaLowering::linear(Operation *op, const LinearParts &p) {
   args.insert(args.end(), {room(each), room(each, each)});
   if (failed(start(op, "", *k, args, {p.x}, {p.w, p.gamma, p.bias}, flops)))
     return failure();
+  entry->ops.back().choice = choice;
   entry->ops.back().actBytesPerToken += 8 * k->made.partials;
   RowSpec merge{RowSpec::ArgmaxMerge, k->made.partials, DType::F32,
                 DType::F32,           spec.maxTokens,   spec.rows};

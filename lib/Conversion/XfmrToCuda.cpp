@@ -17,10 +17,9 @@
 using namespace mlir;
 using namespace sinter;
 
-CudaLowering::CudaLowering(ModuleOp planned, StringRef chip, const CudaOptions &options,
-                           ModuleOp lowered)
-    : StepLowering(planned, lowered), chip{chip.str()}, options(options) {
-  program.chip = chip.str();
+CudaLowering::CudaLowering(ModuleOp planned, const CudaOptions &options, ModuleOp lowered)
+    : StepLowering(planned, lowered), options(options), chip{options.chip} {
+  program.chip = options.chip;
   program.batchInvariant = options.batchInvariant;
   program.feedback = true;
 }
@@ -104,14 +103,13 @@ int64_t CudaLowering::weightBytes(Value w) const {
   return type.getNumElements() * (matrix ? type.getElementTypeBitWidth() / 8 : 4);
 }
 
-FailureOr<StepProgram> sinter::convertXfmrToCuda(ModuleOp planned, StringRef chip,
-                                                 const CudaOptions &options,
+FailureOr<StepProgram> sinter::convertXfmrToCuda(ModuleOp planned, const CudaOptions &options,
                                                  OwningOpRef<ModuleOp> &lowered) {
   planned.getContext()
       ->loadDialect<arith::ArithDialect, cf::ControlFlowDialect, mlir::gpu::GPUDialect,
                     LLVM::LLVMDialect, NVVM::NVVMDialect, scf::SCFDialect, vector::VectorDialect>();
   lowered = ModuleOp::create(planned.getLoc());
-  CudaLowering lowering(planned, chip, options, *lowered);
+  CudaLowering lowering(planned, options, *lowered);
   if (failed(lowering.run()) || failed(lowering.checkInvariance()))
     return failure();
   return std::move(lowering.program);

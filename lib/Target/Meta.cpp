@@ -3,6 +3,7 @@
 // docs/artifact.md is the contract.
 //
 //===----------------------------------------------------------------------===//
+#include "KernelMeta.h"
 #include "ModelFacts.h"
 #include "sinter/Dialect/Xfmr.h"
 #include "sinter/Target/Artifact.h"
@@ -59,7 +60,7 @@ public:
       if (program.feedback)
         json.attribute("feedback", true);
       if (image)
-        writeModules();
+        writeModules(json, image->modules);
       json.attributeArray("kernels", [&] {
         for (size_t i = 0; i < program.kernels.size(); ++i)
           json.object([&] { writeKernel(program.kernels[i], i); });
@@ -236,55 +237,15 @@ private:
     json.attribute("page_bytes", layerBytes * facts.layers);
   }
 
-  /// Where each module lies in the sections of PTX and cubins.
-  void writeModules() {
-    json.attributeArray("modules", [&] {
-      int64_t ptx = 0, cubin = 0;
-      const auto range = [&](StringRef key, int64_t &offset, int64_t bytes) {
-        json.attributeArray(key, [&] {
-          json.value(offset);
-          json.value(bytes);
-        });
-        offset += bytes;
-      };
-      for (const DeviceModule &module : image->modules)
-        json.object([&] {
-          range("ptx", ptx, module.ptx.size() + 1); // and the NUL
-          range("cubin", cubin, module.cubin.size());
-        });
-    });
-  }
-
   void writeKernel(const StepKernel &kernel, int64_t index) {
     json.attribute("name", kernel.name);
     json.attribute("op", kernel.op);
     if (program.device())
-      return writeDeviceKernel(kernel.device, index);
+      return writeDeviceKernel(json, kernel.device, index);
     json.attributeArray("isas", [&] {
       for (CpuIsa isa : isas)
         if (!kernel.symbol[static_cast<size_t>(isa)].empty())
           json.value(isa == CpuIsa::V3 ? 3 : 4);
-    });
-  }
-
-  void writeDeviceKernel(const DeviceKernel &kernel, int64_t module) {
-    json.attribute("module", module);
-    json.attribute("threads", kernel.threads);
-    json.attribute("shared_bytes", kernel.sharedBytes);
-    json.attribute("cluster", kernel.cluster);
-    json.attribute("registers", kernel.registers);
-    json.attribute("static_shared_bytes", kernel.staticSharedBytes);
-    json.attribute("spill_bytes", kernel.spillBytes);
-    json.attributeArray("tensor_maps", [&] {
-      for (const DeviceTensorMap &map : kernel.tensorMaps)
-        json.object([&] {
-          json.attribute("arg", static_cast<int64_t>(map.arg));
-          json.attribute("dtype", StringRef(dtypeName(map.type)));
-          json.attribute("rows", map.rows);
-          json.attribute("columns", map.columns);
-          json.attribute("box_rows", map.boxRows);
-          json.attribute("box_columns", map.boxColumns);
-        });
     });
   }
 

@@ -77,13 +77,12 @@ void printTitle(FunctionOpInterface func, llvm::raw_ostream &os) {
     os << ", " << range->lo << " to " << range->hi << " tokens";
 }
 
-void printTotals(FunctionOpInterface func, const std::map<std::string, int64_t> &launches,
-                 llvm::raw_ostream &os) {
+void printTotals(FunctionOpInterface func, const EntryNotes *notes, llvm::raw_ostream &os) {
   LayerTotals before = baseline(func, "unmerged"), merged = baseline(func, "merged");
   LayerTotals after = countLayers(func);
   int64_t all = 0;
-  if (auto known = launches.find(func.getName().str()); known != launches.end())
-    all = known->second;
+  if (notes)
+    all = notes->launches;
   else
     func->walk([&](Operation *op) { all += isKernel(op); });
   if (!before.layers || !after.layers) {
@@ -114,7 +113,14 @@ std::string savings(int64_t saved, int64_t fused) {
   return saved > 0 ? ", saves " + kilobytes(double(saved) / fused) + " each" : "";
 }
 
-void printRows(DictionaryAttr fusion, llvm::raw_ostream &os) {
+std::vector<std::string> kernelLines(const EntryNotes *notes, StringRef pass) {
+  if (!notes)
+    return {};
+  auto found = notes->kernels.find(pass.str());
+  return found == notes->kernels.end() ? std::vector<std::string>() : found->second;
+}
+
+void printRows(DictionaryAttr fusion, const EntryNotes *notes, llvm::raw_ostream &os) {
   for (const Row &row : kRows) {
     auto record = fusion.getAs<DictionaryAttr>(row.pass);
     int64_t candidates = record ? number(record, "candidates") : 0;
@@ -123,6 +129,8 @@ void printRows(DictionaryAttr fusion, llvm::raw_ostream &os) {
     if (int64_t fused = number(record, "fused"))
       printLine(os, "fused", row.pass, fused, candidates,
                 row.what.str() + savings(number(record, "saved"), fused));
+    for (const std::string &line : kernelLines(notes, row.pass))
+      os << "          " << line << "\n";
     for (const auto &[reason, n] : missedReasons(record))
       printLine(os, "missed", row.pass, n, candidates, reason);
     if (auto note = record.getAs<StringAttr>("note"))
@@ -140,13 +148,15 @@ struct ExplainFusionPass : sinter::xfmr::impl::ExplainFusionBase<ExplainFusionPa
 } // namespace
 
 void sinter::xfmr::printFusionReport(ModuleOp module, llvm::raw_ostream &os,
-                                     const std::map<std::string, int64_t> &launches) {
+                                     const std::map<std::string, EntryNotes> &notes) {
   for (auto func : module.getOps<FunctionOpInterface>()) {
     auto fusion = func->getAttrOfType<DictionaryAttr>(kFusionAttr);
     if (!fusion)
       continue;
+    auto found = notes.find(func.getName().str());
+    const EntryNotes *own = found == notes.end() ? nullptr : &found->second;
     printTitle(func, os);
-    printTotals(func, launches, os);
-    printRows(fusion, os);
+    printTotals(func, own, os);
+    printRows(fusion, own, os);
   }
 }

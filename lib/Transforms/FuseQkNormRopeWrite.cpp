@@ -83,6 +83,12 @@ StringRef checkOrder(QkvMatch &m, KvWriteOp write) {
   return "";
 }
 
+/// "16+8x128": query heads, cache heads, their size.
+std::string qkvShape(QkvMatch &m) {
+  auto q = m.q.split.getType().getShape(), k = m.k.split.getType().getShape();
+  return std::to_string(q[1]) + "+" + std::to_string(k[1]) + "x" + std::to_string(q[2]);
+}
+
 StringRef whyNot(KvWriteOp write, QkvMatch &match) {
   match = matchQkv(write);
   StringRef reason = match.reason;
@@ -94,6 +100,8 @@ StringRef whyNot(KvWriteOp write, QkvMatch &match) {
     reason = checkColumns(match);
   if (reason.empty())
     reason = checkOrder(match, write);
+  if (reason.empty())
+    reason = whySlower(write, "fuse-qk-norm-rope-write", qkvShape(match));
   return reason;
 }
 

@@ -1,11 +1,30 @@
 //===- FusionConditions.cpp - when a fusion is legal ----------------------===//
 #include "sinter/Transforms/FusionConditions.h"
 
+#include "mlir/Interfaces/FunctionInterfaces.h"
+
 using namespace mlir;
 using namespace sinter::xfmr;
 
 static Type element(Value v) { return cast<RankedTensorType>(v.getType()).getElementType(); }
 static bool isMatrix(Value v) { return cast<RankedTensorType>(v.getType()).getRank() == 2; }
+
+StringRef sinter::xfmr::whySlower(Operation *op, StringRef pass, StringRef shape) {
+  auto func = op->getParentOfType<FunctionOpInterface>();
+  auto slower = func ? func->getAttrOfType<DictionaryAttr>(kSlowerAttr) : DictionaryAttr();
+  if (!slower)
+    return "";
+  auto reason = slower.getAs<StringAttr>((pass + " " + shape).str());
+  return reason ? reason.getValue() : StringRef();
+}
+
+std::string sinter::xfmr::matrixShape(Operation *op) {
+  auto reader = dyn_cast<MatrixReaderOpInterface>(op);
+  if (!reader)
+    return "";
+  auto shape = cast<RankedTensorType>(reader.getMatrixOperand().get().getType()).getShape();
+  return std::to_string(shape[0]) + "x" + std::to_string(shape[1]);
+}
 
 bool sinter::xfmr::makeAvailable(Value value, Operation *op, RewriterBase *rewriter) {
   Operation *def = value.getDefiningOp();
@@ -48,7 +67,7 @@ static StringRef whyNotLinearAdd(ResidualOpInterface linear, AddOp add) {
   if (auto scaled = dyn_cast<RowScaleOpInterface>(linear.getOperation());
       scaled && element(scaled.getScaledInput().get()) != element(add.getResult()))
     return "the linear's result has another element type than its input";
-  return "";
+  return whySlower(linear, "fuse-linear-add", matrixShape(linear));
 }
 
 LinearAddMatch sinter::xfmr::matchLinearAdd(AddOp add, char cover) {
@@ -106,7 +125,7 @@ StringRef sinter::xfmr::whyNotNormLinear(RowScaleOpInterface op, char cover) {
   auto reader = dyn_cast<MatrixReaderOpInterface>(op.getOperation());
   if (reader && element(reader.getMatrixOperand().get()) != element(norm.getGamma()))
     return "the norm's weight has another element type than the linear's";
-  return "";
+  return whySlower(op, "fuse-rms-norm-linear", matrixShape(op));
 }
 
 //===----------------------------------------------------------------------===//
@@ -156,5 +175,6 @@ StringRef sinter::xfmr::whyNotLinearArgmax(ArgmaxOp argmax) {
     return "the logits are rounded before the argmax";
   if (auto linear = argmax.getX().getDefiningOp<LinearOp>(); linear && linear.getRowParallel())
     return "the linear is row-parallel: a rank has only part of each logit";
-  return "";
+  Operation *linear = argmax.getX().getDefiningOp();
+  return whySlower(linear, "fuse-linear-argmax", matrixShape(linear));
 }

@@ -337,6 +337,16 @@ uint64_t tiledBytes(const WeightPlan &weight) {
   return tiles * kTileRows * padded * dtypeBytes(weight.dtype);
 }
 
+void parseKernels(Reader &r, Manifest &manifest) {
+  if (manifest.target == kCudaTarget)
+    r.array("modules", [&](const json &element, const std::string &where) {
+      manifest.modules.push_back(parseModule(Reader(element, where, r.status())));
+    });
+  r.array("kernels", [&](const json &element, const std::string &where) {
+    manifest.kernels.push_back(parseKernel(Reader(element, where, r.status()), manifest));
+  });
+}
+
 Result<Manifest> parseManifest(std::string_view text) {
   const std::string what = SINTER_SECTION_META;
   SINTER_ASSIGN_OR_RETURN(const json root, parseJson(text, what, JsonKeys::Unique));
@@ -360,13 +370,7 @@ Result<Manifest> parseManifest(std::string_view text) {
   r.require(m.persistentBytes <= m.arenaBytes, "persistent_bytes", "is more than the arena");
   m.feedback = r.boolean("feedback", false);
   m.scratchBytes = r.integer("scratch_bytes", {0, int64_t(kMaxScratch)});
-  if (m.target == kCudaTarget)
-    r.array("modules", [&](const json &element, const std::string &where) {
-      m.modules.push_back(parseModule(Reader(element, where, status)));
-    });
-  r.array("kernels", [&](const json &element, const std::string &where) {
-    m.kernels.push_back(parseKernel(Reader(element, where, status), m));
-  });
+  parseKernels(r, m);
   r.array("entries", [&](const json &element, const std::string &where) {
     m.entries.push_back(parseEntry(Reader(element, where, status), m));
   });

@@ -12,6 +12,10 @@ namespace sinter {
 /// agree with shapes, indices and offsets are in range.
 Result<Manifest> parseManifest(std::string_view json);
 
+class Reader;
+/// "modules" and "kernels" of an object that has them as the metadata does.
+void parseKernels(Reader &object, Manifest &manifest);
+
 /// The bytes of a `linear` weight in its resident form.
 uint64_t tiledBytes(const WeightPlan &weight);
 

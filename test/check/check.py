@@ -28,7 +28,7 @@ LAYERS = {
     "models": ["models", "sinter/Dialect", "sinter/Support", "mlir", "llvm"],
     "include/sinter/Transforms": ["sinter/Dialect", "sinter/Transforms", "mlir", "llvm"],
     "lib/Transforms": ["sinter/Dialect", "sinter/Transforms", "mlir", "llvm"],
-    "include/sinter/Conversion": ["sinter/Abi", "sinter/Support/DType.h", "sinter/Dialect", "sinter/Conversion", "mlir", "llvm"],
+    "include/sinter/Conversion": ["sinter/Abi", "sinter/Support/DType.h", "sinter/Support/Status.h", "sinter/Dialect", "sinter/Conversion", "mlir", "llvm"],
     "lib/Conversion": ["sinter/Abi", "sinter/Support", "sinter/Dialect", "sinter/Transforms", "sinter/Conversion",
                        "lib/Codegen", "mlir", "llvm"],
     "lib/Codegen": ["sinter/Abi", "sinter/Support", "sinter/Dialect", "sinter/Conversion", "lib/Codegen",
@@ -159,7 +159,7 @@ def bench_table():
             "|---|---|---|---|---|---|---|---|---|"]
     for path in sorted((ROOT / "docs/benchmarks").glob("*.json")):
         for r in json.loads(path.read_text()):
-            if re.search(r"/(graph|p99)$|-p(50|90|99)$", r["name"]):
+            if re.search(r"/(graph|p99)$|-p(50|90|99)$|^fused/", r["name"]):
                 continue
             floor, bar, peer = r.get("floor"), r.get("bar"), r.get("peer_value")
             ratio = "" if not peer else f"{peer / r['value']:.2f}"
@@ -169,10 +169,34 @@ def bench_table():
     return "\n".join(rows)
 
 
+def fusion_table():
+    """One line per fusion and model: fused / apart / cuBLAS's GEMM alone, microseconds, by tokens."""
+    fusions, tokens = {}, set()
+    for path in sorted((ROOT / "docs/benchmarks").glob("*.json")):
+        for r in json.loads(path.read_text()):
+            m = re.fullmatch(r"(fused/.*)/m(\d+)", r["name"])
+            if m:
+                tokens.add(int(m.group(2)))
+                fusions.setdefault(m.group(1), {})[int(m.group(2))] = r
+    if not fusions:
+        return ""
+    cell = lambda v: "-" if v is None else f"{v:.2f}"
+    text = lambda r: "" if r is None else " / ".join(
+        cell(r.get(key)) for key in ("value", "peer_value", "second_peer_value"))
+    columns = sorted(tokens)
+    rows = ["", "Fusions, us: fused / our kernels apart / cuBLAS's GEMM alone, by tokens.", "",
+            "| what | " + " | ".join(f"m{t}" for t in columns) + " |",
+            "|---" * (len(columns) + 1) + "|"]
+    for name, by_tokens in sorted(fusions.items()):
+        rows.append(f"| `{name}` | " + " | ".join(text(by_tokens.get(t)) for t in columns) + " |")
+    return "\n".join(rows) + "\n"
+
+
 def readme_with_table():
     text = (ROOT / "README.md").read_text()
     head, rest = text.split(BENCH_BEGIN, 1)
-    return head + BENCH_BEGIN + "\n" + bench_table() + "\n" + BENCH_END + rest.split(BENCH_END, 1)[1]
+    tables = bench_table() + "\n" + fusion_table()
+    return head + BENCH_BEGIN + "\n" + tables + BENCH_END + rest.split(BENCH_END, 1)[1]
 
 
 def main():

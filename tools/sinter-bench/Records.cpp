@@ -34,8 +34,17 @@ ordered_json toJson(const BenchRecord &record, const ordered_json &old) {
   object["value"] = record.value;
   object["unit"] = record.unit;
   object["floor"] = number(record.floor);
-  for (const char *key : {"peer", "peer_value"})
-    object[key] = old.contains(key) ? old[key] : ordered_json(nullptr);
+  if (record.peerValue) {
+    object["peer"] = record.peer;
+    object["peer_value"] = *record.peerValue;
+  } else {
+    for (const char *key : {"peer", "peer_value"})
+      object[key] = old.contains(key) ? old[key] : ordered_json(nullptr);
+  }
+  if (record.secondPeerValue) {
+    object["second_peer"] = record.secondPeer;
+    object["second_peer_value"] = *record.secondPeerValue;
+  }
   object["bar"] = number(record.bar);
   object["hardware"] = record.hardware;
   object["commit"] = record.commit;

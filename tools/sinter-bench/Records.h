@@ -10,7 +10,7 @@
 namespace sinter {
 
 /// One measurement. Times: lower is better, `floor` is what the machine's measured ceilings allow
-/// and `bar` what is asked for. Nothing is compared with a peer here.
+/// and `bar` what is asked for.
 struct BenchRecord {
   std::string name; ///< decode/0.6b/b1/c128
   double value = 0;
@@ -19,6 +19,11 @@ struct BenchRecord {
   std::optional<double> bar;
   std::string hardware;
   std::string commit;
+  /// What else was measured in the same run; without it a peer that someone entered is kept.
+  std::string peer = {};
+  std::optional<double> peerValue = {};
+  std::string secondPeer = {};
+  std::optional<double> secondPeerValue = {};
 };
 
 /// Whether mergeRecords() will be able to read and write `path`: asked before minutes of measuring.

@@ -2,6 +2,7 @@
 #include "Bench.h"
 #include "Intrusion.h"
 #include "Throughput.h"
+#include "Tune.h"
 
 #include "runtime/cli/ToolMain.h"
 #include "runtime/engine/PromptLookup.h"
@@ -19,6 +20,7 @@ constexpr const char *kExamples = R"(examples:
   sinter-bench throughput qwen3-0.6b --sequences 1,16 --max-length 256
   sinter-bench throughput qwen3-0.6b --sequences 256 --load 0.7
   sinter-bench intrude qwen3-0.6b --sequences 32 --prompt 32768
+  sinter-bench tune qwen3-0.6b.pack -o table.json
 
 The roofline is the larger of bytes / read bandwidth and operations / FMA peak, both measured on the
 same threads between the steps: each step is compared with the mean of the probes right before and
@@ -127,8 +129,22 @@ int main(int argc, char **argv) {
   addThroughputFlags(*throughput, options);
   CLI::App *intrude = app.add_subcommand("intrude", "A long prompt that arrives while answers run");
   addIntrudeFlags(*intrude, options);
+  TuneOptions tuning;
+  CLI::App *tune = app.add_subcommand("tune", "Which of a pack's GPU kernels is fastest");
+  tune->add_option("PACK", tuning.pack, "What sinter-compile --tune-pack wrote")->required();
+  tune->add_option("-o,--output", tuning.output,
+                   "Table for sinter-compile --tuned; rows of other shapes in it are kept");
+  tune->add_option("--json", tuning.json, "Merge the fusions into this file of results");
+  tune->add_option("--part", tuning.part, "linears, fusions or all (all)")
+      ->check(CLI::IsMember({"linears", "fusions", "all"}));
+  tune->add_option("--device", tuning.device, "Number of the GPU (0)")->check(CLI::Range(0, 1023));
+  tune->add_option("--pool", tuning.poolMegabytes, "MiB of weights to go through (1024)")
+      ->check(CLI::Range(1u, 1u << 20));
+  tune->add_option("--rounds", tuning.rounds, "Measurements of each (9)")
+      ->check(CLI::Range(1u, 1000u));
   return toolMain(app, argc, argv, [&] {
-    return decode->parsed()    ? benchDecode(options)
+    return tune->parsed()      ? benchTune(tuning)
+           : decode->parsed()  ? benchDecode(options)
            : prefill->parsed() ? benchPrefill(options)
            : intrude->parsed() ? benchIntrusion(options)
                                : benchThroughput(options);

@@ -4,6 +4,7 @@
 #include "Diagnostics.h"
 #include "ModelSource.h"
 #include "PassSwitch.h"
+#include "TuneParts.h"
 
 #include "models/ImportXfmr.h"
 #include "sinter/Conversion/LowerToLLVM.h"
@@ -15,6 +16,7 @@
 #include "sinter/Target/Artifact.h"
 #include "sinter/Target/HostObject.h"
 #include "sinter/Target/NvptxImage.h"
+#include "sinter/Target/TunePack.h"
 #include "sinter/Transforms/FusionReport.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -76,6 +78,8 @@ public:
       : request(request), context(registry(), MLIRContext::Threading::DISABLED), errors(context) {}
 
   Result<CompileResult> run();
+  /// Up to the kernels: what the wanted sequences and, with `candidates`, every linear need.
+  Status addTo(TunePack &pack, llvm::ArrayRef<TunePack::Wanted> wanted, bool candidates);
 
 private:
   static DialectRegistry registry() {
@@ -84,6 +88,7 @@ private:
     return registry;
   }
 
+  Status prepare();
   LogicalResult import();
   LogicalResult fuse();
   void explainFusion();
@@ -105,6 +110,7 @@ private:
   MLIRContext context;
   FirstError errors;
   CompileTarget target;
+  CudaOptions cuda;
   OwningOpRef<ModuleOp> module, kernels;
   StepProgram program;
   CompileResult result;
@@ -164,22 +170,30 @@ PipelineOptions Compiler::pipeline() {
   return options;
 }
 
+/// What a fusion costs depends on the target and on a function's tokens: known between the stages.
 LogicalResult Compiler::fuse() {
-  return runPasses(*module, [&](OpPassManager &passes) {
-    if (isSpecialised())
-      addFuseStage(passes);
-    else
-      addFusionPipeline(passes, pipeline());
-  });
+  const PipelineOptions options = pipeline();
+  if (!isSpecialised() && failed(runPasses(*module, [&](OpPassManager &passes) {
+        addShardStage(passes, options);
+        addMergeStage(passes);
+        addSpecialiseStage(passes, options);
+      })))
+    return failure();
+  if (target.cuda())
+    markSlowerFusions(*module, cuda);
+  return runPasses(*module, addFuseStage);
 }
 
 /// After lowering, because only the target knows how many launches an op takes.
 void Compiler::explainFusion() {
-  std::map<std::string, int64_t> launches;
-  for (const StepEntry &entry : program.entries)
-    launches[entry.name] = entry.ops.size();
+  std::map<std::string, xfmr::EntryNotes> notes;
+  for (const StepEntry &entry : program.entries) {
+    notes[entry.name].launches = entry.ops.size();
+    if (target.cuda())
+      notes[entry.name].kernels = fusedKernelLines(entry, cuda);
+  }
   llvm::raw_string_ostream stream(result.fusionReport);
-  xfmr::printFusionReport(*module, stream, launches);
+  xfmr::printFusionReport(*module, stream, notes);
 }
 
 LogicalResult Compiler::plan() {
@@ -190,9 +204,9 @@ LogicalResult Compiler::plan() {
 }
 
 LogicalResult Compiler::lower() {
-  FailureOr<StepProgram> converted =
-      target.cuda() ? convertXfmrToCuda(*module, target.chip, {request.batchInvariant}, kernels)
-                    : convertXfmrToCpu(*module, target.isas, kernels);
+  FailureOr<StepProgram> converted = target.cuda()
+                                         ? convertXfmrToCuda(*module, cuda, kernels)
+                                         : convertXfmrToCpu(*module, target.isas, kernels);
   if (failed(converted))
     return failure();
   program = std::move(*converted);
@@ -268,9 +282,37 @@ LogicalResult Compiler::emit() {
   return success();
 }
 
-Result<CompileResult> Compiler::run() {
+Status Compiler::prepare() {
   SINTER_ASSIGN_OR_RETURN(target, parseTarget(request.target));
-  SINTER_RETURN_IF_ERROR(switchPasses(context, request.fusion, request.disabledPasses));
+  if (target.cuda()) {
+    cuda.chip = target.chip;
+    cuda.batchInvariant = request.batchInvariant;
+    if (request.tunedFile.empty()) {
+      cuda.tuned = builtinTunedTable(target.chip);
+    } else if (request.tunedFile != "none") {
+      SINTER_ASSIGN_OR_RETURN(cuda.tuned,
+                              readTunedTable(request.tunedText, request.tunedFile, target.chip));
+    }
+  }
+  return switchPasses(context, request.fusion, request.disabledPasses);
+}
+
+Status Compiler::addTo(TunePack &pack, llvm::ArrayRef<TunePack::Wanted> wanted, bool candidates) {
+  SINTER_RETURN_IF_ERROR(prepare());
+  // What is to be measured must not have been decided by an older measurement.
+  cuda.tuned = nullptr;
+  std::vector<TuneLinear> linears;
+  if (candidates)
+    cuda.candidates = &linears;
+  if (failed(import()) || failed(fuse()) || failed(plan()) || failed(lower()) ||
+      failed(pack.add(*module, *kernels, std::move(program), std::move(linears), wanted,
+                      {request.kernelCache, /*threads=*/0})))
+    return errors.status("a kernel cannot be compiled");
+  return Status::ok();
+}
+
+Result<CompileResult> Compiler::run() {
+  SINTER_RETURN_IF_ERROR(prepare());
   struct Stage {
     const char *name;
     LogicalResult (Compiler::*body)();
@@ -312,4 +354,19 @@ std::string sinter::compilerDescription() {
 
 Result<CompileResult> sinter::compile(const CompileRequest &request) {
   return Compiler(request).run();
+}
+
+Result<CompileResult> sinter::compileTunePack(const CompileRequest &request) {
+  TunePack pack;
+  for (const TunePart &part : tuneParts()) {
+    CompileRequest own = request;
+    own.disabledPasses.insert(own.disabledPasses.end(), part.disabled.begin(), part.disabled.end());
+    SINTER_RETURN_IF_ERROR(Compiler(own).addTo(pack, part.wanted, part.disabled.empty()));
+  }
+  addTuneFusions(pack);
+  CompileResult result;
+  result.kernels = pack.kernels();
+  result.output = pack.write(request.model ? request.model->name
+                                           : llvm::sys::path::stem(request.graphFile).str());
+  return std::move(result);
 }

@@ -47,6 +47,8 @@ struct CompileRequest {
   std::vector<std::string> disabledPasses; ///< merges and fusions, by name
   bool fusion = true;
   bool reuseBuffers = true; ///< false: every activation has memory of its own
+  std::string tunedFile;    ///< of a tuned table; empty: the compiler's own, "none": none
+  std::string tunedText;
   bool explainFusion = false;
   bool printIrAfterAll = false; ///< to stderr
   /// Called from one thread at a time; may be empty.
@@ -73,5 +75,8 @@ struct CompileResult {
 std::string compilerDescription();
 
 Result<CompileResult> compile(const CompileRequest &request);
+/// Every kernel that the model's linears could have, and both sides of every fusion, for
+/// `sinter-bench tune`.
+Result<CompileResult> compileTunePack(const CompileRequest &request);
 
 } // namespace sinter

@@ -47,6 +47,7 @@ struct Arguments {
   bool timing = false;
   bool config = false;
   bool noCache = false;
+  std::string tunePack;
   CompileRequest request;
   std::vector<std::string> modelOnly; ///< options given that a graph has decided itself
 };
@@ -123,6 +124,8 @@ Status checkArguments(Arguments &arguments) {
   if (request.maxTokensPerStep < 1 || request.maxTokensPerStep > kMaxTokensPerStep)
     return invalidArgument("--max-tokens-per-step: " + std::to_string(request.maxTokensPerStep) +
                            " is not between 1 and " + std::to_string(kMaxTokensPerStep));
+  if (!arguments.tunePack.empty() && request.target.compare(0, 4, "cuda") != 0)
+    return invalidArgument("--tune-pack: only the cuda target has kernels to choose from");
   SINTER_RETURN_IF_ERROR(checkXfmrStage(arguments));
   request.kScale = !arguments.noKScale;
   request.fusion = !arguments.noFusion;
@@ -216,6 +219,17 @@ Status writeResult(const Arguments &arguments, const CompileResult &result, cons
   return Status::ok();
 }
 
+Status readTuned(CompileRequest &request) {
+  constexpr uint64_t kMaxTable = 64 << 20;
+  const bool cuda = request.target.compare(0, 4, "cuda") == 0;
+  if (request.tunedFile.empty() || request.tunedFile == "none")
+    return Status::ok();
+  if (!cuda)
+    return invalidArgument("--tuned: only the cuda target has tuned tables");
+  SINTER_ASSIGN_OR_RETURN(request.tunedText, readTextFile(request.tunedFile, kMaxTable));
+  return Status::ok();
+}
+
 Status run(Arguments &arguments) {
   const auto start = std::chrono::steady_clock::now();
   SINTER_RETURN_IF_ERROR(checkArguments(arguments));
@@ -226,14 +240,26 @@ Status run(Arguments &arguments) {
     printConfig(*model, arguments.request);
     return Status::ok();
   }
-  const std::string path = outputPath(
-      arguments, model ? model->name : std::filesystem::path(arguments.input).stem().string());
+  const std::string path =
+      !arguments.tunePack.empty()
+          ? arguments.tunePack
+          : outputPath(arguments, model ? model->name
+                                        : std::filesystem::path(arguments.input).stem().string());
   if (!path.empty())
     SINTER_RETURN_IF_ERROR(OutputFile::check(path));
   arguments.request.model = model ? &*model : nullptr;
   // Without a usable folder every kernel is compiled anew; nothing else changes.
   if (const Result<std::string> folder = cacheFolder(); folder && !arguments.noCache)
     arguments.request.kernelCache = *folder + "/kernels";
+  SINTER_RETURN_IF_ERROR(readTuned(arguments.request));
+  if (!arguments.tunePack.empty()) {
+    SINTER_ASSIGN_OR_RETURN(const CompileResult pack, compileTunePack(arguments.request));
+    SINTER_RETURN_IF_ERROR(writeWholeFile(arguments.tunePack, pack.output));
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+    fmt::print("wrote {} ({}, {} kernels to measure)   {:.1f} s\n", arguments.tunePack,
+               formatBytes(pack.output.size()), pack.kernels, took.count());
+    return Status::ok();
+  }
   SINTER_ASSIGN_OR_RETURN(const CompileResult result, compileWithProgress(arguments.request, path));
   if (arguments.timing)
     for (const StageTime &stage : result.times)
@@ -276,6 +302,14 @@ void declareOptions(CLI::App &app, Arguments &arguments) {
   app.add_flag("--no-reuse", arguments.noReuse,
                "Give every activation memory of its own (to look for errors of the plan)");
   app.add_flag("--explain-fusion", request.explainFusion, "Print what fused, what did not and why");
+  app.add_option(
+         "--tuned", request.tunedFile,
+         "Table of measured GPU kernels (default: the built-in one of the chip; none: rules "
+         "and cost model only)")
+      ->option_text("FILE");
+  app.add_option("--tune-pack", arguments.tunePack,
+                 "Write every GPU kernel that might be fastest to FILE, for sinter-bench tune")
+      ->option_text("FILE");
   app.add_flag("--print-ir-after-all", request.printIrAfterAll,
                "Print the graph to stderr after every pass that changed it");
   app.add_flag("--timing", arguments.timing, "Print the time of each stage to stderr");
@@ -283,8 +317,10 @@ void declareOptions(CLI::App &app, Arguments &arguments) {
       app.add_flag("--config", arguments.config, "Print how the model was understood, and stop");
   for (const char *other :
        {"--output", "--emit", "--batch-invariant", "--no-fusion", "--disable-pass", "--no-reuse",
-        "--explain-fusion", "--print-ir-after-all", "--timing"})
+        "--explain-fusion", "--print-ir-after-all", "--timing", "--tuned", "--tune-pack"})
     config->excludes(app.get_option(other));
+  for (const char *other : {"--output", "--emit", "--explain-fusion", "--no-fusion", "--tuned"})
+    app.get_option("--tune-pack")->excludes(app.get_option(other));
 }
 
 } // namespace

@@ -41,6 +41,14 @@ struct StepKernel {
   DeviceKernel device;   ///< GPU
 };
 
+/// Why a linear has the kernel it has.
+struct StepChoice {
+  std::string shape;    ///< "1024x2048"; empty: nothing was to choose
+  std::string kernel;   ///< template and parameters
+  double predicted = 0; ///< microseconds, by the cost model
+  double measured = 0;  ///< by the tuned table; 0: not in it
+};
+
 struct StepOp {
   std::string name; ///< the op's location name, e.g. "layers.7.mlp.down"
   std::string op;   ///< mnemonic
@@ -52,6 +60,7 @@ struct StepOp {
   int64_t actBytesPerToken; ///< activation bytes read and written per token (per row for the head)
   bool readsKv;             ///< also reads the cached context of each sequence
   uint32_t edge = SINTER_EDGE_FULL; ///< GPU: how it is ordered after the op before it
+  StepChoice choice = {};           ///< GPU, linears
 };
 
 struct StepBuffer {

@@ -12,6 +12,14 @@
 
 namespace sinter::xfmr {
 
+/// On a function, by whoever knows the target: {"fuse-linear-add 1024x2048" = "measured slower
+/// ..."} for fusions that lose in this token range, by pass and the matrix's shape.
+constexpr llvm::StringLiteral kSlowerAttr = "xfmr.slower";
+/// What it says about `pass` at `op`; empty: nothing.
+llvm::StringRef whySlower(mlir::Operation *op, llvm::StringRef pass, llvm::StringRef shape);
+/// "1024x2048" of the matrix that `op` reads; empty when it reads none.
+std::string matrixShape(mlir::Operation *op);
+
 /// An add with a linear, or the all_reduce of one, before it.
 bool isLinearAddCandidate(AddOp add);
 

@@ -5,6 +5,7 @@
 
 #include <map>
 #include <string>
+#include <vector>
 
 namespace mlir {
 class ModuleOp;
@@ -12,11 +13,17 @@ class ModuleOp;
 
 namespace sinter::xfmr {
 
+/// What a target says about an entry: how many kernels its schedule has (an op may take more than
+/// one) and, by pass, lines about the kernels of what it fused.
+struct EntryNotes {
+  int64_t launches = 0;
+  std::map<std::string, std::vector<std::string>> kernels;
+};
+
 /// Per entry point: kernels and activation bytes per layer before and after, then what every merge
-/// and fusion did and why not. Reads the record that the passes left on the functions. `launches`
-/// gives, by function, how many kernels the target's schedule has (an op may take more than one);
-/// without it the ops are counted.
+/// and fusion did and why not. Reads the record that the passes left on the functions. `notes` are
+/// by function; without them the ops are counted.
 void printFusionReport(mlir::ModuleOp module, llvm::raw_ostream &os,
-                       const std::map<std::string, int64_t> &launches = {});
+                       const std::map<std::string, EntryNotes> &notes = {});
 
 } // namespace sinter::xfmr

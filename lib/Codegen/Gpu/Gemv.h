@@ -10,6 +10,12 @@ class GemvTemplate : public LinearTemplate {
 public:
   GemvTemplate(LinearSpec spec, const LinearTuning &tuning);
   TilePlan plan() const override;
+  LinearTuning chosen() const override {
+    LinearTuning t;
+    t.kind = LinearTuning::Gemv;
+    t.rows = rows, t.warpsN = warpsN, t.warpsK = warpsK, t.unroll = unroll, t.tokens = tokens;
+    return t;
+  }
   void prefetch(GpuBuilder &b, Value tile, Ring &ring) override;
   void compute(GpuBuilder &b, Value tile, Ring &ring) override;
 

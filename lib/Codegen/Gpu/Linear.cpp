@@ -1,4 +1,5 @@
 //===- Linear.cpp - which template computes a linear ----------------------===//
+#include "CostModel.h"
 #include "Gemv.h"
 #include "SkinnyMma.h"
 #include "TiledMma.h"
@@ -73,30 +74,54 @@ static LinearTuning::Kind choose(const LinearSpec &spec, const GpuChip &chip) {
   return spec.maxTokens <= skinnyTokens ? LinearTuning::SkinnyMma : LinearTuning::TiledMma;
 }
 
-static FailureOr<std::unique_ptr<LinearTemplate>> createLinear(Operation *gpuModule, StringRef name,
-                                                               const GpuChip &chip,
-                                                               const LinearSpec &spec,
-                                                               LinearTuning tuning) {
+/// Null, with the reason in `why`, when the template does not take `spec`.
+static std::unique_ptr<LinearTemplate> createTemplate(const GpuChip &chip, const LinearSpec &spec,
+                                                      LinearTuning tuning, std::string &why) {
   if (spec.xg && (!spec.norm || !spec.sumsIn || spec.x == DType::F16))
-    return gpuModule->emitError() << name
-                                  << ": xg stands for a norm's x, needs its sums and is not f16";
-  if (spec.xgOut && (spec.epilogue == LinearSpec::Argmax || spec.y == DType::F16))
-    return gpuModule->emitError() << name << ": xgOut is for results that are stored, not in f16";
+    why = "xg stands for a norm's x, needs its sums and is not f16";
+  else if (spec.xgOut && (spec.epilogue == LinearSpec::Argmax || spec.y == DType::F16))
+    why = "xgOut is for results that are stored, not in f16";
+  if (!why.empty())
+    return nullptr;
   if (tuning.kind == LinearTuning::Auto)
     tuning.kind = choose(spec, chip);
   if (tuning.kind == LinearTuning::Gemv)
-    return std::unique_ptr<LinearTemplate>(std::make_unique<GemvTemplate>(spec, tuning));
-  if (std::string reason = refusedByMma(spec); !reason.empty())
-    return gpuModule->emitError() << name << ": " << reason;
+    return std::make_unique<GemvTemplate>(spec, tuning);
+  why = refusedByMma(spec);
+  if (!why.empty())
+    return nullptr;
   if (tuning.kind == LinearTuning::SkinnyMma)
-    return std::unique_ptr<LinearTemplate>(std::make_unique<SkinnyMmaTemplate>(spec, tuning));
+    return std::make_unique<SkinnyMmaTemplate>(spec, tuning);
   if (tuning.kind == LinearTuning::TiledMma)
-    return std::unique_ptr<LinearTemplate>(std::make_unique<TiledMmaTemplate>(spec, tuning));
-  if (std::string reason = refusedByWgmma(spec, chip); !reason.empty())
-    return gpuModule->emitError() << name << ": " << reason;
+    return std::make_unique<TiledMmaTemplate>(spec, tuning);
+  why = refusedByWgmma(spec, chip);
+  if (!why.empty())
+    return nullptr;
   if (tuning.kind == LinearTuning::WgmmaSkinny)
-    return std::unique_ptr<LinearTemplate>(std::make_unique<WgmmaSkinnyTemplate>(spec, tuning));
-  return std::unique_ptr<LinearTemplate>(std::make_unique<WgmmaGemmTemplate>(spec, tuning));
+    return std::make_unique<WgmmaSkinnyTemplate>(spec, tuning);
+  return std::make_unique<WgmmaGemmTemplate>(spec, tuning);
+}
+
+static FailureOr<std::unique_ptr<LinearTemplate>> createLinear(Operation *gpuModule, StringRef name,
+                                                               const GpuChip &chip,
+                                                               const LinearSpec &spec,
+                                                               const LinearTuning &tuning) {
+  std::string why;
+  auto made = createTemplate(chip, spec, tuning, why);
+  if (!made)
+    return gpuModule->emitError() << name << ": " << why;
+  return made;
+}
+
+std::optional<LinearCost> sinter::gpu::costOf(const GpuChip &chip, const LinearSpec &spec,
+                                              const LinearTuning &tuning) {
+  std::string why;
+  auto made = createTemplate(chip, spec, tuning, why);
+  if (!made)
+    return std::nullopt;
+  const TilePlan plan = made->plan();
+  const LinearTuning chosen = made->chosen();
+  return LinearCost{chosen, plan.sharedBytes, predictLinear(chip, spec, chosen, plan)};
 }
 
 std::string sinter::gpu::linearOrder(const GpuChip &chip, const LinearSpec &spec) {
@@ -127,6 +152,8 @@ FailureOr<GpuKernel> sinter::gpu::emitLinear(Operation *gpuModule, StringRef nam
     return failure();
   GpuKernel kernel = emitKernel(gpuModule, name, chip, **op, tuning.maxTiles, tuning.stress);
   kernel.partials = (*op)->partials();
+  kernel.tuning = (*op)->chosen();
+  kernel.predictedMicros = predictLinear(chip, spec, kernel.tuning, (*op)->plan());
   return kernel;
 }
 

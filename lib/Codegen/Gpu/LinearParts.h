@@ -38,6 +38,8 @@ class LinearTemplate : public Template {
 public:
   explicit LinearTemplate(LinearSpec spec) : spec(std::move(spec)) {}
   unsigned parameters() const override;
+  /// What the template made of the tuning it was given.
+  virtual LinearTuning chosen() const = 0;
   /// Results per token that the epilogue leaves for a merge: row tiles; 0 if it leaves none.
   int64_t partials() const {
     if (spec.invariant && spec.sumsOut)

@@ -10,6 +10,12 @@ class SkinnyMmaTemplate : public LinearTemplate {
 public:
   SkinnyMmaTemplate(LinearSpec spec, const LinearTuning &tuning);
   TilePlan plan() const override;
+  LinearTuning chosen() const override {
+    LinearTuning t;
+    t.kind = LinearTuning::SkinnyMma;
+    t.rows = kRows, t.warpsN = warpsN, t.warpsK = warpsK, t.unroll = unroll, t.tokens = kTokens;
+    return t;
+  }
   void prefetch(GpuBuilder &b, Value tile, Ring &ring) override;
   void compute(GpuBuilder &b, Value tile, Ring &ring) override;
 

@@ -132,6 +132,8 @@ struct GpuKernel {
   int64_t weightBytes = 0;
   int64_t cluster = 1; ///< CTAs per cluster; divides grid
   llvm::SmallVector<TensorMap, 2> tensorMaps;
+  LinearTuning tuning;        ///< linears: as the template decided
+  double predictedMicros = 0; ///< by the cost model, after a dependent launch; 0: no model
 };
 
 /// Compute capability as in `sm_90a`: 90. Dependent launches exist from 90 on.

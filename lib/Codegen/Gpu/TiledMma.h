@@ -10,6 +10,12 @@ class TiledMmaTemplate : public LinearTemplate {
 public:
   TiledMmaTemplate(LinearSpec spec, const LinearTuning &tuning);
   TilePlan plan() const override;
+  LinearTuning chosen() const override {
+    LinearTuning t;
+    t.kind = LinearTuning::TiledMma;
+    t.rows = rows, t.tokens = tokens, t.stages = stages;
+    return t;
+  }
   void prefetch(GpuBuilder &b, Value tile, Ring &ring) override;
   void compute(GpuBuilder &b, Value tile, Ring &ring) override;
 

@@ -18,6 +18,14 @@ namespace sinter::gpu {
 class WgmmaRing : public LinearTemplate {
 public:
   TilePlan plan() const override;
+  LinearTuning chosen() const override {
+    LinearTuning t;
+    t.kind = major == Tokens ? LinearTuning::WgmmaGemm : LinearTuning::WgmmaSkinny;
+    t.rows = rows, t.tokens = tokens, t.stages = stages, t.tokenStages = tokenStages;
+    t.splits = splits, t.maxTiles = streams;
+    t.announce = announce + 1;
+    return t;
+  }
   llvm::SmallVector<TensorMap, 2> tensorMaps() const override;
   void prefetch(GpuBuilder &b, Value tile, Ring &ring) override;
   void wait(GpuBuilder &b, Edge &edge) override;
