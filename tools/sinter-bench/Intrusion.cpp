@@ -74,7 +74,7 @@ Result<Outcome> runOnce(const BenchOptions &options, Session &session, uint32_t 
   const auto end = intruder->times().front();
 
   Outcome outcome;
-  outcome.name = "intrude/" + shortName(session.manifest()) + "/n" + std::to_string(count) + "/t" +
+  outcome.name = rowName("intrude", session.manifest()) + "/n" + std::to_string(count) + "/t" +
                  std::to_string(options.intrude);
   outcome.intruder = {milliseconds(end - *arrival)};
   outcome.preemptions = service->figures().preemptions;

@@ -82,14 +82,14 @@ void WgmmaGemmTemplate::begin(GpuBuilder &b, const Place &place) {
   g = b.div(lane, 4);
   t = b.rem(lane, 4);
   staging = b.at(b.shared(scratchOffset), warp, 16 * stagingRow());
-  partials.clear();
+  ownSums.clear();
   for (int64_t block = 0; block < majorBlocks() && spec.norm; ++block) {
     enterBlock(b, place, block);
     Value token = sumsToken(b), first = firstSum(b);
     if (!spec.invariant && sumsPerLane() * majorBlocks() <= kSumsKept)
-      partials.push_back(partialSums(b, token, first, sumsPerLane()));
+      ownSums.push_back(partialSums(b, token, first, sumsPerLane()));
     else
-      partials.push_back({sumOfSquares(b, token, first, sumsPerLane())});
+      ownSums.push_back({sumOfSquares(b, token, first, sumsPerLane())});
   }
   enterBlock(b, place, 0);
   if (spec.residual && staged() && spec.epilogue != LinearSpec::Argmax)
@@ -97,7 +97,7 @@ void WgmmaGemmTemplate::begin(GpuBuilder &b, const Place &place) {
 }
 
 void WgmmaGemmTemplate::findScales(GpuBuilder &b, int64_t block) {
-  const Values &own = partials[static_cast<size_t>(block)];
+  const Values &own = ownSums[static_cast<size_t>(block)];
   Value sum = sumOf(b, own, own.size() == 1 ? 1 : sumsWidth(sumsPerLane()));
   if (halvesSums())
     sum = b.addf(sum, b.shuffleXor(sum, 16));

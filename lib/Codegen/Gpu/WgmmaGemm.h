@@ -21,7 +21,7 @@ private:
   // Of this thread and block: its two tokens of the warp's 16, the row scales, what it gathers.
   Value warpToken, g, t, scale[2], staging;
   // Asked for before the products: partial sums of squares, the first piece of residuals.
-  llvm::SmallVector<Values, 2> partials;
+  llvm::SmallVector<Values, 2> ownSums;
   llvm::SmallVector<Chunk, 8> firstResiduals;
   Values squares;
   llvm::SmallVector<Candidate, 2> best;
