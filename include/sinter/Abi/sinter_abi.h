@@ -59,11 +59,11 @@ typedef struct SinterBatch {
   uint32_t max_ctx;            /* largest ctx[s] */
   uint32_t block_table_stride; /* P */
   uint32_t num_short;          /* sequences of at most SINTER_SHORT_TOKENS tokens */
-  const int32_t *tokens;    /* i32 [T] token ids */
-  const int32_t *positions; /* i32 [T] absolute position of each token in its sequence */
-  const int32_t *slots;     /* i32 [T] page * page_size + offset to write K and V to; -1: nowhere */
-  const int32_t *cu_q;      /* i32 [S+1] first token of each sequence; cu_q[S] = T */
-  const int32_t *ctx;       /* i32 [S] positions in the cache after this step, this step included */
+  const int32_t *tokens;       /* i32 [T] token ids */
+  const int32_t *positions;    /* i32 [T] absolute position of each token in its sequence */
+  const int32_t *slots; /* i32 [T] page * page_size + offset to write K and V to; -1: nowhere */
+  const int32_t *cu_q;  /* i32 [S+1] first token of each sequence; cu_q[S] = T */
+  const int32_t *ctx;   /* i32 [S] positions in the cache after this step, this step included */
   const int32_t *block_table;     /* i32 [S, P] page ids, -1 where there is none */
   const int32_t *rows;            /* i32 [R] indices of tokens whose logits are wanted */
   float *logits;                  /* out f32 [R, V], entries with the logits or the sample head */
@@ -160,7 +160,8 @@ enum SinterGridDim {
   SINTER_GRID_LONG_SEQS = 7
 };
 
-/* tasks = count * product over i of ceil(value(dim[i]) / div[i]); a launch of 0 tasks is left out */
+/* tasks = count * product over i of ceil(value(dim[i]) / div[i]); a launch of 0 tasks is left out
+ */
 typedef struct SinterGrid {
   uint32_t count;
   uint32_t dim[3];

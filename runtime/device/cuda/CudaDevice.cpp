@@ -191,8 +191,7 @@ Status CudaDevice::issue(SinterStepFn function, SinterModel &model, uint32_t ent
 
 /// Launches are left out where a step has no short or no long sequences.
 OwnedGraphExec &CudaDevice::graphOf(uint32_t entry, const SinterBatch &batch) {
-  const size_t variant =
-      (batch.num_short > 0 ? 1 : 0) + (batch.num_short < batch.num_seqs ? 2 : 0);
+  const size_t variant = (batch.num_short > 0 ? 1 : 0) + (batch.num_short < batch.num_seqs ? 2 : 0);
   return slot().graphs[entry * kGraphVariants + variant];
 }
 

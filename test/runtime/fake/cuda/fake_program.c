@@ -84,8 +84,8 @@ static const SinterOpRecord ops[] = {BODY,
                                      OP(4, 17, 4, DRAW_KERNEL, SINTER_EDGE_FULL)};
 
 /* Decode steps of up to four sequences, one token each; then anything. */
-static const SinterEntryRecord entries[] = {{0, 4, 1, 4, 4, 0, 1},   {4, 4, 1, 4, 4, 1, 1},
+static const SinterEntryRecord entries[] = {{0, 4, 1, 4, 4, 0, 1},    {4, 4, 1, 4, 4, 1, 1},
                                             {13, 5, 1, 32, 32, 0, 0}, {18, 5, 1, 32, 32, 1, 0},
-                                            {8, 5, 1, 4, 4, 2, 1},   {23, 6, 1, 32, 32, 2, 0}};
+                                            {8, 5, 1, 4, 4, 2, 1},    {23, 6, 1, 32, 32, 2, 0}};
 
 HIDDEN const SinterProgram sinter_program = {SINTER_ABI_VERSION, 6, 1, 0, entries, ops, args};
