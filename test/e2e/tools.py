@@ -19,9 +19,10 @@ def main():
 def run(name, *arguments, **options):
     """Runs a tool to its end."""
     options.setdefault("stdin", subprocess.DEVNULL)
+    options.setdefault("timeout", 120)
     program = name if os.path.isabs(name) else os.path.join(BIN, name)
     command = [program, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, **options)
+    return subprocess.run(command, capture_output=True, text=True, **options)
 
 
 class ToolTest(unittest.TestCase):
