@@ -213,7 +213,7 @@ TEST_F(ArtifactTest, RefusesWhatItCannotRun) {
 
 TEST_F(ArtifactTest, RefusesAnotherAbi) {
   Runner runner;
-  runner.rt.version = 2;
+  runner.rt.version = SINTER_ABI_VERSION + 1;
   EXPECT_EQ(artifact->step()(&runner.rt, &step.model, 0, &step.batch), -7);
   EXPECT_EQ(runner.message, "the runner speaks another ABI version than the compiled model");
   runner.rt.size = 16;

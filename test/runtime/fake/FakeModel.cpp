@@ -196,6 +196,7 @@ json makeCudaMeta(const std::string &directory, const std::string &headerHash) {
   meta["persistent_bytes"] = kMaxStepTokens * 4;
   meta["arena_bytes"] = kMaxStepTokens * 2 * kHidden * 4 + kMaxStepTokens * 4;
   meta["feedback"] = true;
+  meta["options"]["batch_invariant"] = false;
   meta["weights"][0]["layout"] = "row_major";
   meta["weights"][0]["bytes"] = kVocab * kHidden * 4;
   const std::vector<uint8_t> code = readBytes(SINTER_FAKE_CUDA_MODEL);
