@@ -412,7 +412,7 @@ class HelpTest(ToolTest):
         for tool in ("sinter-run", "sinter-inspect", "sinter-bench"):
             self.assertIn("examples:", self.succeed(tool, "--help").stdout)
             version = self.succeed(tool, "--version").stdout
-            self.assertRegex(version, rf"^{tool} \d+\.\d+\.\d+ \(artefact ABI 1\)\n$")
+            self.assertRegex(version, rf"^{tool} \d+\.\d+\.\d+ \(artefact ABI 2\)\n$")
 
 
 if __name__ == "__main__":
