@@ -52,10 +52,12 @@ struct SamplingCase {
     }
   }
 
-  /// Candidates in the order of their ids, of which min-p takes out some in between.
+  /// Candidates in the order of their ids, of which min-p takes out some in between: logits are
+  /// even between -4 and 4, and the 64 largest are to be about 3 temperatures apart.
   void keepByMinP() {
     for (size_t r = 0; r < params.size(); ++r) {
-      params[r].temperature = 1.5, params[r].topK = 64, params[r].topP = 1, params[r].minP = 0.3;
+      params[r].temperature = 64.0 * 8 / 3 / vocabulary, params[r].topK = 64;
+      params[r].topP = 1, params[r].minP = 0.3;
       params[r].seed = 77 + r;
       sampling[r] = params[r].forDevice(r);
     }
