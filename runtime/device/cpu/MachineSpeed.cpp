@@ -134,8 +134,11 @@ double measureReadBandwidth(ThreadPool &pool) {
   if (!probe)
     return 0;
   double best = 0, left = kReading;
-  for (const auto start = Clock::now(); left > 0; left = kReading - secondsSince(start))
+  const auto start = Clock::now();
+  while (left > 0) {
     best = std::max(best, probe->wholePass(left));
+    left = kReading - secondsSince(start);
+  }
   return best;
 }
 
