@@ -20,8 +20,8 @@ LinearSpec normed(LinearSpec spec) {
   return spec;
 }
 
-/// Microseconds on an H200 (../shared/docs/gpu-codegen.md, by other variants of the templates too):
-/// the model need not be exact, it must not be wrong by much anywhere.
+/// Microseconds on an H200, some of them of prototypes of the templates: the model need not be
+/// exact, it must not be wrong by much anywhere.
 TEST(CostModel, IsCloseToWhatWasMeasured) {
   struct Row {
     LinearSpec spec;
@@ -81,6 +81,25 @@ TEST(CostModel, CandidatesFitAndStartWithTheRules) {
     EXPECT_NE(each.kind, LinearTuning::WgmmaGemm);
     EXPECT_LE(costOf({"sm_89"}, linear(4096, 1024, 512), each)->sharedBytes, 99 << 10);
   }
+}
+
+/// A table keeps what was chosen: given back, that must be the kernel that was measured.
+TEST(Tuning, WhatWasChosenChoosesItAgain) {
+  for (int64_t tokens : {1, 8, 64, 128, 512, 2048})
+    for (const LinearSpec &spec :
+         {normed(linear(4096, 1024, tokens)), linear(1024, 1024, tokens)}) {
+      const LinearTuning chosen = costOf({}, spec, {})->chosen;
+      LinearTuning read;
+      std::string why;
+      ASSERT_TRUE(parseKernelText(kernelText(chosen), read, why)) << why;
+      EXPECT_EQ(kernelText(costOf({}, spec, read)->chosen), kernelText(chosen));
+    }
+  const LinearSpec spec = normed(linear(4096, 1024, 2048));
+  EXPECT_EQ(costOf({}, spec, {})->chosen.turns, 2) << "short rows, several tiles a CTA";
+  LinearTuning shared;
+  shared.kind = LinearTuning::WgmmaGemm, shared.rows = 128, shared.turns = 1;
+  EXPECT_EQ(costOf({}, spec, shared)->chosen.turns, 1);
+  EXPECT_NE(describe(costOf({}, spec, shared)->chosen), describe(costOf({}, spec, {})->chosen));
 }
 
 } // namespace

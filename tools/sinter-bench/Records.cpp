@@ -15,15 +15,6 @@ namespace {
 
 using nlohmann::ordered_json;
 
-std::string today() {
-  const std::time_t now = std::time(nullptr);
-  std::tm utc = {};
-  gmtime_r(&now, &utc);
-  char text[16];
-  std::strftime(text, sizeof text, "%Y-%m-%d", &utc);
-  return text;
-}
-
 ordered_json number(const std::optional<double> &value) {
   return value ? ordered_json(*value) : ordered_json(nullptr);
 }
@@ -71,6 +62,15 @@ Result<std::map<std::string, ordered_json>> readRecords(const std::string &path)
 }
 
 } // namespace
+
+std::string today() {
+  const std::time_t now = std::time(nullptr);
+  std::tm utc = {};
+  gmtime_r(&now, &utc);
+  char text[16];
+  std::strftime(text, sizeof text, "%Y-%m-%d", &utc);
+  return text;
+}
 
 Status checkRecords(const std::string &path) {
   SINTER_RETURN_IF_ERROR(readRecords(path).status());

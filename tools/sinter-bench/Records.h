@@ -26,6 +26,9 @@ struct BenchRecord {
   std::optional<double> secondPeerValue = {};
 };
 
+/// YYYY-MM-DD, UTC.
+std::string today();
+
 /// Whether mergeRecords() will be able to read and write `path`: asked before minutes of measuring.
 Status checkRecords(const std::string &path);
 

@@ -1,12 +1,13 @@
 //===- TunedFile.cpp ------------------------------------------------------===//
 #include "TunedFile.h"
 
+#include "Records.h"
+
 #include "sinter/Support/Json.h"
 #include "sinter/Support/MappedFile.h"
 #include "sinter/Support/OutputFile.h"
 
 #include <cmath>
-#include <ctime>
 #include <filesystem>
 
 namespace sinter {
@@ -22,15 +23,6 @@ std::string fusionKey(const ordered_json &row) {
   char tokens[16];
   std::snprintf(tokens, sizeof tokens, "%08ld", row.value("tokens", 0l));
   return row.value("name", "") + " " + row.value("shape", "") + " " + tokens;
-}
-
-std::string today() {
-  const std::time_t now = std::time(nullptr);
-  std::tm utc = {};
-  gmtime_r(&now, &utc);
-  char text[16];
-  std::strftime(text, sizeof text, "%Y-%m-%d", &utc);
-  return text;
 }
 
 /// One row per line: a table is read and compared by people, too.

@@ -61,8 +61,8 @@ struct LinearTuning {
   int64_t unroll = 0;      ///< 16-byte loads in flight per row and thread
   int64_t tokens = 0;      ///< tokens per tile
   int64_t stages = 0;      ///< TiledMma, Wgmma*: ring stages
-  int64_t splits = 0;      ///< WgmmaSkinny: CTAs of a cluster that split K; WgmmaGemm: 1 warpgroups
-                           ///< share tiles, 2 they take them in turn
+  int64_t splits = 0;      ///< WgmmaSkinny: CTAs of a cluster that split K
+  int64_t turns = 0;       ///< WgmmaGemm: 1 warpgroups share tiles, 2 they take them in turn
   int64_t tokenStages = 0; ///< Wgmma*: ring stages of x
   int64_t announce = 0;    ///< Wgmma*: the successor may start 1 at once, 2 after x, 3 at the end
   int64_t maxTiles = 0;    ///< CTAs at most (each then takes several tiles); 0: one per tile

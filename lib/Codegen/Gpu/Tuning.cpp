@@ -70,8 +70,9 @@ static constexpr Parameter kParameters[] = {
     {"rows", &LinearTuning::rows},         {"warps_n", &LinearTuning::warpsN},
     {"warps_k", &LinearTuning::warpsK},    {"unroll", &LinearTuning::unroll},
     {"tokens", &LinearTuning::tokens},     {"stages", &LinearTuning::stages},
-    {"splits", &LinearTuning::splits},     {"token_stages", &LinearTuning::tokenStages},
-    {"announce", &LinearTuning::announce}, {"max_tiles", &LinearTuning::maxTiles}};
+    {"splits", &LinearTuning::splits},     {"turns", &LinearTuning::turns},
+    {"announce", &LinearTuning::announce}, {"token_stages", &LinearTuning::tokenStages},
+    {"max_tiles", &LinearTuning::maxTiles}};
 
 std::string sinter::gpu::kernelText(const LinearTuning &tuning) {
   std::string text = kindName(tuning.kind);
@@ -122,6 +123,8 @@ std::string sinter::gpu::describe(const LinearTuning &t) {
     os << ' ' << t.rows << 'x' << t.tokens << " S" << t.stages;
     if (t.splits > 1)
       os << " cluster " << t.splits;
+    if (t.turns > 1)
+      os << " in turn";
   }
   return text;
 }
@@ -175,8 +178,10 @@ static std::vector<LinearTuning> allTunings(const LinearSpec &spec) {
     all.push_back(made(LinearTuning::WgmmaGemm));
     for (int64_t rows : {64, 128, 256}) {
       LinearTuning t = made(LinearTuning::WgmmaGemm);
-      t.rows = rows;
+      t.rows = rows, t.turns = 1;
       all.push_back(t);
+      if (rows < 256)
+        t.turns = 2, all.push_back(t);
     }
   }
   if (spec.maxTokens >= 16)

@@ -48,8 +48,8 @@ WgmmaGemmTemplate::WgmmaGemmTemplate(LinearSpec s, const LinearTuning &tuning)
       own = candidate, least = cost;
   }
   const int64_t inTurn = roundsOf(128) * timeOf(128) + around;
-  alternate = tuning.splits ? tuning.splits == 2 : roundsOf(128) > 1 && inTurn < least;
-  alternate = alternate && parts == 1;
+  alternate = tuning.turns ? tuning.turns == 2 : roundsOf(128) > 1 && inTurn < least;
+  alternate = alternate && parts == 1 && tuning.rows <= 128; // a warpgroup holds all of a tile
   rows = pick(tuning.rows, alternate ? 128 : own);
   tile = {tokens, rows, 1, 0};
   const int64_t wanted = pick(tuning.stages, rows == 256 ? 4 : rows == 128 ? 6 : 8);

@@ -23,6 +23,8 @@ public:
     t.kind = major == Tokens ? LinearTuning::WgmmaGemm : LinearTuning::WgmmaSkinny;
     t.rows = rows, t.tokens = tokens, t.stages = stages, t.tokenStages = tokenStages;
     t.splits = splits, t.maxTiles = streams;
+    if (major == Tokens)
+      t.turns = alternate ? 2 : 1;
     t.announce = announce + 1;
     return t;
   }

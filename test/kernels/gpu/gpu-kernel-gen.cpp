@@ -63,6 +63,7 @@ gpu::LinearTuning tuning(const KernelLine &l) {
   t.unroll = l.number("u"), t.tokens = l.number("mt"), t.stages = l.number("stages");
   t.announce = l.number("announce");
   t.maxTiles = l.number("ctas"), t.splits = l.number("splits"), t.tokenStages = l.number("xstages");
+  t.turns = l.number("turns");
   t.stress = l.has("delays")   ? gpu::LinearTuning::Delays
              : l.has("nowait") ? gpu::LinearTuning::DelaysWithoutWait
                                : gpu::LinearTuning::None;
