@@ -4,6 +4,8 @@
 #   run.sh build DIR [SM]     kernels (clang-22 to PTX, ptxas to cubin) and program into DIR
 #   run.sh run DIR [PART...]  every part (test time) on this machine's GPU, then the mutants
 #   run.sh all [PART...]      both, in a temporary folder
+#   run.sh mutants DIR [SM]   the mutants into DIR
+#   run.sh edits              that every mutant still changes its file; compiles nothing
 #
 # Needs a CUDA toolkit (ptxas, headers, libcudart_static); SINTER_CUDA names it (/usr/local/cuda).
 # SINTER_KERNELS=nvcc compiles the kernels with nvcc instead of clang-22.
@@ -49,7 +51,7 @@ mutants() {
       echo "run.sh: error: mutant $name changes nothing" >&2
       exit 1
     fi
-    modules "$copy" "$sm" "$to/$name" $unit
+    [ "$sm" = none ] || modules "$copy" "$sm" "$to/$name" $unit
     rm -r "$copy"
   done <"$HERE/mutants.txt"
 }
@@ -86,6 +88,11 @@ run() {
 case "${1:-}" in
   build) shift; build "$@" ;;
   mutants) shift; mutants "$@" ;;
+  edits)
+    DIR=$(mktemp -d)
+    trap 'rm -rf "$DIR"' EXIT
+    mutants "$DIR" none
+    ;;
   run) shift; run "$@" ;;
   all)
     shift
@@ -95,5 +102,5 @@ case "${1:-}" in
     mutants "$DIR"
     run "$DIR" "$@"
     ;;
-  *) sed -n '2,12p' "$0" >&2; exit 2 ;;
+  *) sed -n '2,14p' "$0" >&2; exit 2 ;;
 esac
