@@ -29,6 +29,8 @@
 #include "llvm/Target/TargetOptions.h"
 #include "llvm/TargetParser/Triple.h"
 
+#include <mutex>
+
 using namespace mlir;
 using namespace sinter;
 
@@ -44,10 +46,15 @@ static StringRef ptxFeature(StringRef chip) {
 bool sinter::isNvptxChip(StringRef chip) { return !ptxFeature(chip).empty(); }
 
 static std::unique_ptr<llvm::TargetMachine> createMachine(StringRef chip) {
-  LLVMInitializeNVPTXTargetInfo();
-  LLVMInitializeNVPTXTarget();
-  LLVMInitializeNVPTXTargetMC();
-  LLVMInitializeNVPTXAsmPrinter();
+  // Kernels are compiled side by side, and LLVM's list of targets is not guarded: a target that
+  // another thread is about to enter would not be found.
+  static std::once_flag once;
+  std::call_once(once, [] {
+    LLVMInitializeNVPTXTargetInfo();
+    LLVMInitializeNVPTXTarget();
+    LLVMInitializeNVPTXTargetMC();
+    LLVMInitializeNVPTXAsmPrinter();
+  });
   const llvm::Triple triple("nvptx64-nvidia-cuda");
   std::string ignored;
   const llvm::Target *target = llvm::TargetRegistry::lookupTarget(triple, ignored);

@@ -8,13 +8,18 @@
 #include "llvm/Target/TargetOptions.h"
 #include "llvm/TargetParser/Triple.h"
 
+#include <mutex>
+
 using namespace sinter;
 
 std::unique_ptr<llvm::TargetMachine> sinter::createHostMachine(llvm::StringRef cpu) {
-  LLVMInitializeX86TargetInfo();
-  LLVMInitializeX86Target();
-  LLVMInitializeX86TargetMC();
-  LLVMInitializeX86AsmPrinter();
+  static std::once_flag once; // LLVM's list of targets is not guarded
+  std::call_once(once, [] {
+    LLVMInitializeX86TargetInfo();
+    LLVMInitializeX86Target();
+    LLVMInitializeX86TargetMC();
+    LLVMInitializeX86AsmPrinter();
+  });
   const llvm::Triple triple("x86_64-unknown-linux-gnu");
   std::string ignored;
   const llvm::Target *target = llvm::TargetRegistry::lookupTarget(triple, ignored);
