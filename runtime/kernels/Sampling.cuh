@@ -362,10 +362,23 @@ public:
   }
 
 private:
+  /// What is certainly not above the row's k-th logit: the k-th of any slice, and what `slices` of
+  /// them have `depth` logits not below of. Only the second leaves few to sort where all slices are
+  /// alike.
   SINTER_DEVICE void readHeads(int k) {
+    static_assert(kSampleSlices == 32, "a lane looks at a slice");
     if (threadIndex() < kSampleSlices) {
-      const float first = lists[threadIndex()].value[0];
-      float bound = lists[threadIndex()].value[k - 1];
+      const SampleList &list = lists[threadIndex()];
+      const int depth = ceilDiv(k, kSampleSlices), slices = ceilDiv(k, depth);
+      const float first = list.value[0], deep = list.value[depth - 1];
+      float bound = list.value[k - 1];
+      int rank = 0;
+#pragma unroll
+      for (int slice = 0; slice < kSampleSlices; ++slice)
+        rank += comesBefore(asFloat(u32(shuffleIndex(int(asBits(deep)), slice))), slice, deep,
+                            threadIndex());
+      if (rank == slices - 1)
+        bound = maxOf(bound, deep);
 #pragma unroll
       for (int mask = 16; mask > 0; mask >>= 1)
         bound = maxOf(bound, shuffleXor(bound, mask));
@@ -379,7 +392,7 @@ private:
     syncThreads();
   }
 
-  /// The largest logits of the row in order: no slice's k-th is above the row's.
+  /// The largest logits of the row in order.
   SINTER_DEVICE void sort() {
     const float bound = s.bound;
     constexpr int kRounds = kSampleSlices * kSampleList / kSampleThreads;
