@@ -280,14 +280,18 @@ SINTER_SIZES(SINTER_PREFILL_SIZE, bf16_bf16, BF16)
 SINTER_SIZES(SINTER_PREFILL_SIZE, f16_f16, F16)
 
 #if __CUDA_ARCH__ >= 900
-// Groups of up to four: fewer rows leave room for a third stage.
-SINTER_DECODE_BODY(sinter_device_decode_bf16_bf16_d128_r4, BF16, BF16, 128, 4,
-                   kDecodeSharedLimitSm90)
-SINTER_DECODE_BODY(sinter_device_decode_f16_f16_d128_r4, F16, F16, 128, 4, kDecodeSharedLimitSm90)
-SINTER_DECODE_QKV_BODY(sinter_device_decode_qkv_bf16_bf16_d128_r4, BF16, 128, 4,
-                       kDecodeSharedLimitSm90)
-SINTER_DECODE_QKV_BODY(sinter_device_decode_qkv_f16_f16_d128_r4, F16, 128, 4,
-                       kDecodeSharedLimitSm90)
+// Groups of up to four; `_one` in steps of one token.
+#define SINTER_DECODE_R4(name, type)                                                               \
+  SINTER_DECODE_BODY(sinter_device_decode_##name##_d128_r4, type, type, 128, 4,                    \
+                     kDecodeSharedLimitSm90)                                                       \
+  SINTER_DECODE_BODY(sinter_device_decode_##name##_d128_r4_one, type, type, 128, 4,                \
+                     kDecodeSharedLimitOne)                                                        \
+  SINTER_DECODE_QKV_BODY(sinter_device_decode_qkv_##name##_d128_r4, type, 128, 4,                  \
+                         kDecodeSharedLimitSm90)                                                   \
+  SINTER_DECODE_QKV_BODY(sinter_device_decode_qkv_##name##_d128_r4_one, type, 128, 4,              \
+                         kDecodeSharedLimitOne)
+SINTER_DECODE_R4(bf16_bf16, BF16)
+SINTER_DECODE_R4(f16_f16, F16)
 #endif
 
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)

@@ -45,8 +45,11 @@ namespace sinter::kernels {
 constexpr int kDecodeMaxSplits = 32;
 constexpr int kDecodeMaxQuery = 8;
 constexpr int kPlanHeader = 64; // bytes before the entries where count and work list are one buffer
-constexpr int kDecodeSharedLimit = 99 * 1024;      // a block of a consumer card
-constexpr int kDecodeSharedLimitSm90 = 113 * 1024; // half of an SM of an H100 or H200
+constexpr int kDecodeSharedLimit = 99 * 1024; // a block of a consumer card
+// Of an H100 or H200. What a ring does not take is L1, where the loads of linears beside it are in
+// flight: deeper rings feed attention no faster and slow its neighbours down.
+constexpr int kDecodeSharedLimitSm90 = 80 * 1024;
+constexpr int kDecodeSharedLimitOne = 45 * 1024; // beside linears of one token
 
 /// Positions [kv_begin, kv_end) of one sequence for query rows [row0, row0 + R); row r is query
 /// token r / G and head r % G of the group. 48 bytes.
@@ -137,12 +140,13 @@ constexpr DecodeLayout decodeLayout(int warps, int stages, int cache_bytes, bool
   return l;
 }
 
-/// The deepest ring that fits `limit` bytes, with four warps if two stages do. `rows` is R, at most
-/// 8 * row_tiles.
+/// The deepest ring that fits `limit` bytes, with four warps if two stages do (beside linears of
+/// one token one stage will do). `rows` is R, at most 8 * row_tiles.
 constexpr DecodeLayout decodeLayout(int cache_bytes, bool fma, int dim, int row_tiles, int rows,
                                     int limit) {
+  const int least = limit == kDecodeSharedLimitOne ? 1 : 2;
   for (int warps = 4; warps >= 2; warps -= 2)
-    for (int stages = 4; stages >= 2; --stages) {
+    for (int stages = 4; stages >= least; --stages) {
       const DecodeLayout l = decodeLayout(warps, stages, cache_bytes, fma, dim, row_tiles, rows);
       if (l.shared_bytes <= limit)
         return l;

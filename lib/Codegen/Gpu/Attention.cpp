@@ -75,13 +75,24 @@ int64_t decodeRows(const GpuChip &chip, const AttentionSpec &s) {
              : 8;
 }
 
+/// The body for four rows keeps a short ring in steps of one token.
+bool readsOneToken(const GpuChip &chip, const AttentionSpec &s) {
+  return decodeRows(chip, s) == 4 && s.maxTokens == 1;
+}
+
+std::string decodeBody(const GpuChip &chip, const AttentionSpec &s) {
+  return typeName(s.x) + "_" + typeName(s.cache.type) + "_d" + std::to_string(s.cache.headDim) +
+         "_r" + std::to_string(decodeRows(chip, s)) + (readsOneToken(chip, s) ? "_one" : "");
+}
+
 kernels::DecodeLayout decodeLayoutOf(const GpuChip &chip, const AttentionSpec &s) {
   const int bytes = int(bytesOf(s.cache.type)), rows = int(decodeRows(chip, s));
   const bool fma = kernels::decodeUsesFma(int(bytesOf(s.x)), bytes,
                                           s.x == DType::F16 && s.cache.type == DType::BF16);
   return kernels::decodeLayout(bytes, fma, int(s.cache.headDim), 1, rows,
-                               rows == 4 ? kernels::kDecodeSharedLimitSm90
-                                         : kernels::kDecodeSharedLimit);
+                               readsOneToken(chip, s) ? kernels::kDecodeSharedLimitOne
+                               : rows == 4            ? kernels::kDecodeSharedLimitSm90
+                                                      : kernels::kDecodeSharedLimit);
 }
 
 /// How the sequences of an entry are cut: so that sequences of one length fill the machine once.
@@ -239,9 +250,7 @@ FailureOr<GpuKernel> sinter::gpu::emitDecodeAttention(Operation *module, StringR
   Constants c(module);
   c.i64(s.cache.pageBytes).f32(s.scale).i32(s.heads).i32(s.cache.heads);
   c.i32(pageLog2(s.cache)).i32(s.cache.kPacked).i32(p.entries).i32(p.slots).i32(s.early);
-  return emitCall(module, name,
-                  "sinter_device_decode_" + typeName(s.x) + "_" + typeName(s.cache.type) + "_d" +
-                      std::to_string(s.cache.headDim) + "_r" + std::to_string(decodeRows(chip, s)),
+  return emitCall(module, name, "sinter_device_decode_" + decodeBody(chip, s),
                   decodeLaunch(chip, s), {true, true, true, true, s.kScale, true, true, true, true},
                   c.values);
 }
@@ -263,10 +272,7 @@ FailureOr<GpuKernel> sinter::gpu::emitDecodeFromQkv(Operation *module, StringRef
   c.i64(s.cache.pageBytes).f32(s.scale).f32(write.eps).i32(s.heads).i32(s.cache.heads);
   c.i32(pageLog2(s.cache)).i32(s.cache.kPacked).i32(p.entries).i32(p.slots).i32(s.early);
   return emitCall(
-      module, name,
-      "sinter_device_decode_qkv_" + typeName(s.x) + "_" + typeName(s.cache.type) + "_d" +
-          std::to_string(s.cache.headDim) + "_r" + std::to_string(decodeRows(chip, s)),
-      decodeLaunch(chip, s),
+      module, name, "sinter_device_decode_qkv_" + decodeBody(chip, s), decodeLaunch(chip, s),
       {true, true, true, true, true, write.norm, write.norm, s.kScale, true, true, true, true},
       c.values);
 }

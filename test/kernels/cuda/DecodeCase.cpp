@@ -11,6 +11,8 @@ const std::vector<DecodeVariant> &decodeVariants() {
        kernels::kDecodeSharedLimitSm90},
       {"sinter_decode_qwen3_06b", Type::BF16, Type::BF16, 128, 1, 4,
        kernels::kDecodeSharedLimitSm90},
+      {"sinter_decode_qwen3_06b_one", Type::BF16, Type::BF16, 128, 1, 4,
+       kernels::kDecodeSharedLimitOne},
 #define SINTER_DECODE(name, query, cache, dim, tiles) {#name, Type::query, Type::cache, dim, tiles},
 #include "runtime/kernels/DecodeVariants.def"
 #undef SINTER_DECODE

@@ -29,7 +29,7 @@ static void everyVariant(const Kernels &kernels, Report &report) {
           continue;
         DecodeOptions o;
         o.kernel = v.name;
-        if (o.kernel == "sinter_decode_qwen3_06b")
+        if (o.kernel.starts_with("sinter_decode_qwen3_06b"))
           o.heads = 16, o.kvHeads = 8, o.early = true;
         o.pageLog2 = page;
         o.packed = packed;
