@@ -22,16 +22,18 @@ sinter::PipelineOptions sinter::cpuPipelineOptions() {
 sinter::PipelineOptions sinter::cudaPipelineOptions(int64_t maxTokens) {
   PipelineOptions options;
   options.target = "cuda";
-  // A range is as long as its kernels' tiles are busy; up to 8 tokens every sequence is short.
+  // A range is as long as its kernels' tiles are busy; up to 8 tokens every sequence is short. More
+  // rows than prompts ask for are those of sequences that are decoded in the same step; few rows
+  // have a faster head.
   struct Range {
     int64_t lo, hi;
     const char *suffix;
   };
   constexpr int64_t kAll = std::numeric_limits<int64_t>::max();
-  constexpr Range kRanges[] = {{1, 1, ""},       {2, 2, ""},      {3, 4, ""},     {5, 8, ""},
-                               {9, 16, "@8"},    {17, 32, "@8"},  {33, 64, "@8"}, {65, 128, "@8"},
-                               {129, 256, "@8"}, {9, 64, ""},     {65, 128, ""},  {129, 512, ""},
-                               {513, 2048, ""},  {2049, kAll, ""}};
+  constexpr Range kRanges[] = {
+      {1, 1, ""},     {2, 2, ""},     {3, 4, ""},      {5, 8, ""},         {9, 16, "@8"},
+      {17, 32, "@8"}, {33, 64, "@8"}, {65, 128, "@8"}, {129, 256, "@8"},   {9, 64, ""},
+      {65, 128, ""},  {129, 512, ""}, {513, 2048, ""}, {65, 2048, "#256"}, {2049, kAll, ""}};
   for (const Range &range : kRanges) {
     if (range.lo > maxTokens)
       continue;

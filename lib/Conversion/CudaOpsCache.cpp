@@ -185,8 +185,9 @@ LogicalResult CudaLowering::planAttention(xfmr::AttentionOp op) {
 LogicalResult CudaLowering::beginEntry(FunctionOpInterface func) {
   // Prompts ask for the logits of one row; a matrix of them for every token would not fit.
   constexpr int64_t kPromptRows = 64;
-  if (!entry->maxQ)
-    entry->maxRows = std::min(entry->maxRows, kPromptRows);
+  auto rows = func->getAttrOfType<IntegerAttr>(xfmr::kMaxRowsAttr);
+  if (rows || !entry->maxQ)
+    entry->maxRows = std::min(entry->maxRows, rows ? rows.getInt() : kPromptRows);
   xfmr::AttentionOp attention = firstAttention(func);
   return attention ? planAttention(attention) : success();
 }

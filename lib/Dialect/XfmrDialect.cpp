@@ -67,10 +67,10 @@ LogicalResult XfmrDialect::verifyOperationAttribute(Operation *op, NamedAttribut
       return op->emitOpError("'xfmr.head' must be \"logits\" or \"argmax\", on a function");
     return success();
   }
-  if (name == kMaxQAttr) {
-    auto tokens = dyn_cast<IntegerAttr>(attr.getValue());
-    if (!func || !tokens || tokens.getInt() < 1)
-      return op->emitOpError("'xfmr.max_q' must be a positive integer, on a function");
+  if (name == kMaxQAttr || name == kMaxRowsAttr) {
+    auto most = dyn_cast<IntegerAttr>(attr.getValue());
+    if (!func || !most || most.getInt() < 1)
+      return op->emitOpError() << "'" << name << "' must be a positive integer, on a function";
     return success();
   }
   if (name == kCoverAttr) {

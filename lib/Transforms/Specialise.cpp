@@ -27,6 +27,8 @@ std::string nameOf(StringRef base, TokenRange range, StringRef head) {
     m += "_" + std::to_string(range.hi);
   if (range.maxQ)
     m += "_q" + std::to_string(range.maxQ);
+  if (range.maxRows)
+    m += "_r" + std::to_string(range.maxRows);
   return base.str() + m + "_" + head.str();
 }
 
@@ -166,6 +168,8 @@ struct SpecialisePass : sinter::xfmr::impl::SpecialiseBase<SpecialisePass> {
     clone->setAttr(kHeadAttr, b.getStringAttr(head));
     if (range.maxQ)
       clone->setAttr(kMaxQAttr, b.getI64IntegerAttr(range.maxQ));
+    if (range.maxRows)
+      clone->setAttr(kMaxRowsAttr, b.getI64IntegerAttr(range.maxRows));
     bool reduces =
         clone->walk([](AllReduceOp) { return WalkResult::interrupt(); }).wasInterrupted();
     bool large = coverCFrom > 0 && range.lo >= coverCFrom;

@@ -30,10 +30,19 @@ static bool parseBound(StringRef text, int64_t max, int64_t &value) {
   return !text.getAsInteger(10, value);
 }
 
-/// "LO", "LO-HI", "LO-max", each with "@Q".
+/// The number behind `mark`, which `item` loses; 0: there is none.
+static bool takeNumber(StringRef &item, char mark, int64_t &number) {
+  auto [before, text] = item.split(mark);
+  const bool marked = item.contains(mark);
+  item = before;
+  return !marked || (!text.getAsInteger(10, number) && number > 0);
+}
+
+/// "LO", "LO-HI", "LO-max", each with "@Q" or "#ROWS".
 static bool parseRange(StringRef item, int64_t max, TokenRange &range) {
-  auto [span, perSequence] = item.split('@');
-  if (item.contains('@') && (perSequence.getAsInteger(10, range.maxQ) || range.maxQ < 1))
+  StringRef span = item;
+  if (!takeNumber(span, '#', range.maxRows) || !takeNumber(span, '@', range.maxQ) ||
+      (range.maxRows && range.maxQ))
     return false;
   auto [first, second] = span.split('-');
   return parseBound(first, max, range.lo) &&
@@ -43,7 +52,7 @@ static bool parseRange(StringRef item, int64_t max, TokenRange &range) {
 llvm::SmallVector<TokenRange> sinter::xfmr::parseTokenRanges(StringRef text, TokenRange bounds,
                                                              std::string &error) {
   llvm::SmallVector<TokenRange> ranges;
-  int64_t covered[2] = {0, 0}; // by ranges for any sequences, by those for short ones
+  int64_t covered[3] = {}; // by ranges for any sequences, for short ones, for many rows
   for (StringRef item : llvm::split(text, ',')) {
     item = item.trim();
     TokenRange range;
@@ -59,7 +68,7 @@ llvm::SmallVector<TokenRange> sinter::xfmr::parseTokenRanges(StringRef text, Tok
               ", " + std::to_string(bounds.hi) + "]";
       return {};
     }
-    int64_t &before = covered[range.maxQ != 0];
+    int64_t &before = covered[range.maxQ ? 1 : range.maxRows ? 2 : 0];
     if (range.lo <= before) {
       error = "token range '" + item.str() + "' overlaps the one before it";
       return {};

@@ -117,5 +117,10 @@ func.func private @f() attributes {xfmr.max_q = 0 : i64}
 
 // -----
 
+// expected-error @+1 {{'func.func' op 'xfmr.max_rows' must be a positive integer, on a function}}
+func.func private @f() attributes {xfmr.max_rows = "many"}
+
+// -----
+
 // expected-error @+1 {{'func.func' op 'xfmr.cover' must be "a", "b" or "c", on a function}}
 func.func private @f() attributes {xfmr.cover = "d"}

@@ -79,3 +79,14 @@
 // SHORTS: token range '9-17@4' overlaps the one before it
 // RUN: not sinter-opt %S/Inputs/one-layer.mlir --xfmr-specialise=token-ranges=2-16@0 2>&1 | FileCheck %s --check-prefix=NONE
 // NONE: token range '2-16@0' is not N, LO-HI or LO-max
+
+// Entries for many rows of the head stand beside those for few.
+// RUN: sinter-opt %S/Inputs/one-layer.mlir --xfmr-specialise="token-ranges=9-600,9-600#32 heads=argmax" | FileCheck %s --check-prefix=ROWS
+// ROWS: func.func @step_m9_600_argmax
+// ROWS-NOT: xfmr.max_rows
+// ROWS: func.func @step_m9_600_r32_argmax
+// ROWS-SAME: xfmr.max_rows = 32 : i64
+// RUN: not sinter-opt %S/Inputs/one-layer.mlir --xfmr-specialise=token-ranges=2-16#0 2>&1 | FileCheck %s --check-prefix=NOROWS
+// NOROWS: token range '2-16#0' is not N, LO-HI or LO-max
+// RUN: not sinter-opt %S/Inputs/one-layer.mlir --xfmr-specialise=token-ranges=2-16@8#9 2>&1 | FileCheck %s --check-prefix=BOTH
+// BOTH: token range '2-16@8#9' is not N, LO-HI or LO-max

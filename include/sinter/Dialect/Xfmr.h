@@ -36,9 +36,10 @@ struct CommResource : mlir::SideEffects::Resource::Base<CommResource> {
 
 namespace sinter::xfmr {
 /// Attribute names on entry functions.
-constexpr llvm::StringLiteral kEntryAttr = "xfmr.entry";   ///< unit: this function is a step
-constexpr llvm::StringLiteral kTokensAttr = "xfmr.tokens"; ///< array<i64: lo, hi>, inclusive
-constexpr llvm::StringLiteral kHeadAttr = "xfmr.head";     ///< "logits" or "argmax"
-constexpr llvm::StringLiteral kCoverAttr = "xfmr.cover";   ///< "a", "b" or "c"
-constexpr llvm::StringLiteral kMaxQAttr = "xfmr.max_q";    ///< i64: most tokens of one sequence
+constexpr llvm::StringLiteral kEntryAttr = "xfmr.entry";      ///< unit: this function is a step
+constexpr llvm::StringLiteral kTokensAttr = "xfmr.tokens";    ///< array<i64: lo, hi>, inclusive
+constexpr llvm::StringLiteral kMaxRowsAttr = "xfmr.max_rows"; ///< i64: most rows of the head
+constexpr llvm::StringLiteral kHeadAttr = "xfmr.head";        ///< "logits" or "argmax"
+constexpr llvm::StringLiteral kCoverAttr = "xfmr.cover";      ///< "a", "b" or "c"
+constexpr llvm::StringLiteral kMaxQAttr = "xfmr.max_q";       ///< i64: most tokens of one sequence
 } // namespace sinter::xfmr

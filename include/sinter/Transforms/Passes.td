@@ -51,7 +51,8 @@ def Specialise : Pass<"xfmr-specialise", "::mlir::ModuleOp"> {
   }];
   let options = [
     Option<"tokenRanges", "token-ranges", "std::string", [{""}],
-           "comma-separated: N, LO-HI or LO-max; empty: the default list">,
+           "comma-separated: N, LO-HI or LO-max, each with @Q (most tokens of a sequence) or #ROWS "
+           "(most rows of the head); empty: the default list">,
     Option<"heads", "heads", "std::string", [{"logits,argmax"}], "heads to build">,
     Option<"coverCFrom", "cover-c-from", "int64_t", "0",
            "ranges that start at this many tokens or more get cover c (0: none)">,

@@ -14,9 +14,10 @@
 namespace sinter::xfmr {
 
 struct TokenRange {
-  int64_t lo = 0;   ///< least number of tokens
-  int64_t hi = 0;   ///< greatest, inclusive
-  int64_t maxQ = 0; ///< most tokens of one sequence; 0: any number
+  int64_t lo = 0;      ///< least number of tokens
+  int64_t hi = 0;      ///< greatest, inclusive
+  int64_t maxQ = 0;    ///< most tokens of one sequence; 0: any number
+  int64_t maxRows = 0; ///< most rows that the head is asked for; 0: what the target deems enough
 
   bool isStatic() const { return lo == hi; }
 

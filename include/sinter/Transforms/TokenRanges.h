@@ -13,8 +13,9 @@ namespace sinter::xfmr {
 /// ending at its upper bound.
 llvm::SmallVector<TokenRange> defaultTokenRanges(TokenRange bounds);
 
-/// "1,2-max" -> [1, 1], [2, bounds.hi]. "9-16@8": at most 8 tokens of each sequence; ranges
-/// with and without @ may overlap each other. On error the result is empty and `error` says why.
+/// "1,2-max" -> [1, 1], [2, bounds.hi]. "9-16@8": at most 8 tokens of each sequence;
+/// "513-2048#256": up to 256 rows of the head. Ranges with @, with # and with neither may overlap
+/// each other. On error the result is empty and `error` says why.
 llvm::SmallVector<TokenRange> parseTokenRanges(llvm::StringRef text, TokenRange bounds,
                                                std::string &error);
 
