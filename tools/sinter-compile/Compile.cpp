@@ -179,7 +179,7 @@ LogicalResult Compiler::fuse() {
         addSpecialiseStage(passes, options);
       })))
     return failure();
-  if (target.cuda())
+  if (target.cuda() && !cuda.batchInvariant) // what differs between entries, sums differently
     markSlowerFusions(*module, cuda);
   return runPasses(*module, addFuseStage);
 }
