@@ -96,7 +96,7 @@ SINTER_BODY sinter_device_sample_draw(const float *logits, void *lists, float *v
 
 /// Decode attention that takes the raw result of the qkv linear: what qk_norm_rope_write does
 /// happens on the way.
-#define SINTER_DECODE_QKV_BODY(name, type, dim, rows, limit)                                       \
+#define SINTER_DECODE_QKV_BODY(name, type, cache, dim, rows, limit)                                \
   SINTER_BODY name(const void *qkv, const float *table, void *out, void *k, void *v,               \
                    const float *q_gamma, const float *k_gamma, const float *k_scale, void *plan,   \
                    float *partial, unsigned *counters, const SinterBatch *batch, u64 page_bytes,   \
@@ -144,9 +144,9 @@ SINTER_BODY sinter_device_sample_draw(const float *logits, void *lists, float *v
                           k_packed,                                                                \
                           max_entries,                                                             \
                           early};                                                                  \
-    using Raw = RawQkv<type, type, dim>;                                                           \
-    DecodeAttention<type, type, dim, ((rows) + 7) / 8, CausalHooks, rows, limit, Raw>::run(        \
-        args, Raw{QkNormRopeWrite<type, type, dim>(raw)});                                         \
+    using Raw = RawQkv<type, cache, dim>;                                                          \
+    DecodeAttention<type, cache, dim, ((rows) + 7) / 8, CausalHooks, rows, limit, Raw>::run(       \
+        args, Raw{QkNormRopeWrite<type, cache, dim>(raw)});                                        \
   }
 
 #define SINTER_PREFILL_BODY(name, kernel)                                                          \
@@ -248,12 +248,12 @@ SINTER_BODY sinter_device_sample_draw(const float *logits, void *lists, float *v
 #define SINTER_DECODE_R8(name, query, cache, dim)                                                  \
   SINTER_DECODE_BODY(sinter_device_decode_##name##_d##dim##_r8, query, cache, dim, 8,              \
                      kDecodeSharedLimit)
-#define SINTER_DECODE_QKV_R8(name, type, dim)                                                      \
-  SINTER_DECODE_QKV_BODY(sinter_device_decode_qkv_##name##_d##dim##_r8, type, dim, 8,              \
+#define SINTER_DECODE_QKV_R8(name, type, cache, dim)                                               \
+  SINTER_DECODE_QKV_BODY(sinter_device_decode_qkv_##name##_d##dim##_r8, type, cache, dim, 8,       \
                          kDecodeSharedLimit)
-#define SINTER_PREFILL_SIZE(name, type, dim)                                                       \
+#define SINTER_PREFILL_SIZE(name, type, cache, dim)                                                \
   SINTER_PREFILL_BODY(sinter_device_prefill_##name##_d##dim,                                       \
-                      SINTER_LIST(PrefillAttention<type, dim, CausalHooks>))
+                      SINTER_LIST(PrefillAttention<type, cache, dim, CausalHooks>))
 
 #define SINTER_PAIR(name, type, cache)                                                             \
   SINTER_SIZES(SINTER_DECODE_R8, name, type, cache)                                                \
@@ -268,16 +268,27 @@ SINTER_PAIR(f16_f32, F16, F32)
 SINTER_PAIR(f32_bf16, F32, BF16)
 SINTER_PAIR(f32_f16, F32, F16)
 SINTER_PAIR(f32_f32, F32, F32)
+SINTER_PAIR(bf16_fp8_e4m3, BF16, E4M3)
+SINTER_PAIR(bf16_fp8_e5m2, BF16, E5M2)
+SINTER_PAIR(f16_fp8_e4m3, F16, E4M3)
+SINTER_PAIR(f16_fp8_e5m2, F16, E5M2)
+SINTER_PAIR(f32_fp8_e4m3, F32, E4M3)
+SINTER_PAIR(f32_fp8_e5m2, F32, E5M2)
 
 SINTER_SIZES(SINTER_ROPE_BODY, bf16, BF16)
 SINTER_SIZES(SINTER_ROPE_BODY, f16, F16)
 SINTER_SIZES(SINTER_ROPE_BODY, f32, F32)
 
-SINTER_SIZES(SINTER_DECODE_QKV_R8, bf16_bf16, BF16)
-SINTER_SIZES(SINTER_DECODE_QKV_R8, f16_f16, F16)
+#define SINTER_HALF_PAIR(name, type, cache)                                                        \
+  SINTER_SIZES(SINTER_DECODE_QKV_R8, name, type, cache)                                            \
+  SINTER_SIZES(SINTER_PREFILL_SIZE, name, type, cache)
 
-SINTER_SIZES(SINTER_PREFILL_SIZE, bf16_bf16, BF16)
-SINTER_SIZES(SINTER_PREFILL_SIZE, f16_f16, F16)
+SINTER_HALF_PAIR(bf16_bf16, BF16, BF16)
+SINTER_HALF_PAIR(f16_f16, F16, F16)
+SINTER_HALF_PAIR(bf16_fp8_e4m3, BF16, E4M3)
+SINTER_HALF_PAIR(bf16_fp8_e5m2, BF16, E5M2)
+SINTER_HALF_PAIR(f16_fp8_e4m3, F16, E4M3)
+SINTER_HALF_PAIR(f16_fp8_e5m2, F16, E5M2)
 
 #if __CUDA_ARCH__ >= 900
 // Groups of up to four; `_one` in steps of one token.
@@ -286,9 +297,9 @@ SINTER_SIZES(SINTER_PREFILL_SIZE, f16_f16, F16)
                      kDecodeSharedLimitSm90)                                                       \
   SINTER_DECODE_BODY(sinter_device_decode_##name##_d128_r4_one, type, type, 128, 4,                \
                      kDecodeSharedLimitOne)                                                        \
-  SINTER_DECODE_QKV_BODY(sinter_device_decode_qkv_##name##_d128_r4, type, 128, 4,                  \
+  SINTER_DECODE_QKV_BODY(sinter_device_decode_qkv_##name##_d128_r4, type, type, 128, 4,            \
                          kDecodeSharedLimitSm90)                                                   \
-  SINTER_DECODE_QKV_BODY(sinter_device_decode_qkv_##name##_d128_r4_one, type, 128, 4,              \
+  SINTER_DECODE_QKV_BODY(sinter_device_decode_qkv_##name##_d128_r4_one, type, type, 128, 4,        \
                          kDecodeSharedLimitOne)
 SINTER_DECODE_R4(bf16_bf16, BF16)
 SINTER_DECODE_R4(f16_f16, F16)

@@ -16,7 +16,8 @@ struct ReadyQueries {
   static constexpr bool kRaw = false;
 };
 
-/// Queries, K and V of this step come raw from the qkv linear (16-bit types): an item norms and
+/// Queries, K and V of this step come raw from the qkv linear (16-bit types, the cache fp8 or of
+/// the same type): an item norms and
 /// turns its queries and the K of its new positions, writes new K and V to the cache, and takes
 /// them from shared memory itself, so that nothing of this step is read back from the cache.
 template <class Query, class Cache, int kDim> struct RawQkv {
@@ -215,7 +216,7 @@ private:
   /// Puts the new rows of K (`isValue` 0) or V (1) over what the tile has in their place.
   SINTER_DEVICE void replaceNew(int key, u32 slot, int isValue) {
     if constexpr (Source::kRaw) {
-      constexpr int kChunks = kDim * 2 / 16;
+      constexpr int kChunks = kDim * Cache::kBytes / 16;
       for (int position = maxOf(key, firstNew()); position < minOf(key + kTile, work.kv_end);
            ++position) {
         const u8 *row = prepared(kRows + 2 * (position - firstNew()) + isValue);

@@ -11,15 +11,15 @@ SINTER_KERNEL SINTER_LAUNCH_BOUNDS(kPlanThreads, 1)
   prefillPlan(args);
 }
 
-#define SINTER_PREFILL(name, type, dim)                                                            \
+#define SINTER_PREFILL(name, type, cache, dim)                                                     \
   SINTER_KERNEL SINTER_LAUNCH_BOUNDS(kPrefillThreads, 2)                                           \
       name(const SINTER_GRID_CONSTANT PrefillArgs args) {                                          \
-    PrefillAttention<type, dim, CausalHooks>::run(args);                                           \
+    PrefillAttention<type, cache, dim, CausalHooks>::run(args);                                    \
   }
 #include "PrefillVariants.def"
 
-// For sm_90a with the page size folded, and as the compiler makes it for Qwen3 0.6B (16 query and 8 kv
-// heads).
+// For sm_90a with the page size folded, and as the compiler makes it for Qwen3 0.6B (16 query and 8
+// kv heads).
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
 #define SINTER_PREFILL_WGMMA(name, type, log2, fold)                                               \
   SINTER_KERNEL SINTER_LAUNCH_BOUNDS(kPrefillWgmmaThreads, 1)                                      \

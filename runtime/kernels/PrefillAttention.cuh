@@ -37,13 +37,16 @@ SINTER_DEVICE void prefillPlan(const PrefillPlanArgs &a) {
     *a.count = minOf(entries, a.max_entries);
 }
 
-template <class Type, int kDim, class Hooks> class PrefillAttention {
-  static constexpr PrefillLayout kLayout = prefillLayout(kDim);
+template <class Type, class Cache, int kDim, class Hooks> class PrefillAttention {
+  static constexpr PrefillLayout kLayout = prefillLayout(kDim, Cache::kBytes);
   static constexpr int kRowTiles = kLayout.rows / 64; // 16 rows each, per warp
   static constexpr int kKeys = kLayout.keys, kRowBytes = kLayout.row_bytes;
   static constexpr int kChunks = kDim / 8;
   static constexpr int kKeyTiles = kKeys / 8, kOutTiles = kDim / 8;
-  static constexpr int kBytes = 2 * kDim; // of a row in memory
+  static constexpr bool kWidens = Cache::kBytes == 1;
+  static_assert(kWidens || IsSame<Type, Cache>::value, "16-bit caches have the queries' type");
+  static constexpr int kBytes = Cache::kBytes * kDim; // of a row of K or V in memory
+  static constexpr int kCopies = kKeys * kBytes / 16; // of 16 bytes, for a tile
 
 public:
   SINTER_DEVICE static void run(const PrefillArgs &args) {
@@ -69,6 +72,7 @@ private:
   SINTER_DEVICE int group() const { return a.heads / a.kv_heads; }
   SINTER_DEVICE u32 keys() const { return queries + kLayout.rows * kRowBytes; }
   SINTER_DEVICE u32 values() const { return keys() + kKeys * kRowBytes; }
+  SINTER_DEVICE u32 narrow() const { return values() + kKeys * kRowBytes; }
 
   SINTER_DEVICE void attend() {
     readWork();
@@ -83,6 +87,7 @@ private:
     loadTile(keys(), a.k, 0, a.k_packed != 0);
     for (int key = 0; key < walk; key += kKeys) {
       cpAsyncWait<0>();
+      widen(keys(), a.k_packed != 0);
       syncThreads(); // K is there; V of the previous tile has been read
       loadTile(values(), a.v, key, false);
       readPages(key + kKeys);
@@ -91,6 +96,7 @@ private:
         modify(key);
       softmax();
       cpAsyncWait<0>();
+      widen(values(), false);
       syncThreads(); // V is there; K has been read
       if (key + kKeys < walk)
         loadTile(keys(), a.k, key + kKeys, a.k_packed != 0);
@@ -164,18 +170,51 @@ private:
     const u8 *base =
         static_cast<const u8 *>(stream) + u64(u32(head())) * u32(kBytes << a.page_log2);
 #pragma unroll 1 // more at once would need registers that the accumulators hold
-    for (int j = 0; j < (kKeys * kChunks + kPrefillThreads - 1) / kPrefillThreads; ++j) {
+    for (int j = 0; j < (kCopies + kPrefillThreads - 1) / kPrefillThreads; ++j) {
       const int i = j * kPrefillThreads + thread();
-      const int row = packed ? i % kKeys : i / kChunks, chunk = packed ? i / kKeys : i % kChunks;
+      const int row = rowOfCopy(i, packed), chunk = chunkOfCopy(i, packed);
       const int at = key + row, offset = at & (page - 1);
       const int id = shuffleIndex(pages, (at >> a.page_log2) - first);
       const u8 *from =
           base + u64(u32(maxOf(id, 0))) * a.page_bytes +
           (packed ? u32((chunk << a.page_log2) + offset) * 16u : u32(offset * kBytes + chunk * 16));
-      if (kKeys * kChunks % kPrefillThreads == 0 || i < kKeys * kChunks)
-        cpAsync16(to + u32(row * kRowBytes + chunk * 16), from, at < end && id >= 0 ? 16 : 0);
+      const u32 place = kWidens ? narrow() + u32(i * 16) : to + u32(row * kRowBytes + chunk * 16);
+      if (kCopies % kPrefillThreads == 0 || i < kCopies)
+        cpAsync16(place, from, at < end && id >= 0 ? 16 : 0);
     }
     cpAsyncCommit();
+  }
+
+  /// Neighbouring threads copy neighbouring 16 bytes of memory in either layout.
+  SINTER_DEVICE static int rowOfCopy(int i, bool packed) {
+    return packed ? i % kKeys : i / (kBytes / 16);
+  }
+  SINTER_DEVICE static int chunkOfCopy(int i, bool packed) {
+    return packed ? i / kKeys : i % (kBytes / 16);
+  }
+
+  /// An fp8 tile that has arrived, to where 16-bit tiles are copied at once. Every thread takes
+  /// what it copied itself, so nobody else need have arrived, and its next copies may follow.
+  SINTER_DEVICE void widen(u32 to, bool packed) {
+    if constexpr (kWidens) {
+#pragma unroll 1
+      for (int i = thread(); i < kCopies; i += kPrefillThreads) {
+        const U32x4 raw = loadShared128(narrow() + u32(i * 16));
+        const u32 at = to + u32(rowOfCopy(i, packed) * kRowBytes + chunkOfCopy(i, packed) * 32);
+        storeShared128(at, widened(raw.v[0], raw.v[1]));
+        storeShared128(at + 16, widened(raw.v[2], raw.v[3]));
+      }
+    }
+  }
+  SINTER_DEVICE static U32x4 widened(u32 low, u32 high) {
+    return {{pairOf(low), pairOf(low >> 16), pairOf(high), pairOf(high >> 16)}};
+  }
+  SINTER_DEVICE static u32 pairOf(u32 narrowPair) {
+    const u32 pair = Cache::toF16(narrowPair);
+    if constexpr (IsSame<Type, F16>::value)
+      return pair;
+    else
+      return Type::pack(f16Low(pair), f16High(pair));
   }
 
   //===--- arithmetic ---===//

@@ -16,12 +16,14 @@
 //
 // A block loads its M query rows once and walks over tiles of N positions up to the last one that
 // its rows may see, K of the next tile and V of this one under way during the arithmetic
-// (mma.sync m16n8k16, sm_80 and later). Launch: 128 threads, `prefillLayout(D).shared_bytes`.
+// (mma.sync m16n8k16, sm_80 and later). Tiles of an fp8 cache arrive in a buffer of their own and
+// are widened to the queries' type (exact) by the threads that copied them. Launch: 128 threads,
+// `prefillLayout(D, bytes of a cache element).shared_bytes`.
 //
-// Bytes: 2 * (T * Hq + positions walked * H) * D * 2. FLOPs: 4 * sum over rows of positions * D.
-// Numerics: f32 scores, online softmax in base 2, probabilities rounded to the cache's type for the
-// second product, f32 accumulators, one rounding. Against f64 that is sqrt(2) of the error of the
-// rounded result alone. A row that sees nothing is zero.
+// Bytes: 2 * T * Hq * D * 2 + 2 * positions walked * H * D * cache bytes. FLOPs: 4 * sum over rows
+// of positions * D. Numerics: f32 scores, online softmax in base 2, probabilities rounded to the
+// queries' type for the second product, f32 accumulators, one rounding. Against f64 that is sqrt(2)
+// of the error of the rounded result alone. A row that sees nothing is zero.
 //
 // PDL: everything is read after griddepcontrol.wait.
 //
@@ -39,13 +41,14 @@ struct PrefillLayout {
   int shared_bytes;
 };
 
-/// 16-bit types. Rows in shared memory are an odd number of 16-byte chunks long: no bank conflicts.
-constexpr PrefillLayout prefillLayout(int dim) {
+/// 16-bit queries; `cache_bytes` of a cache element: 2, then the queries' type, or 1. Rows in
+/// shared memory are an odd number of 16-byte chunks long: no bank conflicts.
+constexpr PrefillLayout prefillLayout(int dim, int cache_bytes) {
   PrefillLayout l{};
   l.rows = dim <= 128 ? 128 : 64;
   l.keys = dim < 128 ? 64 : dim == 128 ? 48 : 32; // what the registers hold
   l.row_bytes = (dim / 8 | 1) * 16;
-  l.shared_bytes = (l.rows + 2 * l.keys) * l.row_bytes;
+  l.shared_bytes = (l.rows + 2 * l.keys) * l.row_bytes + (cache_bytes == 1 ? l.keys * dim : 0);
   return l;
 }
 
@@ -75,10 +78,10 @@ struct PrefillPlanArgs {
 };
 
 struct PrefillArgs {
-  const void *q; ///< [T, Hq, D]
-  void *out;     ///< [T, Hq, D], type of q
-  const void *k; ///< the layer's K stream in page 0, type of q: [H, page, D] or packed
-  const void *v; ///< the layer's V stream in page 0: [H, page, D]
+  const void *q;                 ///< [T, Hq, D]
+  void *out;                     ///< [T, Hq, D], type of q
+  const void *k;                 ///< the layer's K stream in page 0: [H, page, D] or packed
+  const void *v;                 ///< the layer's V stream in page 0: [H, page, D]
   unsigned long long page_bytes; ///< from page to page, both streams
   const int *block_table;        ///< i32 [S, P]; -1: not there, every position must be masked
   const int *positions;          ///< i32 [T], rising within a sequence
@@ -91,7 +94,7 @@ struct PrefillArgs {
   int kv_heads; ///< H
   int block_table_stride;
   int page_log2; ///< pages of 8, 16, 32, 64 positions
-  int k_packed;  ///< [H, D/8, page, 8]
+  int k_packed;  ///< [H, D/x, page, x], x = 16 / sizeof(element)
   int early;     ///< sm_90a: a full edge lies between the last write of the work list, block table,
              ///< positions and ctx, and this launch's predecessor: they are read before the wait
 };

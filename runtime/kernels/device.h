@@ -383,6 +383,14 @@ SINTER_DEVICE u32 loadShared32(u32 address) {
   return r;
 }
 
+SINTER_DEVICE U32x4 loadShared128(u32 address) {
+  U32x4 x;
+  asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];"
+               : "=r"(x.v[0]), "=r"(x.v[1]), "=r"(x.v[2]), "=r"(x.v[3])
+               : "r"(address)
+               : "memory");
+  return x;
+}
 SINTER_DEVICE void storeShared128(u32 address, const U32x4 &x) {
   asm volatile("st.shared.v4.u32 [%0], {%1, %2, %3, %4};" ::"r"(address), "r"(x.v[0]), "r"(x.v[1]),
                "r"(x.v[2]), "r"(x.v[3])

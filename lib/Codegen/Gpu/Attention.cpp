@@ -65,6 +65,10 @@ LogicalResult check(Operation *module, StringRef name, const PagedCache &c, int6
 //===--- shapes of an entry ---===//
 
 bool isHalf(DType t) { return t == DType::BF16 || t == DType::F16; }
+/// What prefill attention and attention that reads raw q, k and v take.
+bool halfOrFp8Cache(const AttentionSpec &s) {
+  return isHalf(s.x) && (s.x == s.cache.type || isFp8(s.cache.type));
+}
 int64_t group(const AttentionSpec &s) { return s.heads / s.cache.heads; }
 
 /// Query rows of a decode work entry.
@@ -120,12 +124,12 @@ Splitting splitting(const GpuChip &chip, const AttentionSpec &s) {
 }
 
 kernels::PrefillLayout prefillLayoutOf(const AttentionSpec &s) {
-  return kernels::prefillLayout(int(s.cache.headDim));
+  return kernels::prefillLayout(int(s.cache.headDim), int(bytesOf(s.cache.type)));
 }
 
 /// Whether the kernel for sm_90a takes the spec.
 bool usesWgmma(const GpuChip &chip, const AttentionSpec &s) {
-  return chip.name == "sm_90a" && s.cache.headDim == 128 && !s.cache.kPacked;
+  return chip.name == "sm_90a" && s.cache.headDim == 128 && !s.cache.kPacked && s.x == s.cache.type;
 }
 
 /// Sequences with fewer tokens are decoded.
@@ -202,7 +206,7 @@ TilePlan headLaunch(const GpuChip &chip, int64_t items) {
 
 bool sinter::gpu::usesPrefill(const AttentionSpec &s) {
   const int64_t longest = s.maxQ ? std::min(s.maxQ, s.maxTokens) : s.maxTokens;
-  return (s.invariant || longest > kernels::kDecodeMaxQuery) && s.x == s.cache.type && isHalf(s.x);
+  return (s.invariant || longest > kernels::kDecodeMaxQuery) && halfOrFp8Cache(s);
 }
 
 bool sinter::gpu::usesDecode(const AttentionSpec &s) { return !s.invariant || !usesPrefill(s); }
@@ -256,7 +260,7 @@ FailureOr<GpuKernel> sinter::gpu::emitDecodeAttention(Operation *module, StringR
 }
 
 bool sinter::gpu::readsRawQkv(const AttentionSpec &s) {
-  return !usesPrefill(s) && s.x == s.cache.type && isHalf(s.x);
+  return !usesPrefill(s) && halfOrFp8Cache(s);
 }
 
 FailureOr<GpuKernel> sinter::gpu::emitDecodeFromQkv(Operation *module, StringRef name,
@@ -265,8 +269,8 @@ FailureOr<GpuKernel> sinter::gpu::emitDecodeFromQkv(Operation *module, StringRef
   if (failed(check(module, name, s.cache, s.heads)))
     return failure();
   if (!readsRawQkv(s))
-    return module->emitError() << name
-                               << ": raw q, k and v are for 16-bit types and short sequences";
+    return module->emitError()
+           << name << ": raw q, k and v are for 16-bit types, fp8 caches and short sequences";
   const Splitting p = splitting(chip, s);
   Constants c(module);
   c.i64(s.cache.pageBytes).f32(s.scale).f32(write.eps).i32(s.heads).i32(s.cache.heads);
@@ -293,16 +297,16 @@ FailureOr<GpuKernel> sinter::gpu::emitPrefillAttention(Operation *module, String
                                                        const AttentionSpec &s) {
   if (failed(check(module, name, s.cache, s.heads)))
     return failure();
-  if (s.x != s.cache.type || !isHalf(s.x))
+  if (!halfOrFp8Cache(s))
     return module->emitError() << name << ": prefill attention takes bf16 or f16 queries and a "
-                               << "cache of the same type";
+                               << "cache of the same type or fp8";
   const bool wgmma = usesWgmma(chip, s);
   const kernels::PrefillLayout layout = prefillLayoutOf(s);
   // One item a CTA, and a second round for steps of many short sequences; the kernel for sm_90a
   // fills an SM with one CTA and deals the items out itself.
   const int64_t entries = std::min(s.maxTokens * group(s) / layout.rows + 16, prefillEntries(s));
   const int64_t items = entries * s.cache.heads;
-  const std::string body = (wgmma ? "wgmma_" : typeName(s.x) + "_") + typeName(s.x) + "_d" +
+  const std::string body = (wgmma ? "wgmma" : typeName(s.x)) + "_" + typeName(s.cache.type) + "_d" +
                            std::to_string(s.cache.headDim);
   Constants c(module);
   c.i64(s.cache.pageBytes).f32(s.scale).i32(s.heads).i32(s.cache.heads);

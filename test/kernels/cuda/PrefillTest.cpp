@@ -11,22 +11,22 @@ namespace {
 
 struct PrefillVariant {
   const char *name;
-  Type type;
+  Type type, cache;
   int dim;
   bool wgmma = false;
   int pageLog2 = 0; ///< the only one; 0: all
 };
 
 const PrefillVariant kVariants[] = {
-#define SINTER_PREFILL(name, type, dim) {#name, Type::type, dim},
+#define SINTER_PREFILL(name, type, cache, dim) {#name, Type::type, Type::cache, dim},
 #include "runtime/kernels/PrefillVariants.def"
 #undef SINTER_PREFILL
-    {"sinter_prefill_wgmma_bf16_page8", Type::BF16, 128, true, 3},
-    {"sinter_prefill_wgmma_bf16_page16", Type::BF16, 128, true, 4},
-    {"sinter_prefill_wgmma_bf16_page32", Type::BF16, 128, true, 5},
-    {"sinter_prefill_wgmma_bf16_page64", Type::BF16, 128, true, 6},
-    {"sinter_prefill_wgmma_f16_page16", Type::F16, 128, true, 4},
-    {"sinter_prefill_qwen3_bf16", Type::BF16, 128, true, 4},
+    {"sinter_prefill_wgmma_bf16_page8", Type::BF16, Type::BF16, 128, true, 3},
+    {"sinter_prefill_wgmma_bf16_page16", Type::BF16, Type::BF16, 128, true, 4},
+    {"sinter_prefill_wgmma_bf16_page32", Type::BF16, Type::BF16, 128, true, 5},
+    {"sinter_prefill_wgmma_bf16_page64", Type::BF16, Type::BF16, 128, true, 6},
+    {"sinter_prefill_wgmma_f16_page16", Type::F16, Type::F16, 128, true, 4},
+    {"sinter_prefill_qwen3_bf16", Type::BF16, Type::BF16, 128, true, 4},
 };
 
 const PrefillVariant &variantOf(const std::string &name) {
@@ -49,8 +49,9 @@ struct PrefillOptions {
 class PrefillCase {
 public:
   PrefillCase(const Kernels &kernels, const PrefillOptions &o)
-      : o(o), variant(variantOf(o.kernel)), layout(kernels::prefillLayout(variant.dim)),
-        cache({variant.type, o.kvHeads, variant.dim, o.pageLog2, o.packed}, o.ctx, 5,
+      : o(o), variant(variantOf(o.kernel)),
+        layout(kernels::prefillLayout(variant.dim, bytesOf(variant.cache))),
+        cache({variant.cache, o.kvHeads, variant.dim, o.pageLog2, o.packed}, o.ctx, 5,
               o.kMagnitude / o.kScale) {
     for (size_t s = 0; s < o.ctx.size(); ++s) {
       for (int i = 0; i < o.query[s]; ++i)
@@ -228,10 +229,12 @@ void testPrefill(const Kernels &kernels, Report &report) {
         checkCase(kernels, report, o);
       }
   report.group("prefill: every variant");
-  for (const char *kernel : {"sinter_prefill_bf16_bf16_d128", "sinter_prefill_wgmma_bf16_page16"})
+  for (const char *kernel : {"sinter_prefill_bf16_bf16_d128", "sinter_prefill_bf16_e4m3_d128",
+                             "sinter_prefill_wgmma_bf16_page16"})
     shapes(kernels, report, kernel);
   for (const char *kernel :
        {"sinter_prefill_bf16_bf16_d128", "sinter_prefill_f16_f16_d128",
+        "sinter_prefill_bf16_e4m3_d128", "sinter_prefill_f16_e5m2_d128",
         "sinter_prefill_wgmma_bf16_page16", "sinter_prefill_wgmma_f16_page16"}) {
     PrefillOptions o;
     o.kernel = kernel;
@@ -242,7 +245,8 @@ void testPrefill(const Kernels &kernels, Report &report) {
     checkCase(kernels, report, o);
   }
   report.group("prefill: 96x k norm");
-  for (const char *kernel : {"sinter_prefill_bf16_bf16_d128", "sinter_prefill_wgmma_bf16_page16"})
+  for (const char *kernel : {"sinter_prefill_bf16_bf16_d128", "sinter_prefill_bf16_e4m3_d128",
+                             "sinter_prefill_wgmma_bf16_page16"})
     repeats(kernels, report, kernel);
   report.group("prefill: repeats, checker");
 }
@@ -253,6 +257,8 @@ void quickPrefill(const Kernels &kernels, Report &report) {
   o.query = {70, 100, 400};
   o.kScale = 4;
   o.kMagnitude = 8;
+  checkCase(kernels, report, o);
+  o.kernel = "sinter_prefill_bf16_e4m3_d128";
   checkCase(kernels, report, o);
   o.kernel = "sinter_prefill_wgmma_bf16_page16";
   o.grid = 5;
@@ -286,6 +292,7 @@ void timePrefill(const Kernels &kernels) {
   for (int heads : {16, 32})
     for (int tokens : {2048, 8192}) {
       timeOne(kernels, "sinter_prefill_bf16_bf16_d128", heads, tokens, 264 * 64);
+      timeOne(kernels, "sinter_prefill_bf16_e4m3_d128", heads, tokens, 264 * 64);
       timeOne(kernels, "sinter_prefill_wgmma_bf16_page16", heads, tokens, 132);
       if (heads == 16)
         timeOne(kernels, "sinter_prefill_qwen3_bf16", heads, tokens, 132);

@@ -85,8 +85,9 @@ def problems(name, body, sm):
     if not re.search(r"cp\.async\.cg\.shared\.global\S* \S+, \S+ 16", body.replace("[", "").replace("]", "")):
         yield "has no 16-byte asynchronous copies"
     fma = query == "f32" or cache == "f32" or (query, cache) == ("f16", "bf16")
+    multiplied = query if kind == "prefill" else cache
     forms = set(re.findall(r"mma\.sync\.aligned\.(m16n8k16)\.row\.col\.f32\.(bf16|f16)\.", body))
-    wanted = set() if fma else {("m16n8k16", "bf16" if cache == "bf16" else "f16")}
+    wanted = set() if fma else {("m16n8k16", "bf16" if multiplied == "bf16" else "f16")}
     if forms != wanted:
         yield f"matrix instructions {sorted(forms)} instead of {sorted(wanted)}"
     if cache == "e4m3" and sm != "sm_80" and "cvt.rn.f16x2.e4m3x2" not in body:
