@@ -27,9 +27,16 @@ Type elementType(MLIRContext *context, DType dtype) {
     return Float16Type::get(context);
   case DType::I32:
     return IntegerType::get(context, 32);
+  case DType::E4M3:
+    return Float8E4M3FNType::get(context);
+  case DType::E5M2:
+    return Float8E5M2Type::get(context);
   }
   llvm_unreachable("a DType that does not exist");
 }
+
+/// How large K may get in a cache of this type: `room` of its k_scale.
+int64_t kRoom(DType cache) { return cache == DType::E4M3 ? 256 : cache == DType::E5M2 ? 32768 : 1; }
 
 class Importer {
 public:
@@ -120,9 +127,9 @@ Value Importer::ropeTable() {
 Value Importer::kScale() {
   if (!variants.hasQkNorm || !options.kScale)
     return {};
-  auto init =
-      KScaleAttr::get(builder.getContext(),
-                      builder.getStringAttr(prefix + "self_attn.k_norm.weight"), config.headDim);
+  auto init = KScaleAttr::get(builder.getContext(),
+                              builder.getStringAttr(prefix + "self_attn.k_norm.weight"),
+                              config.headDim, kRoom(options.cache));
   return getWeight(scope + "k_scale", RankedTensorType::get({1}, builder.getF32Type()), init);
 }
 
@@ -214,7 +221,7 @@ DictionaryAttr Importer::describeModel() {
 func::FuncOp Importer::declareStep() {
   auto ids = tokensBy({}, builder.getI32Type());
   auto kv = KvType::get(builder.getContext(), config.kvHeads, options.pageSize, config.headDim,
-                        element, KvLayout::TokenMajor);
+                        elementType(builder.getContext(), options.cache), KvLayout::TokenMajor);
   SmallVector<Type> inputs = {ids, ids, BatchType::get(builder.getContext())};
   inputs.append(config.layers, kv);
   SmallVector<Type> outputs = {tokensBy({config.vocab}, builder.getF32Type())};

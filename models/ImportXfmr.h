@@ -21,8 +21,9 @@
 namespace sinter::models {
 
 struct ImportOptions {
-  std::string name;                ///< goes into the module's xfmr.model
-  DType activation = DType::BF16;  ///< also the cache's element type
+  std::string name; ///< goes into the module's xfmr.model
+  DType activation = DType::BF16;
+  DType cache = DType::BF16;       ///< element type of K and V
   int64_t pageSize = 16;           ///< a power of two
   int64_t maxTokensPerStep = 2048; ///< capped by the model's positions
   std::vector<int64_t> eosIds;     ///< goes there too

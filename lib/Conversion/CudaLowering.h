@@ -64,8 +64,6 @@ private:
                                 const gpu::RowSpec &spec, std::vector<SinterArg> args,
                                 llvm::ArrayRef<mlir::Value> tensors);
   // CudaOpsCache.cpp
-  mlir::FailureOr<gpu::PagedCache> pagedCache(mlir::Operation *op, mlir::Value kv,
-                                              int64_t layers) const;
   mlir::FailureOr<gpu::AttentionSpec> attentionSpec(xfmr::AttentionOp op, int64_t maxTokens,
                                                     int64_t maxQ) const;
   mlir::FailureOr<gpu::CacheWriteSpec> cacheWrite(mlir::Operation *op, mlir::Value kv,

@@ -2,6 +2,7 @@
 #include "CudaLowering.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
 using namespace sinter;
@@ -15,18 +16,17 @@ static std::string bits(float v) {
 // Specs
 //===----------------------------------------------------------------------===//
 
-FailureOr<PagedCache> CudaLowering::pagedCache(Operation *op, Value kv, int64_t layers) const {
+static PagedCache pagedCache(Value kv, int64_t layers) {
   auto type = cast<xfmr::KvType>(kv.getType());
-  Type element = type.getElementType();
   PagedCache cache;
   cache.heads = type.getHeads(), cache.headDim = type.getHeadDim(), cache.page = type.getPage();
   cache.kPacked = type.getLayout() == xfmr::KvLayout::KPacked;
-  if (element.isBF16() || element.isF16())
-    cache.type = element.isBF16() ? DType::BF16 : DType::F16;
-  else if (element.isF32())
-    cache.type = DType::F32;
-  else
-    return op->emitOpError() << "on " << type << ": caches of " << element << " have no GPU kernel";
+  cache.type = TypeSwitch<Type, DType>(type.getElementType())
+                   .Case([](BFloat16Type) { return DType::BF16; })
+                   .Case([](Float16Type) { return DType::F16; })
+                   .Case([](Float8E4M3FNType) { return DType::E4M3; })
+                   .Case([](Float8E5M2Type) { return DType::E5M2; })
+                   .Default([](Type) { return DType::F32; });
   cache.pageBytes =
       layers * 2 * cache.heads * cache.page * cache.headDim * int64_t(dtypeBytes(cache.type));
   return cache;
@@ -40,12 +40,11 @@ static int64_t countLayers(Operation *op) {
 
 FailureOr<AttentionSpec> CudaLowering::attentionSpec(xfmr::AttentionOp op, int64_t maxTokens,
                                                      int64_t maxQ) const {
-  auto cache = pagedCache(op, op.getKv(), countLayers(op));
   auto type = elementType(op, op.getQ());
-  if (failed(cache) || failed(type))
+  if (failed(type))
     return failure();
   AttentionSpec spec;
-  spec.cache = *cache;
+  spec.cache = pagedCache(op.getKv(), countLayers(op));
   spec.heads = op.getQ().getType().getDimSize(1);
   spec.x = *type;
   spec.kScale = static_cast<bool>(op.getKScale());
@@ -241,14 +240,13 @@ LogicalResult CudaLowering::attention(xfmr::AttentionOp op) {
 
 FailureOr<CacheWriteSpec> CudaLowering::cacheWrite(Operation *op, Value kv, Value x,
                                                    int64_t heads) const {
-  auto cache = pagedCache(op, kv, countLayers(op));
   auto type = elementType(op, x);
-  if (failed(cache) || failed(type))
+  if (failed(type))
     return failure();
   if (!knowsCache(kv))
     return op->emitOpError("reads a cache handle that does not come from the entry's arguments");
   CacheWriteSpec spec;
-  spec.cache = *cache;
+  spec.cache = pagedCache(kv, countLayers(op));
   spec.heads = heads;
   spec.x = *type;
   spec.maxTokens = entry->maxTokens;

@@ -81,6 +81,19 @@ LogicalResult SourceAttr::verify(function_ref<InFlightDiagnostic()> emitError, S
 }
 
 //===----------------------------------------------------------------------===//
+// KScaleAttr: <"tensor", head_dim> or <"tensor", head_dim, room>
+//===----------------------------------------------------------------------===//
+
+LogicalResult KScaleAttr::verify(function_ref<InFlightDiagnostic()> emitError, StringAttr,
+                                 int64_t headDim, int64_t room) {
+  if (headDim < 1)
+    return emitError() << "k_scale needs a positive head_dim, got " << headDim;
+  if (room < 1 || (room & (room - 1)))
+    return emitError() << "k_scale's room must be a power of two, got " << room;
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
 // RopeTableAttr: <scaling, [f, f, ...]>
 //===----------------------------------------------------------------------===//
 
@@ -152,7 +165,8 @@ LogicalResult KvType::verify(function_ref<InFlightDiagnostic()> emitError, int64
     return emitError() << "cache page must be a power of two of tokens, got " << page;
   if (headDim < 2 || headDim % 2)
     return emitError() << "cache head_dim must be even and positive, got " << headDim;
-  if (!element.isBF16() && !element.isF16() && !element.isF32())
-    return emitError() << "cache element type must be bf16, f16 or f32, got " << element;
+  if (!isa<BFloat16Type, Float16Type, Float32Type, Float8E4M3FNType, Float8E5M2Type>(element))
+    return emitError() << "cache element type must be bf16, f16, f32, f8E4M3FN or f8E5M2, got "
+                       << element;
   return success();
 }

@@ -15,6 +15,10 @@ static DType dtypeOf(Type type) {
     return DType::BF16;
   if (type.isF16())
     return DType::F16;
+  if (isa<Float8E4M3FNType>(type))
+    return DType::E4M3;
+  if (isa<Float8E5M2Type>(type))
+    return DType::E5M2;
   return type.isF32() ? DType::F32 : DType::I32;
 }
 
@@ -300,7 +304,8 @@ Execution::Tensors Execution::eval(ArgmaxOp op) {
 
 void Execution::writeCache(PagedCache &cache, DType type, const Tensor &k, const Tensor &v,
                            double scale) {
-  const bool exact = interpreter_.mode() == Mode::Exact;
+  // An fp8 cache is what the model computes with: the reference quantises like everybody else.
+  const bool exact = interpreter_.mode() == Mode::Exact && !isFp8(type);
   for (int64_t t = 0; t < k.rows(); ++t) {
     const int64_t slot = batch_.slots[size_t(t)];
     if (slot < 0)

@@ -3,7 +3,9 @@
 
 #include "sinter/Support/Half.h"
 
+#include <algorithm>
 #include <cassert>
+#include <cmath>
 
 using namespace sinter;
 using namespace sinter::interp;
@@ -35,6 +37,15 @@ int64_t Tensor::rowSize() const {
   return size;
 }
 
+/// To the nearest multiple of the last place, ties to even, at most `largest`; NaN stays NaN.
+static double roundToFp8(double value, int mantissa, int smallestExponent, double largest) {
+  if (value == 0 || std::isnan(value))
+    return value;
+  const double magnitude = std::min(std::abs(value), largest);
+  const double unit = std::ldexp(1, std::max(std::ilogb(magnitude), smallestExponent) - mantissa);
+  return std::copysign(std::nearbyint(magnitude / unit) * unit, value);
+}
+
 double interp::roundTo(DType type, double value) {
   switch (type) {
   case DType::F32:
@@ -43,6 +54,10 @@ double interp::roundTo(DType type, double value) {
     return bf16ToF32(f32ToBf16(float(value)));
   case DType::F16:
     return f16ToF32(f32ToF16(float(value)));
+  case DType::E4M3:
+    return roundToFp8(float(value), 3, -6, 448);
+  case DType::E5M2:
+    return roundToFp8(float(value), 2, -14, 57344);
   case DType::I32:
     break;
   }

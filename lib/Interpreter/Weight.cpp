@@ -60,7 +60,7 @@ Result<Tensor> stackSources(ArrayAttr sources, RankedTensorType type, WeightProv
   return tensor;
 }
 
-/// The smallest power of two >= max|w| * sqrt(head_dim), at least 1.
+/// The smallest power of two >= max|w| * sqrt(head_dim), at least 1, divided by the room.
 Result<Tensor> kScale(KScaleAttr attr, WeightProvider &provider) {
   SINTER_ASSIGN_OR_RETURN(const std::vector<double> gamma,
                           provider.read(attr.getTensor().str(), 0, attr.getHeadDim(), 0));
@@ -70,7 +70,7 @@ Result<Tensor> kScale(KScaleAttr attr, WeightProvider &provider) {
   double scale = 1;
   while (scale < bound)
     scale *= 2;
-  return Tensor({1}, {scale});
+  return Tensor({1}, {scale / double(attr.getRoom())});
 }
 
 /// The angle's rounding to f32 belongs to the table's definition; that of cos and sin only to its

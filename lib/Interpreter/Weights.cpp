@@ -76,6 +76,9 @@ private:
       case DType::I32:
         values[i] = int32_t(bits);
         break;
+      case DType::E4M3:
+      case DType::E5M2:
+        break; // usableDType gives none
       }
     }
     return values;

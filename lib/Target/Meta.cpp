@@ -24,7 +24,13 @@ namespace {
 
 constexpr int64_t kTileRows = 16;
 
-StringRef dtypeOf(Type type) { return type.isBF16() ? "bf16" : type.isF16() ? "f16" : "f32"; }
+StringRef dtypeOf(Type type) {
+  return isa<Float8E4M3FNType>(type) ? "fp8_e4m3"
+         : isa<Float8E5M2Type>(type) ? "fp8_e5m2"
+         : type.isBF16()             ? "bf16"
+         : type.isF16()              ? "f16"
+                                     : "f32";
+}
 
 /// The shortest spelling that reads back as the same number.
 template <typename Float> void number(OStream &json, Float value) {
@@ -140,6 +146,8 @@ private:
     if (auto scale = dyn_cast<KScaleAttr>(weight.getInit())) {
       resident("k_scale", "f32", "plain", {1}, 4);
       json.attribute("head_dim", scale.getHeadDim());
+      if (scale.getRoom() != 1)
+        json.attribute("room", scale.getRoom());
       json.attributeArray("sources", [&] {
         const TensorFacts tensor = facts.tensors.lookup(scale.getTensor());
         json.object([&] {

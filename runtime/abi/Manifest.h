@@ -45,6 +45,7 @@ struct WeightPlan {
   uint64_t bytes = 0;
   std::vector<WeightSource> sources;
   uint64_t headDim = 0;         ///< k_scale
+  uint64_t room = 1;            ///< k_scale: how large the stored K may get
   std::vector<float> invFreq;   ///< rope
   float attentionScaling = 1.f; ///< rope
 };

@@ -174,6 +174,8 @@ Result<ArtifactFile> compile(Job job, KeyBuilder &key, const CompileOptions &opt
   SINTER_ASSIGN_OR_RETURN(const std::string compiler, findCompiler());
   if (!options.dtype.empty())
     job.arguments.insert(job.arguments.end(), {"--dtype", options.dtype});
+  if (!options.kvCacheDtype.empty())
+    job.arguments.insert(job.arguments.end(), {"--kv-cache-dtype", options.kvCacheDtype});
   if (!options.target.empty())
     job.arguments.insert(job.arguments.end(), {"--target", options.target});
   for (const std::string &argument : job.arguments)

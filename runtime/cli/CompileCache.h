@@ -16,8 +16,9 @@
 namespace sinter {
 
 struct CompileOptions {
-  std::string dtype;  ///< empty: the compiler's default
-  std::string target; ///< empty: cpu
+  std::string dtype;        ///< empty: the compiler's default
+  std::string kvCacheDtype; ///< likewise
+  std::string target;       ///< empty: cpu
   bool useCache = true;
   /// Receives lines for the user: what is compiled, where it is kept, why not.
   std::function<void(const std::string &line)> say;

@@ -35,8 +35,12 @@ void addMachineFlags(CLI::App &app, ModelFlags &f) {
 
 void addCompileFlags(CLI::App &app, ModelFlags &f) {
   const char *group = "Compiling a model directory";
-  app.add_option("--dtype", f.dtype, "Activations and cache: bf16, f32 or f16")
+  app.add_option("--dtype", f.dtype, "Activations: bf16, f32 or f16")
       ->check(CLI::IsMember({"bf16", "f32", "f16"}))
+      ->group(group);
+  app.add_option("--kv-cache-dtype", f.kvCacheDtype,
+                 "Cache: auto (as activations), bf16, f32, f16; on a GPU also fp8_e4m3, fp8_e5m2")
+      ->check(CLI::IsMember({"auto", "bf16", "f32", "f16", "fp8_e4m3", "fp8_e5m2"}))
       ->group(group);
   app.add_option(
          "--target", f.target,
@@ -74,6 +78,7 @@ Result<ArtifactFile> openModel(const ModelFlags &flags, const Say &say) {
   if (isDirectory(flags.model)) {
     CompileOptions compile;
     compile.dtype = flags.dtype;
+    compile.kvCacheDtype = flags.kvCacheDtype;
     compile.useCache = !flags.noCache;
     compile.say = say;
     compile.target =
@@ -87,6 +92,11 @@ Result<ArtifactFile> openModel(const ModelFlags &flags, const Say &say) {
   if (!flags.dtype.empty() && flags.dtype != dtypeName(manifest.dtype))
     return invalidArgument("--dtype " + flags.dtype + ": " + flags.model + " is compiled for " +
                            std::string(dtypeName(manifest.dtype)));
+  const std::string_view cache =
+      flags.kvCacheDtype == "auto" ? dtypeName(manifest.dtype) : flags.kvCacheDtype;
+  if (!cache.empty() && cache != dtypeName(manifest.kv.dtype))
+    return invalidArgument("--kv-cache-dtype " + flags.kvCacheDtype + ": " + flags.model +
+                           " is compiled for " + std::string(dtypeName(manifest.kv.dtype)));
   if (!flags.target.empty() && !isCompiledFor(manifest, flags.target))
     return invalidArgument("--target " + flags.target + ": " + flags.model + " is compiled for " +
                            manifest.target);

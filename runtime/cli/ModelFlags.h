@@ -24,6 +24,7 @@ struct ModelFlags {
   std::string weights;
 
   std::string dtype;
+  std::string kvCacheDtype;
   std::string target;
   bool noCache = false;
 };

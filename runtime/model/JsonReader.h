@@ -48,6 +48,12 @@ public:
       fail(key, "expected an element type, got " + quoteForMessage(text));
     return parsed.value_or(DType::F32);
   }
+  /// f32, bf16 or f16.
+  DType activationType(const char *key) {
+    const DType parsed = dtype(key);
+    require(isActivationType(parsed), key, "expected f32, bf16 or f16");
+    return parsed;
+  }
   /// One of `names`: its index.
   size_t choice(const char *key, std::initializer_list<const char *> names) {
     const std::string text = string(key);

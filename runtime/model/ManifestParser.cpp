@@ -24,13 +24,14 @@ constexpr IntRange kCount = {1, kMaxCount};
 constexpr IntRange kBytes = {0, kMaxBytes};
 constexpr uint64_t kMaxLayers = 4096;
 constexpr uint64_t kMaxHeadDim = 4096;
+constexpr int64_t kMaxRoom = 1 << 16;
 constexpr uint64_t kMaxScratch = uint64_t(1) << 32;
 constexpr int64_t kTileRows = 16;
 
 WeightSource parseSource(Reader r) {
   WeightSource source;
   source.tensor = r.string("tensor");
-  source.dtype = r.dtype("dtype");
+  source.dtype = r.activationType("dtype");
   for (uint64_t extent : r.integers("shape", kCount))
     source.shape.push_back(int64_t(extent));
   r.require(source.shape.size() == 1 || source.shape.size() == 2, "shape",
@@ -52,7 +53,6 @@ WeightSource parseSource(Reader r) {
 
 void checkLinear(Reader &r, const WeightPlan &weight) {
   r.require(weight.layout != WeightLayout::Plain, "layout", "a linear is tiled16 or row_major");
-  r.require(weight.dtype != DType::I32, "dtype", "expected a float type");
   r.require(weight.shape.size() == 2, "shape", "expected [rows, columns]");
   r.require(!weight.sources.empty(), "sources", "expected at least one tensor");
   if (!r.ok())
@@ -83,7 +83,6 @@ void checkVector(Reader &r, const WeightPlan &weight) {
   uint64_t elements = 0;
   for (const WeightSource &source : weight.sources) {
     r.require(source.shape.size() == 1, "sources", "expected one-dimensional tensors");
-    r.require(source.dtype != DType::I32, "sources", "expected a float type");
     elements += source.rows();
   }
   r.require(weight.shape.size() == 1 && weight.shape[0] == elements, "shape",
@@ -94,10 +93,10 @@ void checkVector(Reader &r, const WeightPlan &weight) {
 void checkKScale(Reader &r, const WeightPlan &weight) {
   r.require(weight.layout == WeightLayout::Plain && weight.dtype == DType::F32 && weight.bytes == 4,
             "kind", "a k_scale is one plain f32");
-  r.require(weight.sources.size() == 1 && weight.sources[0].shape.size() == 1 &&
-                weight.sources[0].dtype != DType::I32,
-            "sources", "expected one float vector");
+  r.require(weight.sources.size() == 1 && weight.sources[0].shape.size() == 1, "sources",
+            "expected one vector");
   r.require(weight.headDim > 0, "head_dim", "missing");
+  r.require((weight.room & (weight.room - 1)) == 0, "room", "expected a power of two");
 }
 
 void checkRope(Reader &r, const WeightPlan &weight) {
@@ -117,7 +116,7 @@ WeightPlan parseWeight(Reader r) {
   WeightPlan weight;
   weight.name = r.string("name");
   weight.kind = WeightKind(r.choice("kind", {"linear", "vector", "k_scale", "rope"}));
-  weight.dtype = r.dtype("dtype");
+  weight.dtype = r.activationType("dtype");
   weight.layout = WeightLayout(r.choice("layout", {"plain", "tiled16", "row_major"}));
   weight.shape = r.integers("shape", kCount);
   weight.bytes = r.integer("bytes", kBytes);
@@ -126,6 +125,7 @@ WeightPlan parseWeight(Reader r) {
     elements = std::min<uint64_t>(elements, kMaxElements) * std::min<uint64_t>(extent, kMaxCount);
   r.require(elements <= kMaxElements, "shape", "is too large");
   weight.headDim = r.integer("head_dim", {1, kMaxHeadDim}, 0);
+  weight.room = r.integer("room", {1, kMaxRoom}, 1);
   weight.attentionScaling = float(r.number("attention_scaling", 1.0));
   if (r.has("inv_freq"))
     r.array("inv_freq", [&](const json &element, const std::string &where) {
@@ -163,6 +163,7 @@ KvPlan parseKv(Reader r) {
   kv.headDim = r.integer("head_dim", {1, kMaxHeadDim});
   kv.pageSize = r.integer("page_size", {1, 4096});
   kv.dtype = r.dtype("dtype");
+  r.require(kv.dtype != DType::I32, "dtype", "expected a float type");
   kv.layout = KvLayout(r.choice("layout", {"k_packed", "token_major"}));
   kv.layerBytes = r.integer("layer_bytes", kBytes);
   kv.pageBytes = r.integer("page_bytes", kBytes);
@@ -175,7 +176,7 @@ KvPlan parseKv(Reader r) {
 TensorMapPlan parseTensorMap(Reader r) {
   TensorMapPlan map;
   map.arg = uint32_t(r.integer("arg", {0, SINTER_MAX_ARGS - 1}));
-  map.dtype = r.dtype("dtype");
+  map.dtype = r.activationType("dtype");
   map.rows = r.integer("rows", kCount);
   map.columns = r.integer("columns", kCount);
   map.boxRows = uint32_t(r.integer("box_rows", {1, 256}));
@@ -312,7 +313,7 @@ void parseHeader(Reader &r, Manifest &m) {
   m.isas = r.strings("isas");
   const json &options = r.child("options");
   Reader optionReader(options, r.where() + ": options", r.status());
-  m.dtype = optionReader.dtype("dtype");
+  m.dtype = optionReader.activationType("dtype");
   m.batchInvariant = optionReader.boolean("batch_invariant", false);
   m.options = options.dump(-1, ' ', false, json::error_handler_t::replace);
   Reader source(r.child("source"), r.where() + ": source", r.status());

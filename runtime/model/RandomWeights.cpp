@@ -140,7 +140,7 @@ Status fillRandom(const WeightPlan &weight, uint64_t seed, uint64_t index, Devic
     return device.upload(destination, values.data(), weight.bytes);
   }
   case WeightKind::KScale: {
-    const float scale = kScaleFor(1 + kNormSpread, weight.headDim);
+    const float scale = kScaleFor(1 + kNormSpread, weight.headDim, weight.room);
     return device.upload(destination, &scale, sizeof scale);
   }
   case WeightKind::Rope:

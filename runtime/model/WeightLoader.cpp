@@ -242,7 +242,7 @@ Status loadKScale(const WeightPlan &weight, const Checkpoint &checkpoint, Device
                           " holds a value that is not finite");
     maxAbs = std::max(maxAbs, std::fabs(value));
   }
-  const float scale = kScaleFor(maxAbs, weight.headDim);
+  const float scale = kScaleFor(maxAbs, weight.headDim, weight.room);
   return device.upload(destination, &scale, sizeof scale);
 }
 
@@ -317,9 +317,10 @@ Status loadRope(const WeightPlan &weight, uint64_t positions, Device &device, vo
 
 } // namespace
 
-float kScaleFor(float maxAbs, uint64_t headDim) {
+float kScaleFor(float maxAbs, uint64_t headDim, uint64_t room) {
   const double bound = double(maxAbs) * std::sqrt(double(headDim));
-  return bound <= 1 ? 1.f : float(std::exp2(std::ceil(std::log2(bound))));
+  const double scale = bound <= 1 ? 1.0 : std::exp2(std::ceil(std::log2(bound)));
+  return float(scale / double(room));
 }
 
 Result<WeightOptions> parseWeightOptions(const std::string &text) {

@@ -41,7 +41,8 @@ struct ResidentWeights {
 Result<ResidentWeights> loadWeights(const Manifest &manifest, Device &device,
                                     const WeightOptions &options);
 
-/// The smallest power of two that is at least maxAbs * sqrt(headDim), and at least 1.
-float kScaleFor(float maxAbs, uint64_t headDim);
+/// The smallest power of two that is at least maxAbs * sqrt(headDim), and at least 1, divided by
+/// the power of two `room`.
+float kScaleFor(float maxAbs, uint64_t headDim, uint64_t room);
 
 } // namespace sinter

@@ -56,8 +56,24 @@ func.func private @f(!xfmr.kv<2, 16, 7, bf16, token_major>)
 
 // -----
 
-// expected-error @+1 {{cache element type must be bf16, f16 or f32, got 'i8'}}
+// expected-error @+1 {{cache element type must be bf16, f16, f32, f8E4M3FN or f8E5M2, got 'i8'}}
 func.func private @f(!xfmr.kv<2, 16, 8, i8, token_major>)
+
+// -----
+
+// The form with infinities is another type than the one that GPUs convert to.
+// expected-error @+1 {{cache element type must be bf16, f16, f32, f8E4M3FN or f8E5M2, got 'f8E4M3'}}
+func.func private @f(!xfmr.kv<2, 16, 8, f8E4M3, token_major>)
+
+// -----
+
+// expected-error @+1 {{k_scale's room must be a power of two, got 448}}
+xfmr.weight @w : tensor<1xf32> from #xfmr.k_scale<"k_norm", 8, 448>
+
+// -----
+
+// expected-error @+1 {{k_scale needs a positive head_dim, got 0}}
+xfmr.weight @w : tensor<1xf32> from #xfmr.k_scale<"k_norm", 0>
 
 // -----
 

@@ -20,8 +20,13 @@ xfmr.weight @bias : tensor<8xf32> from [#xfmr.source<"a.bias", 0, 8, rank0, 2>]
 xfmr.weight @replicated : tensor<8xf16> from [#xfmr.source<"a.bias", 0, 8, replicated, 1>]
 // CHECK: xfmr.weight @scale : tensor<1xf32> from #xfmr.k_scale<"k_norm.weight", 8>
 xfmr.weight @scale : tensor<1xf32> from #xfmr.k_scale<"k_norm.weight", 8>
+// CHECK: xfmr.weight @scale256 : tensor<1xf32> from #xfmr.k_scale<"k_norm.weight", 8, 256>
+xfmr.weight @scale256 : tensor<1xf32> from #xfmr.k_scale<"k_norm.weight", 8, 256>
 // CHECK: xfmr.weight @rope : tensor<64x8xf32> from #xfmr.rope_table<1.250000e+00, [1.000000e+00, 1.000000e-01, 0.00999999977, 1.000000e-03]>
 xfmr.weight @rope : tensor<64x8xf32> from #xfmr.rope_table<1.25, [1.0, 0.1, 0.01, 0.001]>
+
+// CHECK: func private @fp8(!xfmr.kv<2, 16, 8, f8E4M3FN, token_major>, !xfmr.kv<2, 16, 8, f8E5M2, token_major>)
+func.func private @fp8(!xfmr.kv<2, 16, 8, f8E4M3FN, token_major>, !xfmr.kv<2, 16, 8, f8E5M2, token_major>)
 
 // CHECK-LABEL: func @unfused
 // CHECK-SAME: xfmr.cover = "a", xfmr.entry, xfmr.head = "logits", xfmr.tokens = array<i64: 1, 32>

@@ -189,6 +189,22 @@ TEST(KvWrite, F16OverflowsOnlyWithoutTheScale) {
   EXPECT_EQ(stored(4), 30000);
 }
 
+TEST(KvWrite, Fp8RoundsInBothModes) {
+  GraphCall call = twoTokens();
+  call.arguments[1].data = {17, 19, 0.3, -500};
+  call.arguments[2].data = {17.5, -1000, 0.001, 0};
+  const std::string text =
+      replaced(attentionText(1, 1), "2, 2, f32, token_major", "2, 2, f8E4M3FN, token_major");
+  for (const Mode mode : {kExact, kDeclared}) {
+    const auto cache = cacheAfter(text, mode, call);
+    ASSERT_TRUE(cache.isOk()) << cache.status().message();
+    EXPECT_THAT(std::vector<double>(cache->k[0].row(0), cache->k[0].row(2)),
+                ElementsAre(16, 20, 0.3125, -448));
+    EXPECT_THAT(std::vector<double>(cache->v[0].row(0), cache->v[0].row(2)),
+                ElementsAre(18, -448, 0x1p-9 * 1, 0));
+  }
+}
+
 //===----------------------------------------------------------------------===//
 // qk_norm_rope_write is what it replaces
 //===----------------------------------------------------------------------===//

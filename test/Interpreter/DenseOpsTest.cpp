@@ -254,6 +254,37 @@ TEST(Weights, KScaleIsTheNextPowerOfTwo) {
   EXPECT_EQ(scale(0.2), 1) << "never below 1";
 }
 
+TEST(Weights, KScaleLeavesFp8ItsRoom) {
+  const auto y = run(R"(
+    xfmr.weight @s : tensor<1xf32> from #xfmr.k_scale<"k", 4, 256>
+    func.func @f() -> tensor<1xf32> {
+      %0 = xfmr.get_weight @s : tensor<1xf32>
+      return %0 : tensor<1xf32> })",
+                     {}, kExact, {{"k", Tensor({4}, {0.1, -8.1, 0.1, 0.1})}});
+  EXPECT_EQ(y[0].data[0], 32.0 / 256);
+}
+
+TEST(Rounding, Fp8IsNearestEvenAndSaturates) {
+  const auto e4m3 = [](double x) { return roundTo(DType::E4M3, x); };
+  EXPECT_EQ(e4m3(17), 16) << "a tie: 16 is even, 18 is not";
+  EXPECT_EQ(e4m3(19), 20);
+  EXPECT_EQ(e4m3(17.01), 18);
+  EXPECT_EQ(e4m3(-448), -448);
+  EXPECT_EQ(e4m3(464), 448) << "half a step above the largest number";
+  EXPECT_EQ(e4m3(-1e30), -448);
+  EXPECT_EQ(e4m3(0x1p-9), 0x1p-9) << "the smallest number";
+  EXPECT_EQ(e4m3(0x1p-10), 0);
+  EXPECT_EQ(e4m3(1.5 * 0x1p-9), 0x1p-8);
+  EXPECT_EQ(e4m3(15.9 / 1024), 0x1p-6) << "from below the smallest normal number";
+  EXPECT_TRUE(std::isnan(e4m3(std::nan(""))));
+  const auto e5m2 = [](double x) { return roundTo(DType::E5M2, x); };
+  EXPECT_EQ(e5m2(9), 8);
+  EXPECT_EQ(e5m2(11), 12);
+  EXPECT_EQ(e5m2(1e9), 57344);
+  EXPECT_EQ(e5m2(-0x1p-16), -0x1p-16);
+  EXPECT_EQ(e5m2(0x1p-18), 0);
+}
+
 TEST(Weights, RopeTable) {
   const std::string text = R"(
     xfmr.weight @t : tensor<3x4xf32> from #xfmr.rope_table<2.0, [1.0, 0.5]>

@@ -241,6 +241,7 @@ class RunErrorTest(ToolTest):
             ("expected a size such as", [*ids, "--kv-memory", "lots"]),
             ("0 positions of --kv-memory 10", [*ids, "--kv-memory", 10]),
             ("--dtype bf16", [*ids, "--dtype", "bf16"]),
+            ("--kv-cache-dtype fp8_e4m3", [*ids, "--kv-cache-dtype", "fp8_e4m3"]),
             ("--target cuda", [*ids, "--target", "cuda"]),
             ("--no-cache is for model directories", [*ids, "--no-cache"]),
             ("--top-p: expected", [*ids, "--top-p", 1.5]),

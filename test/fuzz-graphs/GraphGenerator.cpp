@@ -149,7 +149,8 @@ Value Generator::kScale(Value kGamma) {
   const std::string name = source + "_scale";
   if (!declared.count(name)) {
     auto type = RankedTensorType::get({1}, builder.getF32Type());
-    auto init = KScaleAttr::get(builder.getContext(), builder.getStringAttr(source), headDim);
+    auto init =
+        KScaleAttr::get(builder.getContext(), builder.getStringAttr(source), headDim, /*room=*/1);
     WeightOp::create(symbols, at("symbol"), name, type, init, WeightLayoutAttr(), StringAttr());
     declared[name] = {type, init};
   }

@@ -8,6 +8,12 @@
 // EMIT: sinter-compile: error: --emit: "x" is not xfmr, fused, lowered, llvm or asm{{$}}
 // RUN: not sinter-compile qwen3-0.6b --dtype i32 2>&1 | FileCheck %s --check-prefix=DTYPE --implicit-check-not={{.}}
 // DTYPE: sinter-compile: error: --dtype: "i32" is not bf16, f16 or f32{{$}}
+// RUN: not sinter-compile qwen3-0.6b --dtype fp8_e4m3 2>&1 | FileCheck %s --check-prefix=DTYPE8 --implicit-check-not={{.}}
+// DTYPE8: sinter-compile: error: --dtype: "fp8_e4m3" is not bf16, f16 or f32{{$}}
+// RUN: not sinter-compile qwen3-0.6b --target=cuda --kv-cache-dtype fp8 2>&1 | FileCheck %s --check-prefix=KVDTYPE --implicit-check-not={{.}}
+// KVDTYPE: sinter-compile: error: --kv-cache-dtype: "fp8" is not auto, bf16, f16, f32, fp8_e4m3 or fp8_e5m2{{$}}
+// RUN: not sinter-compile qwen3-0.6b --kv-cache-dtype fp8_e5m2 2>&1 | FileCheck %s --check-prefix=KVCPU --implicit-check-not={{.}}
+// KVCPU: sinter-compile: error: --kv-cache-dtype fp8_e5m2: only the cuda target has fp8 caches{{$}}
 // RUN: not sinter-compile qwen3-0.6b --page-size 24 2>&1 | FileCheck %s --check-prefix=PAGE --implicit-check-not={{.}}
 // PAGE: sinter-compile: error: --page-size: 24 is not a power of two from 16 to 1024{{$}}
 // RUN: not sinter-compile qwen3-0.6b --max-tokens-per-step 0 2>&1 | FileCheck %s --check-prefix=STEP --implicit-check-not={{.}}
@@ -58,6 +64,21 @@
 // RUN: sinter-compile %models/shakespeare --emit=xfmr --no-k-scale --dtype f16 --page-size 32 --max-tokens-per-step 64 | FileCheck %s --check-prefix=OPTIONS --implicit-check-not=k_scale
 // OPTIONS: func.func @step({{.*}}!xfmr.kv<2, 32, 128, f16, token_major>{{.*}}xfmr.tokens = array<i64: 1, 64>
 // OPTIONS: xfmr.embedding {{.*}} -> tensor<?x256xf16>
+// RUN: sinter-compile %models/shakespeare --emit=xfmr --kv-cache-dtype auto --dtype f16 | FileCheck %s --check-prefix=KVAUTO
+// KVAUTO: #xfmr.k_scale<"model.layers.0.self_attn.k_norm.weight", 128>
+// KVAUTO: func.func @step({{.*}}!xfmr.kv<2, 16, 128, f16, token_major>
+// RUN: sinter-compile %models/shakespeare --emit=xfmr --kv-cache-dtype fp8_e4m3 | FileCheck %s --check-prefix=E4M3
+// E4M3: #xfmr.k_scale<"model.layers.0.self_attn.k_norm.weight", 128, 256>
+// E4M3: func.func @step({{.*}}!xfmr.kv<2, 16, 128, f8E4M3FN, token_major>
+// RUN: sinter-compile %models/shakespeare --emit=xfmr --kv-cache-dtype fp8_e5m2 > %t.e5m2.mlir
+// RUN: FileCheck %s --check-prefix=E5M2 < %t.e5m2.mlir
+// E5M2: #xfmr.k_scale<"model.layers.0.self_attn.k_norm.weight", 128, 32768>
+// E5M2: func.func @step({{.*}}!xfmr.kv<2, 16, 128, f8E5M2, token_major>
+// RUN: not sinter-compile %t.e5m2.mlir 2>&1 | FileCheck %s --check-prefix=KVGRAPH --implicit-check-not={{.}}
+// KVGRAPH: sinter-compile: error: {{.*}}on '!xfmr.kv<2, 16, 128, f8E5M2, k_packed>': caches of 'f8E5M2' have no CPU kernel{{$}}
+// RUN: sinter-compile %models/shakespeare --kv-cache-dtype f16 --config | FileCheck %s --check-prefix=KVCONFIG
+// KVCONFIG: activations         bf16
+// KVCONFIG: cache               f16
 // RUN: sinter-compile %models/shakespeare --emit=fused --explain-fusion 2>&1 >%t.fused.mlir | FileCheck %s --check-prefix=REPORT
 // REPORT: step_m1_logits, 1 token kernels/layer
 // RUN: sinter-opt %t.fused.mlir -o /dev/null

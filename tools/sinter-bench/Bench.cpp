@@ -22,6 +22,7 @@ Result<ArtifactFile> openModel(const BenchOptions &options) {
   std::error_code ignored;
   CompileOptions compile;
   compile.dtype = options.dtype;
+  compile.kvCacheDtype = options.kvCacheDtype;
   compile.useCache = !options.noCache;
   compile.say = say;
   const bool directory = std::filesystem::is_directory(options.model, ignored);
@@ -34,9 +35,11 @@ Result<ArtifactFile> openModel(const BenchOptions &options) {
     return directory ? compileDirectory(options.model, compile)
                      : compileNamedShape(options.model, compile);
   }
-  if (!options.dtype.empty() || options.noCache || !options.target.empty())
-    return invalidArgument("--dtype, --target and --no-cache are for compiling, " + options.model +
-                           " is compiled already");
+  if (!options.dtype.empty() || !options.kvCacheDtype.empty() || options.noCache ||
+      !options.target.empty())
+    return invalidArgument(
+        "--dtype, --kv-cache-dtype, --target and --no-cache are for compiling, " + options.model +
+        " is compiled already");
   return ArtifactFile::open(options.model);
 }
 
@@ -72,10 +75,19 @@ uint32_t prefillChunk(const BenchOptions &options, const Session &session) {
   return options.chunk ? options.chunk : defaultPrefillChunk(session);
 }
 
+std::string typesOf(const Manifest &manifest) {
+  std::string types(dtypeName(manifest.dtype));
+  if (manifest.kv.dtype != manifest.dtype)
+    types += ", " + std::string(dtypeName(manifest.kv.dtype)) + " cache";
+  return types;
+}
+
 std::string rowName(std::string kind, const Manifest &manifest) {
   // On the CPU it costs nothing and is always so.
   if (manifest.batchInvariant && manifest.target == kCudaTarget)
     kind += "-batch-invariant";
+  if (manifest.kv.dtype != manifest.dtype)
+    kind += "-" + std::string(dtypeName(manifest.kv.dtype));
   const std::string &name = manifest.model.name;
   constexpr std::string_view kFamily = "qwen3-";
   return kind + "/" +
@@ -149,8 +161,7 @@ std::string formatRange(const std::vector<double> &values, double unit) {
 
 void printLines(const std::vector<Line> &lines, const Probes &probes, const Session &session) {
   std::printf("%s: %s, %s\n", session.manifest().model.name.c_str(),
-              std::string(dtypeName(session.manifest().dtype)).c_str(),
-              session.device->name().c_str());
+              typesOf(session.manifest()).c_str(), session.device->name().c_str());
   std::printf("read bandwidth %s GB/s, FMA peak %s GFLOP/s between the steps\n",
               formatRange(probes.bandwidths(), 1e-9).c_str(),
               formatRange(probes.flops(), 1e-9).c_str());

@@ -16,6 +16,7 @@ struct BenchOptions {
   std::string model; ///< artefact, model directory or named shape
   std::string weights;
   std::string dtype;
+  std::string kvCacheDtype;
   std::string target;
   std::string isa;
   uint32_t threads = 0;
@@ -58,8 +59,11 @@ Result<int> benchPrefill(const BenchOptions &options);
 Result<Session> openBench(const BenchOptions &options, uint64_t positions, uint64_t sequences,
                           uint64_t longest = 0);
 uint32_t prefillChunk(const BenchOptions &options, const Session &session);
+/// "bf16", or "bf16, fp8_e4m3 cache" where the cache has another type than activations.
+std::string typesOf(const Manifest &manifest);
 /// decode/0.6b for "decode" and qwen3-0.6b: how names in records begin. Batch-invariant artefacts
-/// of a GPU have rows of their own: decode-batch-invariant/0.6b.
+/// of a GPU and caches of another type have rows of their own: decode-batch-invariant/0.6b,
+/// decode-fp8_e4m3/0.6b.
 std::string rowName(std::string kind, const Manifest &manifest);
 /// A greedy request of made-up tokens that differ with `start`.
 GenerationRequest makeBenchRequest(const Manifest &manifest, uint32_t length, uint32_t tokens,

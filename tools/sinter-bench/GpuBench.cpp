@@ -70,8 +70,7 @@ std::optional<double> floorOf(const GpuLine &line, double bandwidth) {
 
 void printLines(const std::vector<GpuLine> &lines, double bandwidth, const Session &session) {
   std::printf("%s: %s, %s\n", session.manifest().model.name.c_str(),
-              std::string(dtypeName(session.manifest().dtype)).c_str(),
-              session.device->name().c_str());
+              typesOf(session.manifest()).c_str(), session.device->name().c_str());
   if (bandwidth > 0)
     std::printf("read bandwidth %.0f GB/s (a kernel of 16-byte loads), FMA peak not measured\n",
                 bandwidth * 1e-9);

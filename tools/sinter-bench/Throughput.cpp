@@ -149,8 +149,7 @@ Result<int> benchThroughput(const BenchOptions &options) {
   SINTER_ASSIGN_OR_RETURN(
       Session session, openBench(options, (tokens + most - 1) / most + kLastPage, most, longest));
   std::printf("%s: %s, %s\n", session.manifest().model.name.c_str(),
-              std::string(dtypeName(session.manifest().dtype)).c_str(),
-              session.device->name().c_str());
+              typesOf(session.manifest()).c_str(), session.device->name().c_str());
   std::vector<BenchRecord> records;
   std::vector<double> rates;
   for (const uint32_t count : options.sequences) {

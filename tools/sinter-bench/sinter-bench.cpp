@@ -33,8 +33,13 @@ void addCommonFlags(CLI::App &command, BenchOptions &o) {
       .add_option("MODEL", o.model, "Compiled model, model directory or a shape: qwen3-0.6b, ...")
       ->required();
   command.add_option("--weights", o.weights, "Directory of the weights, or random:SEED");
-  command.add_option("--dtype", o.dtype, "Activations and cache, when compiling: bf16, f32 or f16")
+  command.add_option("--dtype", o.dtype, "Activations, when compiling: bf16, f32 or f16")
       ->check(CLI::IsMember({"bf16", "f32", "f16"}));
+  command
+      .add_option(
+          "--kv-cache-dtype", o.kvCacheDtype,
+          "Cache, when compiling: auto (as activations), bf16, f32, f16, fp8_e4m3, fp8_e5m2")
+      ->check(CLI::IsMember({"auto", "bf16", "f32", "f16", "fp8_e4m3", "fp8_e5m2"}));
   command.add_option("--threads", o.threads, "Threads (default: the processors of this process)")
       ->check(CLI::Range(1, 1024));
   command.add_option("--isa", o.isa, "Use at most x86-64-v3 or -v4: v3, v4")

@@ -123,6 +123,7 @@ OwningOpRef<ModuleOp> Compiler::importModel() {
   options.name = model.name;
   options.eosIds = model.generation.eosIds;
   options.activation = request.dtype.value_or(model.defaultDType());
+  options.cache = request.kvDtype.value_or(options.activation);
   options.pageSize = request.pageSize;
   options.maxTokensPerStep = request.maxTokensPerStep;
   options.kScale = request.kScale;

@@ -35,7 +35,8 @@ struct CompileRequest {
   std::string graphText;
 
   // A graph has decided these; they apply to models.
-  std::optional<DType> dtype; ///< of activations and cache; the checkpoint's when not given
+  std::optional<DType> dtype;   ///< of activations; the checkpoint's when not given
+  std::optional<DType> kvDtype; ///< of the cache; that of activations when not given
   int64_t pageSize = 16;
   int64_t maxTokensPerStep = 2048;
   bool kScale = true;

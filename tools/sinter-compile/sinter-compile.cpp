@@ -40,6 +40,7 @@ struct Arguments {
   std::string input;
   std::string output;
   std::string dtype;
+  std::string kvDtype = "auto";
   std::string emit;
   bool noKScale = false;
   bool noFusion = false;
@@ -109,14 +110,31 @@ Status checkXfmrStage(const Arguments &arguments) {
   return Status::ok();
 }
 
+Status parseKvDtype(Arguments &arguments) {
+  CompileRequest &request = arguments.request;
+  if (arguments.kvDtype == "auto")
+    return Status::ok();
+  request.kvDtype = parseDType(arguments.kvDtype);
+  if (!request.kvDtype || *request.kvDtype == DType::I32)
+    return invalidArgument("--kv-cache-dtype: \"" + arguments.kvDtype +
+                           "\" is not auto, bf16, f16, f32, fp8_e4m3 or fp8_e5m2");
+  // The imported graph belongs to no target.
+  if (isFp8(*request.kvDtype) && request.emit != EmitStage::Xfmr &&
+      request.target.compare(0, 4, "cuda") != 0)
+    return unsupported("--kv-cache-dtype " + arguments.kvDtype +
+                       ": only the cuda target has fp8 caches");
+  return Status::ok();
+}
+
 Status checkArguments(Arguments &arguments) {
   CompileRequest &request = arguments.request;
   SINTER_RETURN_IF_ERROR(parseEmit(arguments.emit, request.emit));
   if (!arguments.dtype.empty()) {
     request.dtype = parseDType(arguments.dtype);
-    if (!request.dtype || *request.dtype == DType::I32)
+    if (!request.dtype || !isActivationType(*request.dtype))
       return invalidArgument("--dtype: \"" + arguments.dtype + "\" is not bf16, f16 or f32");
   }
+  SINTER_RETURN_IF_ERROR(parseKvDtype(arguments));
   const int64_t page = request.pageSize;
   if (page < 16 || page > 1024 || (page & (page - 1)) != 0)
     return invalidArgument("--page-size: " + std::to_string(page) +
@@ -152,7 +170,9 @@ void printConfig(const ModelSource &model, const CompileRequest &request) {
   line("bias", model.variants.hasOBias     ? "q, k, v, o"
                : model.variants.hasQkvBias ? "q, k, v"
                                            : "none");
-  line("activations, cache", dtypeName(request.dtype.value_or(model.defaultDType())));
+  const DType activation = request.dtype.value_or(model.defaultDType());
+  line("activations", dtypeName(activation));
+  line("cache", dtypeName(request.kvDtype.value_or(activation)));
   line("weights", model.checkpoint ? model.directory : "none (a published shape)");
   line("tokenizer", model.tokenizer.empty() ? "none" : "tokenizer.json");
   line("chat template", model.chatTemplate.empty() ? "none" : "yes");
@@ -282,7 +302,12 @@ void declareOptions(CLI::App &app, Arguments &arguments) {
       ->capture_default_str()
       ->option_text("TARGET");
   app.add_option("--dtype", arguments.dtype,
-                 "Type of activations and cache: bf16, f16 or f32; the checkpoint's by default");
+                 "Type of activations: bf16, f16 or f32; the checkpoint's by default");
+  app.add_option("--kv-cache-dtype", arguments.kvDtype,
+                 "Type of the cache: auto (that of activations), bf16, f16, f32; on cuda also "
+                 "fp8_e4m3 and fp8_e5m2, half the bytes of bf16")
+      ->capture_default_str()
+      ->option_text("DTYPE");
   app.add_option("--max-tokens-per-step", request.maxTokensPerStep,
                  "Longest prefill chunk (memory for activations grows with it)")
       ->capture_default_str();
@@ -294,7 +319,8 @@ void declareOptions(CLI::App &app, Arguments &arguments) {
       "on cuda");
   app.add_flag("--no-cache", arguments.noCache, "Compile every GPU kernel anew and keep none");
   app.add_flag("--no-k-scale", arguments.noKScale,
-               "Store K unscaled (f16 caches can overflow with large k_norm weights)");
+               "Store K unscaled (with large k_norm weights f16 caches can overflow, fp8 caches "
+               "saturate)");
   app.add_flag("--no-fusion", arguments.noFusion, "Leave out every merge and fusion");
   app.add_option("--disable-pass", request.disabledPasses,
                  "Leave out one merge or fusion, for example fuse-linear-add; may be repeated")
@@ -333,7 +359,8 @@ int main(int argc, char **argv) {
   Arguments arguments;
   declareOptions(app, arguments);
   return toolMain(app, argc, argv, [&]() -> Result<int> {
-    for (const char *option : {"--dtype", "--max-tokens-per-step", "--page-size", "--no-k-scale"})
+    for (const char *option :
+         {"--dtype", "--kv-cache-dtype", "--max-tokens-per-step", "--page-size", "--no-k-scale"})
       if (app.count(option) > 0)
         arguments.modelOnly.push_back(option);
     SINTER_RETURN_IF_ERROR(run(arguments));

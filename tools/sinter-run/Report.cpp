@@ -136,6 +136,7 @@ std::string jsonReport(const RunResult &result, const Session &session) {
   report["model"] = manifest.model.name;
   report["artifact"] = result.artifactPath;
   report["dtype"] = dtypeName(manifest.dtype);
+  report["kv_cache_dtype"] = dtypeName(manifest.kv.dtype);
   report["device"] = session.device->name();
   report["prompt_tokens"] = result.promptTokens;
   report["ids"] = result.generation.tokens;

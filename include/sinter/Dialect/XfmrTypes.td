@@ -60,11 +60,19 @@ def Xfmr_KScaleAttr : Xfmr_Attr<"KScale", "k_scale"> {
   let summary = "the power of two that bounds K after its norm";
   let description = [{
     The smallest power of two >= max|w| * sqrt(head_dim) over the k_norm vector `tensor`, at least
-    1; computed when weights are loaded. K is divided by it before it is stored, and the softmax
-    scale is multiplied by it: f16 caches cannot overflow and fp8 caches cannot saturate.
+    1, divided by `room`; computed when weights are loaded. K is divided by it before it is stored,
+    and the softmax scale is multiplied by it: f16 caches cannot overflow and fp8 caches cannot
+    saturate. `room`, a power of two, is how large the stored numbers may get: 1 for wide types, 256
+    for f8E4M3FN and 32768 for f8E5M2, whose exponents would otherwise be left unused above 1 and
+    be missing below (YaRN's attention factor, at most 1.75, fits above).
+
+    `#xfmr.k_scale<"model.layers.0.self_attn.k_norm.weight", 128>`,
+    `#xfmr.k_scale<"model.layers.0.self_attn.k_norm.weight", 128, 256>`
   }];
-  let parameters = (ins "::mlir::StringAttr":$tensor, "int64_t":$headDim);
-  let assemblyFormat = "`<` $tensor `,` $headDim `>`";
+  let parameters = (ins "::mlir::StringAttr":$tensor, "int64_t":$headDim,
+      DefaultValuedParameter<"int64_t", "1">:$room);
+  let assemblyFormat = "`<` $tensor `,` $headDim (`,` $room^)? `>`";
+  let genVerifyDecl = 1;
 }
 
 def Xfmr_RopeTableAttr : Xfmr_Attr<"RopeTable", "rope_table"> {
@@ -89,6 +97,10 @@ def Xfmr_KvType : TypeDef<Xfmr_Dialect, "Kv"> {
     of writes and reads is part of the graph.
 
     `!xfmr.kv<8, 16, 128, bf16, token_major>`: 8 kv heads, pages of 16 tokens, head size 128.
+    Element types: bf16, f16, f32, f8E4M3FN, f8E5M2. What is written is rounded to nearest, ties to
+    even; fp8 saturates at its largest number (448, 57344). K is divided by the layer's k_scale
+    before, V is stored as it is: its values are small in every trained Qwen3, and without data
+    there is no bound on them to make a scale of.
     `k_packed` stores K as `[D/x, page, x]` (x = 2 for bf16, else 1) and V as `[page, D]`.
   }];
   let parameters = (ins "int64_t":$heads, "int64_t":$page, "int64_t":$headDim,

@@ -2,7 +2,8 @@
 //
 // Runs every xfmr op, unfused and fused, on simulated pages. Shares no code with the lowerings.
 //
-//   Exact     f64 and no rounding at all: what the graph means.
+//   Exact     f64 and no rounding at all, but for fp8 caches, whose few values belong to the model:
+//             what the graph means.
 //   Declared  f64 inside an op, rounded where the op's description says so: results to their
 //             element type, K and V to the cache's. What compiled code may differ from by the
 //             order of its f32 sums only.

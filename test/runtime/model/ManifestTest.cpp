@@ -60,6 +60,28 @@ TEST(Manifest, RefusesWhatWouldReachOutside) {
             ".sinter.meta: source: files[0]: \"name\": expected a file name without a folder");
 }
 
+TEST(Manifest, Fp8IsATypeOfCachesAlone) {
+  json meta = makeCudaMeta();
+  meta["kv"]["dtype"] = "fp8_e4m3";
+  meta["weights"][2]["room"] = 256;
+  const auto m = parseManifest(meta.dump());
+  ASSERT_TRUE(m.isOk()) << m.status().message();
+  EXPECT_EQ(m->kv.dtype, DType::E4M3);
+  EXPECT_EQ(m->kv.tokenBytes(), 2u * 8);
+  EXPECT_EQ(m->weights[2].room, 256u);
+  const auto errorOf = [](const char *place, const json &value) {
+    return errorAfter([&](json &m) { m[json::json_pointer(place)] = value; });
+  };
+  const std::string meta8 = ".sinter.meta: ";
+  EXPECT_EQ(errorOf("/weights/0/dtype", "fp8_e4m3"),
+            meta8 + "weights[0]: \"dtype\": expected f32, bf16 or f16");
+  EXPECT_EQ(errorOf("/options/dtype", "fp8_e5m2"),
+            meta8 + "options: \"dtype\": expected f32, bf16 or f16");
+  EXPECT_EQ(errorOf("/kv/dtype", "i32"), meta8 + "kv: \"dtype\": expected a float type");
+  EXPECT_EQ(errorOf("/weights/2/room", 448),
+            meta8 + "weights[2]: \"room\": expected a power of two");
+}
+
 TEST(Manifest, ReadsWhatGpusNeed) {
   const auto m = parseManifest(makeCudaMeta().dump());
   ASSERT_TRUE(m.isOk()) << m.status().message();

@@ -153,11 +153,13 @@ TEST(WeightLoader, ConvertsVectorsAndScales) {
 }
 
 TEST(WeightLoader, KScaleIsTheNextPowerOfTwo) {
-  EXPECT_EQ(kScaleFor(0, 128), 1.f);
-  EXPECT_EQ(kScaleFor(0.01f, 64), 1.f);
-  EXPECT_EQ(kScaleFor(1, 64), 8.f); // exactly a power already
-  EXPECT_EQ(kScaleFor(1.001f, 64), 16.f);
-  EXPECT_EQ(kScaleFor(6e4f, 128), 1048576.f);
+  EXPECT_EQ(kScaleFor(0, 128, 1), 1.f);
+  EXPECT_EQ(kScaleFor(0.01f, 64, 1), 1.f);
+  EXPECT_EQ(kScaleFor(1, 64, 1), 8.f); // exactly a power already
+  EXPECT_EQ(kScaleFor(1.001f, 64, 1), 16.f);
+  EXPECT_EQ(kScaleFor(6e4f, 128, 1), 1048576.f);
+  EXPECT_EQ(kScaleFor(200, 128, 256), 16.f); // 200 * 11.3 = 2263 < 4096
+  EXPECT_EQ(kScaleFor(0.01f, 64, 256), 0x1p-8f);
 }
 
 TEST(WeightLoader, LoadsTheFakeModel) {
