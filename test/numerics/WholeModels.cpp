@@ -54,6 +54,26 @@ static DType storedAs(const models::Checkpoint &checkpoint, StringRef tensor) {
   return name == "BF16" ? DType::BF16 : name == "F16" ? DType::F16 : DType::F32;
 }
 
+/// Another provider's tensors, the k_norm weights times a factor.
+class ScaledKNorm : public WeightProvider {
+public:
+  ScaledKNorm(std::shared_ptr<WeightProvider> from, double factor)
+      : from_(std::move(from)), factor_(factor) {}
+
+  Result<std::vector<double>> read(const std::string &tensor, int64_t begin, int64_t end,
+                                   int64_t columns) override {
+    SINTER_ASSIGN_OR_RETURN(std::vector<double> values, from_->read(tensor, begin, end, columns));
+    if (StringRef(tensor).ends_with("k_norm.weight"))
+      for (double &value : values)
+        value *= factor_;
+    return values;
+  }
+
+private:
+  std::shared_ptr<WeightProvider> from_;
+  double factor_;
+};
+
 WholeModel::WholeModel() : state_(std::make_unique<State>()) {}
 WholeModel::~WholeModel() = default;
 
@@ -70,6 +90,8 @@ Result<std::unique_ptr<WholeModel>> WholeModel::open(const std::string &director
     options.spoil(config);
   models::ImportOptions import;
   import.activation = options.activation;
+  import.cache = options.cache.value_or(options.activation);
+  import.kScale = options.kScale;
   import.pageSize = kPage;
   state.module = models::importXfmr(
       state.context, config, variants,
@@ -89,9 +111,11 @@ Result<std::unique_ptr<WholeModel>> WholeModel::open(const std::string &director
     return internalError("the imported graph is not legal");
   SINTER_ASSIGN_OR_RETURN(
       Interpreter interpreter,
-      Interpreter::create(*state.module,
-                          fileWeights({state.checkpoint, &state.checkpoint->files()}),
-                          options.declared ? Mode::Declared : Mode::Exact));
+      Interpreter::create(
+          *state.module,
+          std::make_shared<ScaledKNorm>(fileWeights({state.checkpoint, &state.checkpoint->files()}),
+                                        options.kNormFactor),
+          options.declared ? Mode::Declared : Mode::Exact));
   state.interpreter.emplace(std::move(interpreter));
   return model;
 }
@@ -116,4 +140,12 @@ Result<Tensor> WholeModel::step(const std::vector<std::vector<int32_t>> &tokens)
   SINTER_ASSIGN_OR_RETURN(std::vector<Tensor> results,
                           state_->interpreter->run(entry, batch, state_->caches));
   return std::move(results[0]);
+}
+
+std::vector<double> WholeModel::storedKeys(int64_t positions) const {
+  std::vector<double> keys;
+  for (const PagedCache &cache : state_->caches.front())
+    for (int64_t slot = 0; slot < positions; ++slot) // pages in order, from the first on
+      keys.insert(keys.end(), cache.k(slot, 0), cache.k(slot, 0) + cache.heads() * cache.headDim());
+  return keys;
 }

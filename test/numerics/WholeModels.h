@@ -8,6 +8,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,9 @@ namespace sinter::interp {
 
 struct ModelOptions {
   DType activation = DType::F32;
+  std::optional<DType> cache; ///< that of activations when not given
+  bool kScale = true;
+  double kNormFactor = 1; ///< every k_norm weight times this
   bool declared = false;
   bool fused = false; ///< after the whole pipeline
   int64_t coverC = 0; ///< token ranges from here on get cover c
@@ -34,6 +38,8 @@ public:
   Status restart(int64_t positions, int64_t sequences = 1, uint64_t pageOrder = 0);
   /// Appends tokens to each sequence and returns the logits of all of them, one row per token.
   Result<Tensor> step(const std::vector<std::vector<int32_t>> &tokens);
+  /// K as it lies in the caches of one sequence that has `positions` positions, all layers.
+  std::vector<double> storedKeys(int64_t positions) const;
 
 private:
   WholeModel();

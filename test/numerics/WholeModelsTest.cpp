@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <filesystem>
 
 using namespace sinter;
@@ -156,6 +157,37 @@ TEST_P(TinyCheckpoints, DeclaredErrorIsWithinThatOfTransformers) {
   }
 }
 
+TEST_P(TinyCheckpoints, Fp8CachesAreTransformersWithCachesQuantisedAlike) {
+  for (const DType cache : {DType::E4M3, DType::E5M2}) {
+    const std::string suffix = cache == DType::E4M3 ? "-kv_e4m3" : "-kv_e5m2";
+    const std::string exact = directory + "/logits_f32" + suffix + ".npy";
+    if (!std::filesystem::exists(exact))
+      continue;
+    const Tensor quantised = readLogits(exact);
+    // Numbers next to a boundary round the other way in f32 now and then: a few of some ten
+    // thousand.
+    const double bound = 0.1 * relativeL2(quantised, want);
+    ModelOptions options;
+    options.cache = cache;
+    EXPECT_LE(relativeL2(prefill(directory, options, ids), quantised), bound) << suffix;
+    options.declared = options.fused = true;
+    EXPECT_LE(relativeL2(prefill(directory, options, ids), quantised), bound) << suffix;
+    for (const DType type : {DType::BF16, DType::F16}) {
+      const std::string theirs =
+          directory + "/logits_" + std::string(dtypeName(type)) + suffix + ".npy";
+      if (!std::filesystem::exists(theirs))
+        continue;
+      options.activation = type;
+      const double ratio = relativeL2(prefill(directory, options, ids), quantised) /
+                           relativeL2(readLogits(theirs), quantised);
+      std::printf("%s%s: %.3f of transformers' error\n", std::string(dtypeName(type)).c_str(),
+                  suffix.c_str(), ratio);
+      // Which numbers of the cache round the other way is chance: a case may be worse than 1.1.
+      EXPECT_LE(ratio, 1.3) << dtypeName(type) << suffix;
+    }
+  }
+}
+
 TEST_P(TinyCheckpoints, WrongConfigurationsAreSeen) {
   const std::vector<std::function<void(models::ModelConfig &)>> mistakes = {
       [](models::ModelConfig &config) { config.rmsNormEps = 0.03; },
@@ -174,6 +206,58 @@ TEST_P(TinyCheckpoints, WrongConfigurationsAreSeen) {
 
 INSTANTIATE_TEST_SUITE_P(All, TinyCheckpoints, testing::ValuesIn(checkpoints()),
                          [](const auto &info) { return info.param; });
+
+/// What e4m3 makes of a checkpoint whose k_norm weights are multiplied by `factor`.
+struct Saturation {
+  size_t elements;                 ///< of K in all layers
+  ptrdiff_t scaled = 0, plain = 0; ///< at the type's largest number, with and without the K scale
+  double scaledError = 0, plainError = 0; ///< of the logits against those on a wide cache
+};
+
+Saturation saturate(const std::string &name, double factor) {
+  const std::string directory = kRoot + "/test/models/golden/" + name;
+  const auto ids = readJson(directory + "/golden.json").at("ids").get<std::vector<int32_t>>();
+  std::vector<double> keys;
+  const auto run = [&](bool scaled, std::optional<DType> cache) {
+    ModelOptions options;
+    options.cache = cache;
+    options.kScale = scaled;
+    options.kNormFactor = factor;
+    auto model = open(directory, options);
+    Tensor logits = prefill(*model, ids);
+    keys = model->storedKeys(int64_t(ids.size()));
+    return logits;
+  };
+  const auto largest = [&] {
+    return std::count_if(keys.begin(), keys.end(), [](double k) { return std::abs(k) == 448; });
+  };
+  Saturation found;
+  const Tensor wide = run(true, std::nullopt);
+  found.scaledError = relativeL2(run(true, DType::E4M3), wide);
+  found.scaled = largest();
+  found.plainError = relativeL2(run(false, DType::E4M3), wide);
+  found.plain = largest();
+  found.elements = keys.size();
+  std::printf("%s x %.2f: %td of %zu saturate without the scale, error %.3f, with it %.3f\n",
+              name.c_str(), factor, found.plain, found.elements, found.plainError,
+              found.scaledError);
+  return found;
+}
+
+TEST(KNorm, Times200SaturatesE4m3OnlyWithoutTheScale) {
+  const Saturation found = saturate("knorm96", 200 / 96.5);
+  EXPECT_EQ(found.elements, 32u * 3 * 128);
+  EXPECT_EQ(found.scaled, 0);
+  EXPECT_GE(found.plain, 10) << "the K scale would not be needed";
+  EXPECT_GT(found.plainError, found.scaledError);
+}
+
+TEST(KNorm, SixtyThousandSaturatesE4m3OnlyWithoutTheScale) {
+  const Saturation found = saturate("knorm6e4", 1);
+  EXPECT_EQ(found.scaled, 0);
+  EXPECT_GT(found.plain, found.elements / 2);
+  EXPECT_GT(found.plainError, 2 * found.scaledError);
+}
 
 //===----------------------------------------------------------------------===//
 // The bundled model

@@ -251,8 +251,9 @@ def greedy(model, ids):
 def make(case):
     folder = HERE / case.name
     folder.mkdir(exist_ok=True)
-    for old in folder.iterdir():
-        old.unlink()
+    for old in folder.iterdir():  # those of fp8 caches are make_fp8.py's, to be made again after this
+        if "-kv_" not in old.name:
+            old.unlink()
     write_checkpoint(folder, case, make_weights(case))
     ids = prompt(case)
     rows = {label: load(folder, case, DTYPES[label])(
