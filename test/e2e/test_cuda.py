@@ -75,6 +75,7 @@ class RunTest(CudaTest):
             table = self.succeed("sinter-run", model, *flags, *way, env=self.gpu()).stderr
             self.assertIn("decode_argmax, 10 steps", table)
             self.assertRegex(table, r"attention attn +10 +10\.00 ")
+            self.assertRegex(table, r"GFLOP/s +of peak +CTAs +regs +shared +CTAs/SM +occupancy +SMs\n")
 
     def test_random_weights_and_targets(self):
         model = self.make_cuda()

@@ -7,6 +7,7 @@
 #include "runtime/cli/Quantity.h"
 #include "runtime/cli/ToolMain.h"
 #include "runtime/model/Artifact.h"
+#include "runtime/model/Occupancy.h"
 
 #include <algorithm>
 #include <cstdio>
@@ -154,17 +155,21 @@ std::string sharedOf(const KernelPlan &kernel) {
 }
 
 void printGpuKernels(const Manifest &m, const std::vector<uint64_t> &launches) {
-  std::printf("%-56s %-24s %7s %9s %12s %6s %7s %8s\n", "kernel", "op", "threads", "registers",
-              "shared", "spills", "cluster", "launches");
+  std::printf("%-56s %-24s %7s %9s %12s %6s %7s %7s %9s %8s\n", "kernel", "op", "threads",
+              "registers", "shared", "spills", "cluster", "CTAs/SM", "occupancy", "launches");
+  const std::string isa = m.isas.empty() ? "" : m.isas.front();
   for (size_t i = 0; i < m.kernels.size(); ++i) {
     const KernelPlan &kernel = m.kernels[i];
     // What only an assembler can count is unknown where there was none.
     const bool assembled = kernel.registers > 0;
-    std::printf("%-56s %-24s %7u %9s %12s %6s %7u %8llu\n", kernel.name.c_str(), kernel.op.c_str(),
-                kernel.threads, assembled ? std::to_string(kernel.registers).c_str() : "?",
-                sharedOf(kernel).c_str(),
-                assembled ? std::to_string(kernel.spillBytes).c_str() : "?", kernel.cluster,
-                ull(launches[i]));
+    const auto known = [&](bool is, uint64_t number) { return is ? std::to_string(number) : "?"; };
+    const Occupancy occupancy = occupancyOf(kernel, isa);
+    const bool counted = occupancy.ctasPerSm > 0;
+    std::printf("%-56s %-24s %7u %9s %12s %6s %7u %7s %7s %% %8llu\n", kernel.name.c_str(),
+                kernel.op.c_str(), kernel.threads, known(assembled, kernel.registers).c_str(),
+                sharedOf(kernel).c_str(), known(assembled, kernel.spillBytes).c_str(),
+                kernel.cluster, known(counted, occupancy.ctasPerSm).c_str(),
+                known(counted, uint64_t(100 * occupancy.warps + 0.5)).c_str(), ull(launches[i]));
   }
 }
 

@@ -75,7 +75,10 @@ void addOutputFlags(CLI::App &app, RunOptions &o) {
       ->group(group);
   app.add_option("--logits", o.logits, "Write f32 [prompt tokens, vocabulary] to this .npy file")
       ->group(group);
-  app.add_flag("--profile", o.profile, "Per operation: calls, time, bytes, share of the machine")
+  app.add_flag(
+         "--profile", o.profile,
+         "Per operation: calls, time, bytes, share of the machine; on a GPU registers, shared "
+         "memory, occupancy and busy multiprocessors too")
       ->group(group);
   app.add_flag("-q,--quiet", o.quiet, "No closing line and no measurement for it")->group(group);
 }
