@@ -181,7 +181,7 @@ class InspectTest(CudaTest):
         self.assertRegex(summary, r"gpu code    PTX \d+ B, machine code \d+ B")
         self.assertRegex(summary, r"decode_argmax +argmax +1 \.\. 4, 1 each +4 +4")
         kernels = self.succeed("sinter-inspect", model, "--kernels").stdout
-        self.assertRegex(kernels, r"\nattend +attend +128 +40 +0\+64 +0 +1 +6\n")
+        self.assertRegex(kernels, r"\nattend +attend +128 +40 +0\+64 +0 +1 +12 +75 % +6\n")
         self.assertIn("row_major", self.succeed("sinter-inspect", model, "--weights").stdout)
 
 
