@@ -41,12 +41,17 @@ class Browser:
         self.output, self.input = from_us[1], to_us[0]
         self.buffer, self.count, self.session = b"", 0, None
         self.problems = []
-        target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        self.session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        self.call("Page.enable")
-        self.call("Emulation.setFocusEmulationEnabled", enabled=True)
-        self.call("Runtime.enable")
-        self.call("Log.enable")
+        try:
+            self.call("Browser.getVersion", patience=120)  # starting takes long on a busy machine
+            target = self.call("Target.createTarget", url="about:blank")["targetId"]
+            self.session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+            self.call("Page.enable")
+            self.call("Emulation.setFocusEmulationEnabled", enabled=True)
+            self.call("Runtime.enable")
+            self.call("Log.enable")
+        except BaseException:
+            self.close()
+            raise
 
     def close(self):
         try:
@@ -71,13 +76,13 @@ class Browser:
             self.problems.append(message["params"]["entry"])
         return message
 
-    def call(self, method, **parameters):
+    def call(self, method, patience=30, **parameters):
         self.count += 1
         message = {"id": self.count, "method": method, "params": parameters}
         if self.session:
             message["sessionId"] = self.session
         os.write(self.output, json.dumps(message).encode() + b"\0")
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + patience
         while True:
             answer = self.receive(deadline)
             if answer.get("id") == self.count:
