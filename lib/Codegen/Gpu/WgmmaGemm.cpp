@@ -345,7 +345,7 @@ void WgmmaGemmTemplate::endPlain(GpuBuilder &b, const Place &place, const Values
 void WgmmaGemmTemplate::end(GpuBuilder &b, const Place &place, Values &d) {
   const size_t each = d.size() / static_cast<size_t>(majorBlocks());
   for (int64_t block = 0; block < majorBlocks(); ++block) {
-    const Values own(ArrayRef(d).slice(static_cast<size_t>(block) * each, each));
+    const Values own(ArrayRef<Value>(d).slice(static_cast<size_t>(block) * each, each));
     enterBlock(b, place, block);
     if (spec.norm)
       findScales(b, block);
