@@ -92,6 +92,12 @@ Status parseSizes(const json &root, const std::string &fileName, ModelConfig &co
   if (config.headDim % 2 != 0)
     return invalidInput(fileName + ": \"head_dim\": rotary embedding needs an even number, got " +
                         std::to_string(config.headDim));
+  constexpr int64_t kMostAngles = int64_t(1) << 31; // of the rotation table, 8 GiB
+  if (config.maxPositionEmbeddings * config.headDim > kMostAngles)
+    return invalidInput(fileName + ": \"max_position_embeddings\": " +
+                        std::to_string(config.maxPositionEmbeddings) + " is too large, at most " +
+                        std::to_string(kMostAngles / config.headDim) + " with head_dim " +
+                        std::to_string(config.headDim));
   return Status::ok();
 }
 

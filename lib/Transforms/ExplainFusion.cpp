@@ -95,9 +95,9 @@ void printTotals(FunctionOpInterface func, const EntryNotes *notes, llvm::raw_os
   auto bytes = [&](const LayerTotals &t) { return double(t.bytesPerToken) * tokens / t.layers; };
   double change = 100 * (bytes(after) / bytes(before) - 1);
   os << "    kernels/layer " << perLayer(before.kernels, before.layers) << " -> "
-     << perLayer(after.kernels, after.layers) << "    activation bytes/layer"
-     << (oneSize ? " " : "/token ") << kilobytes(bytes(before)) << " -> " << kilobytes(bytes(after))
-     << llvm::format(" (%+.1f %%)", change)
+     << perLayer(notes ? notes->layerLaunches : after.kernels, after.layers)
+     << "    activation bytes/layer" << (oneSize ? " " : "/token ") << kilobytes(bytes(before))
+     << " -> " << kilobytes(bytes(after)) << llvm::format(" (%+.1f %%)", change)
      << "\n  merged only: " << perLayer(merged.kernels, merged.layers) << " kernels/layer, "
      << kilobytes(bytes(merged)) << "; kernels in all: " << all << "\n";
 }

@@ -1,6 +1,8 @@
 //===- Quantity.cpp -------------------------------------------------------===//
 #include "runtime/cli/Quantity.h"
 
+#include "sinter/Support/Json.h"
+
 #include <cctype>
 #include <charconv>
 #include <cmath>
@@ -45,6 +47,15 @@ Result<uint64_t> parseBytes(const std::string &text, const std::string &flag) {
   if (!(bytes >= 0 && bytes < 1e18))
     return malformed;
   return uint64_t(bytes);
+}
+
+std::string checkUnsigned64(const std::string &text) {
+  uint64_t number = 0;
+  const char *end = text.data() + text.size();
+  const auto parsed = std::from_chars(text.data(), end, number);
+  if (parsed.ec == std::errc() && parsed.ptr == end)
+    return "";
+  return "expected a whole number, not negative and not too large, got " + quoteForMessage(text);
 }
 
 } // namespace sinter

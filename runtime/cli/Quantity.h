@@ -14,4 +14,8 @@ std::string formatBytes(double bytes);
 /// "512MB", "1.5G", "2GiB", "4096": bytes. `flag` names the value in errors.
 Result<uint64_t> parseBytes(const std::string &text, const std::string &flag);
 
+/// For options: what is wrong with `text` as a number of 64 bits; empty: nothing. (CLI11 itself
+/// takes larger ones for the largest.)
+std::string checkUnsigned64(const std::string &text);
+
 } // namespace sinter

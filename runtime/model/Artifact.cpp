@@ -165,7 +165,7 @@ Result<ArtifactFile> ArtifactFile::open(const std::string &path) {
   ArtifactFile artifact;
   artifact.path_ = path;
   const std::string name = baseName(path);
-  const Descriptor source = {::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+  const Descriptor source = {::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
   if (source.fd < 0)
     return (errno == ENOENT ? notFound(path + ": no such file")
                             : unavailable(path + ": cannot open: " + systemError()));

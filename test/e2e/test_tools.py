@@ -100,6 +100,19 @@ class RunTest(ToolTest):
         self.assertEqual(sampling["top_k"], 2)
         self.assertFalse(sampling["greedy"])
 
+    def test_loose_numbers_and_lists_are_refused(self):
+        run = ["sinter-run", self.make_fake(), "-q", "--token-ids"]
+        for ids in ["1,,2", "1,2,,", ",1"]:
+            self.check_error("a comma with no token id beside it", *run, ids)
+        self.succeed(*run, "[1, 2]", "--max-tokens", 1)
+        seed = "18446744073709551616"
+        self.check_error(f'not too large, got "{seed}"', *run, "1", "--seed", seed)
+
+    def test_a_pipe_is_no_model(self):
+        os.mkfifo(self.path("pipe"))
+        for tool in [["sinter-run", self.path("pipe"), "-p", "x"], ["sinter-inspect", self.path("pipe")]]:
+            self.check_error("not a regular file", *tool)
+
     def test_profile_counts_every_launch(self):
         model = self.make_fake()
         flags = ["--token-ids", "1,2,3", "--max-tokens", 11, "--ignore-eos", "--profile"]

@@ -4,6 +4,7 @@
 #include "Throughput.h"
 #include "Tune.h"
 
+#include "runtime/cli/Quantity.h"
 #include "runtime/cli/ToolMain.h"
 #include "runtime/engine/PromptLookup.h"
 
@@ -63,7 +64,8 @@ void addSamplingFlags(CLI::App &command, BenchOptions &o) {
 }
 
 void addEngineFlags(CLI::App &command, BenchOptions &o) {
-  command.add_option("--seed", o.seed, "Of lengths, prompts and arrivals (0)");
+  command.add_option("--seed", o.seed, "Of lengths, prompts and arrivals (0)")
+      ->check(checkUnsigned64);
   command.add_option("--prompt-lookup", o.promptLookup, "Guess up to N (7) tokens a step")
       ->check(CLI::Range(0u, kMaxPromptLookup))
       ->option_text("N");

@@ -190,6 +190,8 @@ void Compiler::explainFusion() {
   std::map<std::string, xfmr::EntryNotes> notes;
   for (const StepEntry &entry : program.entries) {
     notes[entry.name].launches = entry.ops.size();
+    notes[entry.name].layerLaunches = llvm::count_if(
+        entry.ops, [](const StepOp &op) { return StringRef(op.name).starts_with("layers."); });
     if (target.cuda())
       notes[entry.name].kernels = fusedKernelLines(entry, cuda);
   }

@@ -47,8 +47,12 @@ Result<std::vector<int32_t>> parseTokenIds(const std::string &text, const std::s
   std::vector<int32_t> ids;
   const char *at = text.data(), *end = at + text.size();
   for (;;) {
-    while (at != end && isSeparator(*at))
-      ++at;
+    int commas = 0;
+    for (; at != end && isSeparator(*at); ++at)
+      commas += *at == ',';
+    if (commas > 1 || (commas == 1 && ids.empty() && at != end))
+      return invalidArgument(what + ": a comma with no token id beside it, before byte " +
+                             std::to_string(at - text.data()));
     if (at == end)
       return ids;
     int32_t id = 0;

@@ -74,12 +74,13 @@ std::string formatRow(const std::string &name, const ProfileRow &row, const Meas
       std::max(measured.readBandwidth > 0 ? double(row.cost.bytes) / measured.readBandwidth : 0,
                measured.fmaPeak > 0 ? double(row.cost.flops) / measured.fmaPeak : 0);
   const double calls = double(std::max<uint64_t>(row.calls, 1));
-  return format("%-34s %7llu %10.2f %9s %8.1f %8.1f %7.0f %%", name.c_str(),
+  const bool known = seconds > 0 && !measured.tooBusy;
+  return format("%-34s %7llu %10.2f %9s %8.1f %8.1f %7s %%", name.c_str(),
                 static_cast<unsigned long long>(row.calls), seconds * 1e6 / calls,
                 formatBytes(double(row.cost.bytes) / calls).c_str(),
                 seconds > 0 ? double(row.cost.bytes) / seconds * 1e-9 : 0,
                 seconds > 0 ? double(row.cost.flops) / seconds * 1e-9 : 0,
-                seconds > 0 ? 100 * floor / seconds : 0);
+                known ? format("%.0f", 100 * floor / seconds).c_str() : "?");
 }
 
 constexpr const char *kGpuHeader = "   CTAs  regs   shared  CTAs/SM  occupancy   SMs";
@@ -143,6 +144,8 @@ std::string closingLine(const RunResult &result) {
     line += format(", %.0f %% of read bandwidth (%.1f of %.1f GB/s)",
                    100 * decode.bandwidth() / result.measured.readBandwidth,
                    decode.bandwidth() * 1e-9, result.measured.readBandwidth * 1e-9);
+  else if (result.measured.tooBusy)
+    line += ", too busy a machine to measure its read bandwidth";
   if (result.guesses)
     line += format(", %llu of %llu guesses right",
                    static_cast<unsigned long long>(result.guesses->right),

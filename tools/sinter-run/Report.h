@@ -15,6 +15,7 @@ struct Measured {
   double firstTokenSeconds = 0; ///< process start to first token; 0 when there was none
   double totalSeconds = 0;
   double readBandwidth = 0;       ///< bytes per second; 0 when not measured
+  bool tooBusy = false;           ///< for the read bandwidth to be measured
   double fmaPeak = 0;             ///< operations per second; 0 when not measured
   uint64_t peakResidentBytes = 0; ///< of the run, before the machine is measured
   std::vector<StepRecord> steps;

@@ -230,6 +230,7 @@ Status measureMachine(const RunOptions &options, Session &session, Measured &mea
   if (interrupted || (options.quiet && !options.profile))
     return Status::ok();
   SINTER_ASSIGN_OR_RETURN(measured.readBandwidth, session.device->measureReadBandwidth());
+  measured.tooBusy = measured.readBandwidth == 0;
   if (options.profile) {
     SINTER_ASSIGN_OR_RETURN(measured.fmaPeak, session.device->measureFmaPeak());
   }

@@ -1,6 +1,7 @@
 //===- sinter-run.cpp - runs a compiled model -----------------------------===//
 #include "Run.h"
 
+#include "runtime/cli/Quantity.h"
 #include "runtime/cli/ToolMain.h"
 #include "runtime/engine/PromptLookup.h"
 
@@ -64,6 +65,7 @@ void addGenerationFlags(CLI::App &app, RunOptions &o) {
       ->option_text("N")
       ->group(group);
   app.add_option("--seed", o.seed, "Same seed, same text (default: a new one each time)")
+      ->check(checkUnsigned64)
       ->group(group);
 }
 

@@ -14,9 +14,11 @@ class ModuleOp;
 namespace sinter::xfmr {
 
 /// What a target says about an entry: how many kernels its schedule has (an op may take more than
-/// one) and, by pass, lines about the kernels of what it fused.
+/// one, or share one), those of layers apart, and, by pass, lines about the kernels of what it
+/// fused.
 struct EntryNotes {
   int64_t launches = 0;
+  int64_t layerLaunches = 0;
   std::map<std::string, std::vector<std::string>> kernels;
 };
 
