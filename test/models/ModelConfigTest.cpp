@@ -151,8 +151,9 @@ TEST(ModelConfig, RefusesSizes) {
             "\"num_hidden_layers\": expected at most 4096, got 5000");
   EXPECT_EQ(refusal({{"max_position_embeddings", 0}}),
             "\"max_position_embeddings\": expected a positive integer, got 0");
-  EXPECT_EQ(refusal({{"max_position_embeddings", 100000000}}),
-            "\"max_position_embeddings\": 100000000 is too large, at most 67108864 with head_dim 32");
+  EXPECT_EQ(
+      refusal({{"max_position_embeddings", 100000000}}),
+      "\"max_position_embeddings\": 100000000 is too large, at most 67108864 with head_dim 32");
   EXPECT_EQ(refusal({{"head_dim", 2000}}), "\"head_dim\": expected at most 1024, got 2000");
 }
 
