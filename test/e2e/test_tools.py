@@ -338,7 +338,8 @@ class BenchTest(ToolTest):
             "--tokens", 20,
         ).stdout
         self.assertRegex(table, r"decode/fake/b2/c8 +\d")
-        self.succeed("sinter-bench", "prefill", model, "--length", 40, "--json", kept)
+        profiled = self.succeed("sinter-bench", "prefill", model, "--length", 40, "--json", kept, "--profile")
+        self.assertRegex(profiled.stderr, r"(?s)^step_\w+, 8 steps\nop +calls .* attn +\d+ +\d.*the whole step")
         records = self.read(kept)
         self.assertEqual(records["by-hand"], {"name": "by-hand", "value": 5})
         for name in ("decode/fake/b1/c8", "decode/fake/b2/c8", "prefill/fake/t40"):
@@ -362,7 +363,8 @@ class BenchTest(ToolTest):
         rate = records["throughput/fake/n12"]
         self.assertEqual(list(rate), self.KEYS)
         self.assertEqual(rate["unit"], "tok/s")
-        self.assertGreater(rate["floor"], rate["value"])
+        if rate["floor"] is not None:  # on a machine too busy to be measured
+            self.assertGreater(rate["floor"], rate["value"])
         for name in ("first-token-p50", "first-token-p99", "inter-token-p50", "inter-token-p99"):
             self.assertEqual(records["throughput/fake/n12/" + name]["unit"], "ms")
         again = self.succeed(

@@ -5,6 +5,7 @@
 #include "Probes.h"
 
 #include "runtime/cli/CompileCache.h"
+#include "runtime/cli/ProfileTable.h"
 #include "runtime/cli/Quantity.h"
 #include "runtime/cli/Session.h"
 #include "runtime/cli/TargetChoice.h"
@@ -69,6 +70,23 @@ Result<Session> openBench(const BenchOptions &options, uint64_t positions, uint6
     return invalidArgument(std::to_string(longest) + " positions are more than the model's " +
                            std::to_string(file.manifest().model.maxPosition));
   return openSession(std::move(file), session);
+}
+
+void startProfile(const BenchOptions &options, Session &session, Profile &profile) {
+  if (options.profile)
+    session.executor->setProfile(&profile);
+}
+
+Status printProfile(const BenchOptions &options, Session &session, const Profile &profile) {
+  if (!options.profile)
+    return Status::ok();
+  session.executor->setProfile(nullptr);
+  DeviceSpeed device;
+  SINTER_ASSIGN_OR_RETURN(device.readBandwidth, session.device->measureReadBandwidth());
+  SINTER_ASSIGN_OR_RETURN(device.fmaPeak, session.device->measureFmaPeak());
+  std::fflush(stdout);
+  std::fputs(profileTable(profile, session.manifest(), device).c_str(), stderr);
+  return Status::ok();
 }
 
 uint32_t prefillChunk(const BenchOptions &options, const Session &session) {
@@ -266,11 +284,10 @@ Result<Line> prefillOnce(const BenchOptions &options, Session &session, Probes &
 }
 
 /// What both modes end with.
-Result<int> finish(const BenchOptions &options, const std::vector<Line> &lines,
-                   const Probes &probes, const Session &session) {
+Status finish(const BenchOptions &options, const std::vector<Line> &lines, const Probes &probes,
+              const Session &session) {
   printLines(lines, probes, session);
-  SINTER_RETURN_IF_ERROR(keepRecords(options, lines, probes, session));
-  return 0;
+  return keepRecords(options, lines, probes, session);
 }
 
 } // namespace
@@ -279,8 +296,11 @@ Result<int> benchDecode(const BenchOptions &options) {
   const uint64_t batch = *std::max_element(options.batches.begin(), options.batches.end());
   const uint64_t context = *std::max_element(options.contexts.begin(), options.contexts.end());
   SINTER_ASSIGN_OR_RETURN(Session session, openBench(options, context + options.tokens + 5, batch));
+  Profile profile;
+  startProfile(options, session, profile);
   if (session.cuda) {
     SINTER_RETURN_IF_ERROR(benchDecodeOnGpu(options, session));
+    SINTER_RETURN_IF_ERROR(printProfile(options, session, profile));
     return 0;
   }
   SINTER_ASSIGN_OR_RETURN(Probes probes,
@@ -291,14 +311,19 @@ Result<int> benchDecode(const BenchOptions &options) {
       SINTER_ASSIGN_OR_RETURN(Line line, decodeOnce(options, session, probes, b, c));
       lines.push_back(std::move(line));
     }
-  return finish(options, lines, probes, session);
+  SINTER_RETURN_IF_ERROR(finish(options, lines, probes, session));
+  SINTER_RETURN_IF_ERROR(printProfile(options, session, profile));
+  return 0;
 }
 
 Result<int> benchPrefill(const BenchOptions &options) {
   const uint64_t length = *std::max_element(options.lengths.begin(), options.lengths.end());
   SINTER_ASSIGN_OR_RETURN(Session session, openBench(options, length, 1));
+  Profile profile;
+  startProfile(options, session, profile);
   if (session.cuda) {
     SINTER_RETURN_IF_ERROR(benchPrefillOnGpu(options, session));
+    SINTER_RETURN_IF_ERROR(printProfile(options, session, profile));
     return 0;
   }
   SINTER_ASSIGN_OR_RETURN(Probes probes,
@@ -308,7 +333,9 @@ Result<int> benchPrefill(const BenchOptions &options) {
     SINTER_ASSIGN_OR_RETURN(Line line, prefillOnce(options, session, probes, l));
     lines.push_back(std::move(line));
   }
-  return finish(options, lines, probes, session);
+  SINTER_RETURN_IF_ERROR(finish(options, lines, probes, session));
+  SINTER_RETURN_IF_ERROR(printProfile(options, session, profile));
+  return 0;
 }
 
 } // namespace sinter

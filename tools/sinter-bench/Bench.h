@@ -24,6 +24,7 @@ struct BenchOptions {
   bool noGraph = false;
   bool noPdl = false;
   bool noCache = false;
+  bool profile = false;
   std::string json;
 
   std::vector<uint32_t> batches = {1};
@@ -58,6 +59,10 @@ Result<int> benchPrefill(const BenchOptions &options);
 /// long, or `longest`.
 Result<Session> openBench(const BenchOptions &options, uint64_t positions, uint64_t sequences,
                           uint64_t longest = 0);
+/// Records the session's launches in `profile` where the options ask for it.
+void startProfile(const BenchOptions &options, Session &session, Profile &profile);
+/// Prints what startProfile() recorded, to stderr.
+Status printProfile(const BenchOptions &options, Session &session, const Profile &profile);
 uint32_t prefillChunk(const BenchOptions &options, const Session &session);
 /// "bf16", or "bf16, fp8_e4m3 cache" where the cache has another type than activations.
 std::string typesOf(const Manifest &manifest);

@@ -155,7 +155,7 @@ Result<GpuLine> decodeOnce(const BenchOptions &options, Session &session, uint32
   line.decode = true;
   line.name = decodeName(options, session.manifest(), batch, context);
   addTimes(line, seconds, batch);
-  if (!options.noGraph)
+  if (!options.noGraph && !options.profile) // which starts every kernel on its own
     SINTER_RETURN_IF_ERROR(addReplay(line, seconds, session));
   return line;
 }

@@ -18,6 +18,7 @@ constexpr const char *kExamples = R"(examples:
   sinter-bench decode qwen3-0.6b --batch 1,8 --context 128,512
   sinter-bench prefill qwen3-0.6b --length 512 --json docs/benchmarks/cpu.json
   sinter-bench decode model.sinter --weights ~/Qwen3-0.6B
+  sinter-bench decode qwen3-0.6b --batch 16 --profile
   sinter-bench throughput qwen3-0.6b --sequences 1,16 --max-length 256
   sinter-bench throughput qwen3-0.6b --sequences 256 --load 0.7
   sinter-bench intrude qwen3-0.6b --sequences 32 --prompt 32768
@@ -56,6 +57,12 @@ void addCommonFlags(CLI::App &command, BenchOptions &o) {
   command.add_option("--json", o.json, "Merge the results into this file by name");
 }
 
+void addProfileFlag(CLI::App &command, BenchOptions &o) {
+  command.add_flag("--profile", o.profile,
+                   "Then print a table per entry point: time, bytes and GB/s of every kind of "
+                   "launch (steps on a GPU are slower with it)");
+}
+
 void addSamplingFlags(CLI::App &command, BenchOptions &o) {
   command.add_option("--temperature", o.temperature, "0 (default): greedy")
       ->check(CLI::Range(0.0, 100.0));
@@ -73,6 +80,7 @@ void addEngineFlags(CLI::App &command, BenchOptions &o) {
 
 void addThroughputFlags(CLI::App &command, BenchOptions &o) {
   addCommonFlags(command, o);
+  addProfileFlag(command, o);
   command.add_option("--sequences", o.sequences, "Requests (256)")
       ->delimiter(',')
       ->check(kPositive);
@@ -118,6 +126,7 @@ int main(int argc, char **argv) {
   BenchOptions options;
   CLI::App *decode = app.add_subcommand("decode", "One token at a time for a batch of sequences");
   addCommonFlags(*decode, options);
+  addProfileFlag(*decode, options);
   decode->add_option("--batch", options.batches, "Sequences: 1,8")
       ->delimiter(',')
       ->check(kPositive);
@@ -128,6 +137,7 @@ int main(int argc, char **argv) {
   addSamplingFlags(*decode, options);
   CLI::App *prefill = app.add_subcommand("prefill", "A prompt");
   addCommonFlags(*prefill, options);
+  addProfileFlag(*prefill, options);
   prefill->add_option("--length", options.lengths, "Prompt tokens: 512")
       ->delimiter(',')
       ->check(kPositive);

@@ -42,8 +42,4 @@ std::string closingLine(const RunResult &result);
 /// Everything about a run as one JSON object.
 std::string jsonReport(const RunResult &result, const Session &session);
 
-/// A table per entry point that ran: launches grouped by operation and the end of their names.
-std::string profileTable(const Profile &profile, const Manifest &manifest,
-                         const Measured &measured);
-
 } // namespace sinter

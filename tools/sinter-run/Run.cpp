@@ -9,6 +9,7 @@
 #include "TextOutput.h"
 
 #include "runtime/cli/ModelText.h"
+#include "runtime/cli/ProfileTable.h"
 #include "runtime/text/StreamDecoder.h"
 #include "sinter/Support/Npy.h"
 
@@ -295,7 +296,10 @@ Result<int> runModel(const RunOptions &options) {
     SINTER_RETURN_IF_ERROR(report.status());
   }
   if (options.profile)
-    std::fputs(profileTable(profile, session.manifest(), result.measured).c_str(), stderr);
+    std::fputs(profileTable(profile, session.manifest(),
+                            {result.measured.readBandwidth, result.measured.fmaPeak})
+                   .c_str(),
+               stderr);
   if (!options.quiet)
     std::fprintf(stderr, "%s\n", closingLine(result).c_str());
   return interrupted ? 128 + signalNumber : 0;
