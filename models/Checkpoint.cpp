@@ -24,6 +24,7 @@ bool isPlainFileName(const std::string &name) {
          name.find('\0') == std::string::npos;
 }
 
+/// metadata.total_size is not read, as transformers does not: converters have written wrong ones.
 Result<std::map<std::string, std::string>> parseIndex(std::string_view text) {
   SINTER_ASSIGN_OR_RETURN(const json root, parseJson(text, kIndexName, JsonKeys::Unique));
   if (!root.is_object() || !hasValue(root, "weight_map"))

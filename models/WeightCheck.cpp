@@ -45,6 +45,9 @@ private:
   std::string anyQkNorm_;
   std::string anyOBias_;
   std::set<std::string> used_;
+  /// The first tensor of 16 bits. Nobody saves both such types in one model: one of them is a label
+  /// that does not say what the bytes are.
+  const SafetensorsTensor *halfWitness_ = nullptr;
 };
 
 Status Checker::need(const std::string &name, const Shape &shape) {
@@ -60,6 +63,14 @@ Status Checker::need(const std::string &name, const Shape &shape) {
   if (tensor.dtypeName != "BF16" && tensor.dtypeName != "F16" && tensor.dtypeName != "F32")
     return unsupported(file + ": tensor " + quoteForMessage(name) + ": element type " +
                        tensor.dtypeName + " is not supported (BF16, F16 and F32 are)");
+  if (tensor.dtypeName == "F32")
+    return Status::ok();
+  if (!halfWitness_)
+    halfWitness_ = &tensor;
+  if (tensor.dtypeName != halfWitness_->dtypeName)
+    return invalidInput(file + ": tensor " + quoteForMessage(name) + ": element type " +
+                        tensor.dtypeName + ", but " + quoteForMessage(halfWitness_->name) + " is " +
+                        halfWitness_->dtypeName);
   return Status::ok();
 }
 

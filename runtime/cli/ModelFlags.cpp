@@ -81,8 +81,11 @@ Result<ArtifactFile> openModel(const ModelFlags &flags, const Say &say) {
     compile.kvCacheDtype = flags.kvCacheDtype;
     compile.useCache = !flags.noCache;
     compile.say = say;
-    compile.target =
-        flags.isa.empty() ? chooseTarget(flags.target, flags.device, compile.say) : flags.target;
+    compile.target = flags.target;
+    if (flags.isa.empty()) {
+      SINTER_ASSIGN_OR_RETURN(compile.target,
+                              chooseTarget(flags.target, flags.device, compile.say));
+    }
     return compileDirectory(flags.model, compile);
   }
   if (flags.noCache)

@@ -85,7 +85,7 @@ Result<uint32_t> choosePages(const Manifest &manifest, const SessionOptions &opt
 
 Status openDevice(const ArtifactFile &file, const SessionOptions &options, Session &session) {
   const Manifest &manifest = file.manifest();
-  const std::string name = baseName(file.path());
+  const std::string &name = file.path();
   if (manifest.target == kCudaTarget) {
     if (options.cpu.isa)
       return invalidArgument("--isa is for CPUs, " + name + " is compiled for cuda");
@@ -162,7 +162,7 @@ Result<Session> openSession(ArtifactFile file, const SessionOptions &options) {
   const Manifest &manifest = session.manifest();
   const ArtifactSections &sections = session.artifact->file().sections();
   SINTER_RETURN_IF_ERROR(device.loadKernels(manifest, sections.ptx, sections.cubin)
-                             .withContext(baseName(session.artifact->file().path())));
+                             .withContext(session.artifact->file().path()));
   SINTER_ASSIGN_OR_RETURN(const uint32_t pages, choosePages(manifest, options, device));
   WeightOptions weights = options.weights;
   weights.positions = std::min(manifest.model.maxPosition, pages * manifest.kv.pageSize);

@@ -13,14 +13,17 @@ constexpr std::string_view kCudaPrefix = "cuda:";
 
 } // namespace
 
-std::string chooseTarget(const std::string &asked, int device,
-                         const std::function<void(const std::string &)> &say) {
-  if (!asked.empty() && asked != kCudaTarget)
+Result<std::string> chooseTarget(const std::string &asked, int device,
+                                 const std::function<void(const std::string &)> &say) {
+  const bool gpu = asked == kCudaTarget || asked.compare(0, kCudaPrefix.size(), kCudaPrefix) == 0;
+  if (!asked.empty() && !gpu)
     return asked;
   const Result<std::string> chip = cuda::detectChip(device);
-  if (!chip)
+  if (!chip && gpu)
+    return chip.status().withContext("--target " + asked);
+  if (!chip || (gpu && asked != kCudaTarget))
     return asked;
-  if (asked.empty())
+  if (!gpu)
     say("using the NVIDIA GPU (" + *chip + "); --target cpu for the processor");
   return std::string(kCudaPrefix) + *chip;
 }

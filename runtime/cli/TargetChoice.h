@@ -2,6 +2,7 @@
 #pragma once
 
 #include "runtime/abi/Manifest.h"
+#include "sinter/Support/Status.h"
 
 #include <functional>
 #include <string>
@@ -10,9 +11,9 @@ namespace sinter {
 
 /// The compiler's target for a model that this machine will run: `asked` where given, with the
 /// GPU's chip where it says just "cuda"; else the GPU of that number, which is then announced to
-/// `say`; else empty, the compiler's default.
-std::string chooseTarget(const std::string &asked, int device,
-                         const std::function<void(const std::string &)> &say);
+/// `say`; else empty, the compiler's default. Asking for a GPU where none can be used is an error.
+Result<std::string> chooseTarget(const std::string &asked, int device,
+                                 const std::function<void(const std::string &)> &say);
 
 /// Whether a compiled model is for `asked`: "cpu", "cuda" or "cuda:sm_90a".
 bool isCompiledFor(const Manifest &manifest, const std::string &asked);

@@ -164,7 +164,6 @@ Status ArtifactFile::verify() {
 Result<ArtifactFile> ArtifactFile::open(const std::string &path) {
   ArtifactFile artifact;
   artifact.path_ = path;
-  const std::string name = baseName(path);
   const Descriptor source = {::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
   if (source.fd < 0)
     return (errno == ENOENT ? notFound(path + ": no such file")
@@ -173,9 +172,9 @@ Result<ArtifactFile> ArtifactFile::open(const std::string &path) {
   if (fstat(source.fd, &info) != 0 || !S_ISREG(info.st_mode))
     return invalidInput(path + ": not a regular file");
   if (Status status = artifact.copyFrom(source.fd); !status)
-    return status.withContext(name);
+    return status.withContext(path);
   if (Status status = artifact.verify(); !status)
-    return status.withContext(name);
+    return status.withContext(path);
   return artifact;
 }
 
@@ -183,7 +182,7 @@ Result<std::unique_ptr<Artifact>> Artifact::load(ArtifactFile file, const std::s
                                                  uint32_t isa) {
   std::unique_ptr<Artifact> artifact(new Artifact(std::move(file)));
   const Manifest &manifest = artifact->manifest();
-  const std::string name = baseName(artifact->file().path());
+  const std::string &name = artifact->file().path();
   if (manifest.target != target)
     return unsupported(name + ": compiled for target " + quoteForMessage(manifest.target) +
                        ", this runs target " + target);

@@ -99,7 +99,7 @@ class ErrorTest(CudaTest):
 
     def test_no_driver_no_gpu_old_driver(self):
         self.make_cuda()
-        prefix = "fake.sinter: compiled for NVIDIA GPUs: "
+        prefix = self.path("fake.sinter") + ": compiled for NVIDIA GPUs: "
         self.check_run(prefix + "no NVIDIA driver: /nowhere/libcuda.so.1: cannot open",
                        driver="/nowhere/libcuda.so.1")
         self.check_run(prefix + "the NVIDIA driver finds no GPU", "devices=0")
@@ -109,9 +109,9 @@ class ErrorTest(CudaTest):
 
     def test_code_for_another_gpu(self):
         self.make_cuda()
-        self.check_run("fake.sinter: compiled for sm_90a, which Fake GPU (sm_80) does not run: "
+        self.check_run("/fake.sinter: compiled for sm_90a, which Fake GPU (sm_80) does not run: "
                        "compile again with --target=cuda:sm_80", "capability=80")
-        self.check_run("fake.sinter: the NVIDIA driver (CUDA 12.4) is too old for the kernels' "
+        self.check_run("/fake.sinter: the NVIDIA driver (CUDA 12.4) is too old for the kernels' "
                        "PTX", "foreign-cubin=1,old-ptx=1")
 
     def test_out_of_memory(self):
@@ -238,6 +238,13 @@ class CompileTest(CudaTest):
             said, calls = self.run_model(self.gpu(config))
             self.assertNotIn("GPU", said)
             self.assertNotIn("--target", calls[-1])
+
+    def test_a_gpu_that_is_asked_for_must_be_there(self):
+        program = os.path.join(self.bin, "sinter-run")
+        for target in ["cuda", "cuda:sm_90a"]:
+            self.check_error(f"--target {target}: the NVIDIA driver finds no GPU", program, self.model,
+                             "--token-ids", "1,2", "--target", target, env=self.gpu("devices=0"))
+        self.assertFalse(os.path.exists(self.path("calls")), "nothing is compiled")
 
 
 if __name__ == "__main__":

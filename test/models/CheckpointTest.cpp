@@ -152,6 +152,9 @@ TEST(CheckTensors, ElementTypes) {
   EXPECT_EQ(refusal(config, with(smallTensors(), {"model.norm.weight", {8}, "I32"})),
             "model.safetensors: tensor \"model.norm.weight\": element type I32 is not supported "
             "(BF16, F16 and F32 are)");
+  EXPECT_EQ(refusal(config, with(smallTensors(), {"model.norm.weight", {8}, "F16"})),
+            "model.safetensors: tensor \"model.norm.weight\": element type F16, but "
+            "\"model.embed_tokens.weight\" is BF16");
 }
 
 TEST(CheckTensors, PartialPresence) {

@@ -31,8 +31,10 @@ Result<ArtifactFile> openModel(const BenchOptions &options) {
                      options.model.find('/') == std::string::npos &&
                      options.model.find(".sinter") == std::string::npos;
   if (directory || shape) {
-    compile.target =
-        options.isa.empty() ? chooseTarget(options.target, options.device, say) : options.target;
+    compile.target = options.target;
+    if (options.isa.empty()) {
+      SINTER_ASSIGN_OR_RETURN(compile.target, chooseTarget(options.target, options.device, say));
+    }
     return directory ? compileDirectory(options.model, compile)
                      : compileNamedShape(options.model, compile);
   }
