@@ -100,6 +100,8 @@ void printTotals(FunctionOpInterface func, const EntryNotes *notes, llvm::raw_os
      << " -> " << kilobytes(bytes(after)) << llvm::format(" (%+.1f %%)", change)
      << "\n  merged only: " << perLayer(merged.kernels, merged.layers) << " kernels/layer, "
      << kilobytes(bytes(merged)) << "; kernels in all: " << all << "\n";
+  if (notes && notes->splitsAttention)
+    os << "  not in the bytes: partial results of attention, which grow with the context\n";
 }
 
 void printLine(llvm::raw_ostream &os, StringRef kind, StringRef pass, int64_t n, int64_t of,

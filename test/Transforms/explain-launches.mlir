@@ -7,7 +7,10 @@
 
 // CHECK: step_m1_logits, 1 token
 // CHECK: kernels in all: 45
+// CHECK-NEXT: not in the bytes: partial results of attention, which grow with the context
 // CHECK: step_m1_argmax, 1 token
 // CHECK: kernels in all: 46
+// CHECK: step_m2_
+// CHECK-NOT: not in the bytes
 // FILE: step_m1_logits {{.*}} 45
 // FILE: step_m1_argmax {{.*}} 46

@@ -192,6 +192,10 @@ void Compiler::explainFusion() {
     notes[entry.name].launches = entry.ops.size();
     notes[entry.name].layerLaunches = llvm::count_if(
         entry.ops, [](const StepOp &op) { return StringRef(op.name).starts_with("layers."); });
+    notes[entry.name].splitsAttention = llvm::any_of(entry.ops, [](const StepOp &op) {
+      const bool merge = op.op == "attention" && StringRef(op.name).ends_with(".merge");
+      return merge || op.op == "decode_plan";
+    });
     if (target.cuda())
       notes[entry.name].kernels = fusedKernelLines(entry, cuda);
   }

@@ -19,6 +19,7 @@ namespace sinter::xfmr {
 struct EntryNotes {
   int64_t launches = 0;
   int64_t layerLaunches = 0;
+  bool splitsAttention = false; ///< its partial results go through memory, as many as the context
   std::map<std::string, std::vector<std::string>> kernels;
 };
 
