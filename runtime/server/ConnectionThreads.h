@@ -8,6 +8,7 @@
 #include <functional>
 #include <httplib.h>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -26,7 +27,7 @@ public:
     if (idle_ >= tasks_.size() || threads_.size() >= limit_)
       more_.notify_one();
     else
-      threads_.emplace_back([this] { work(); });
+      startThread();
   }
 
   void shutdown() override {
@@ -40,6 +41,16 @@ public:
   }
 
 private:
+  void startThread() {
+    try {
+      threads_.emplace_back([this] { work(); });
+    } catch (const std::system_error &) {
+      // The system has no more: the connection waits for a thread that is there, or for the next
+      // connection to try again.
+      more_.notify_one();
+    }
+  }
+
   void work() {
     std::unique_lock lock(mutex_);
     for (;;) {

@@ -9,6 +9,7 @@ import http.client
 import json
 import os
 import random
+import resource
 import shutil
 import signal
 import socket
@@ -118,6 +119,33 @@ class DeathTest(unittest.TestCase):
         self.assertLess(time.monotonic() - died, 5)
         connection.close()
         health.close()
+
+
+class ThreadLimitTest(unittest.TestCase):
+    def test_connections_wait_for_a_thread(self):
+        server = servers.FakeServer()
+        self.addCleanup(server.close)
+        port = int(server.url.rsplit(":", 1)[1])
+
+        def ask(answers):
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+            connection.request("GET", "/health", headers={"Connection": "close"})
+            answers.append(connection.getresponse().status)
+            connection.close()
+
+        answers = []
+        ask(answers)  # now one thread is there
+        with open(f"/proc/{server.process.pid}/status") as file:
+            size = next(int(line.split()[1]) for line in file if line.startswith("VmSize")) * 1024
+        limit = size + (4 << 20)  # less than another thread's stack
+        resource.prlimit(server.process.pid, resource.RLIMIT_AS, (limit, limit))
+        clients = [threading.Thread(target=ask, args=(answers,)) for _ in range(8)]
+        for client in clients:
+            client.start()
+        for client in clients:
+            client.join()
+        self.assertEqual(answers, [200] * 9)
+        self.assertIsNone(server.process.poll())
 
 
 class ServeTest(unittest.TestCase):
