@@ -139,10 +139,9 @@ struct GpuKernel {
 /// Compute capability as in `sm_90a`: 90. Dependent launches exist from 90 on.
 struct GpuChip {
   std::string name = "sm_90a";
-  bool warpgroups = true; ///< linears may use wgmma where the chip has it
   int64_t capability() const;
   bool dependentLaunch() const { return capability() >= 90; }
-  bool wgmma() const { return warpgroups && name == "sm_90a"; }
+  bool wgmma() const { return name == "sm_90a"; }
 };
 
 /// An empty gpu.module to put kernels into.

@@ -151,7 +151,9 @@ void WgmmaGemmTemplate::gather(GpuBuilder &b, const Place &place, int64_t j, con
     for (int64_t c = 0; c < 2; ++c) {
       Value own = b.add(column, c), valid = b.less(own, spec.outputs());
       if (spec.sumsOut && !spec.invariant) {
-        Value written = b.select(valid, b.rounded(v[2 * i + c], spec.y), b.f32(0));
+        Value written = b.rounded(v[2 * i + c], spec.y);
+        if (!wholeTiles())
+          written = b.select(valid, written, b.f32(0));
         squares[i] = b.fma(written, written, squares[i]);
       }
       if (spec.epilogue == LinearSpec::Argmax) {
@@ -208,13 +210,17 @@ void WgmmaGemmTemplate::eachChunk(GpuBuilder &b, const Place &place, int64_t pie
   }
 }
 
+/// The first of `count` columns, moved to where they exist.
+Value WgmmaGemmTemplate::inside(GpuBuilder &b, Value column, int64_t count) const {
+  return wholeTiles() ? column : b.min(column, b.i32(spec.outputs() - count));
+}
+
 SmallVector<Chunk, 8> WgmmaGemmTemplate::loadPiece(GpuBuilder &b, const Place &place,
                                                    int64_t piece) const {
   SmallVector<Chunk, 8> chunks;
   eachChunk(b, place, piece, [&](int64_t, Value, Value token, Value column) {
     Value row = b.min(token, b.i32(spec.maxTokens - 1));
-    Value inside = b.min(column, b.i32(spec.outputs() - 8));
-    Value p = b.at(b.at(operands().residual, row, 2 * spec.outputs()), inside, 2);
+    Value p = b.at(b.at(operands().residual, row, 2 * spec.outputs()), inside(b, column, 8), 2);
     chunks.push_back(b.loadChunk(p, spec.y, 8, Access::Activation));
   });
   return chunks;
@@ -236,8 +242,10 @@ void WgmmaGemmTemplate::storePiece(GpuBuilder &b, const Place &place, int64_t pi
   b.syncWarp();
   eachChunk(b, place, piece, [&](int64_t, Value inStaging, Value token, Value column) {
     Chunk chunk = b.loadChunk(inStaging, spec.y, 8, Access::Activation);
-    b.when(b.both(b.less(token, tokensInStep), b.less(column, spec.outputs())),
-           [&] { b.storeRaw(b.at(b.at(to, token, 2 * spec.outputs()), column, 2), chunk); });
+    Value valid = b.less(token, tokensInStep);
+    if (!wholeTiles())
+      valid = b.both(valid, b.less(column, spec.outputs()));
+    b.when(valid, [&] { b.storeRaw(b.at(b.at(to, token, 2 * spec.outputs()), column, 2), chunk); });
     if (counted)
       leaveSquares(b, b.unpack(chunk), token, column);
   });
@@ -299,8 +307,7 @@ void WgmmaGemmTemplate::endStaged(GpuBuilder &b, const Place &place, const Value
     for (int64_t j = 0; j < blocks; ++j)
       for (int64_t c = 0; c < 2; ++c) {
         Value column = b.add(columnOf(b, place, piece * blocks + j), c);
-        Value inside = b.min(column, b.i32(spec.outputs() - 1));
-        Value gamma = b.loadF32(b.at(o.gammaNext, inside, 4), Access::Constant);
+        Value gamma = b.loadF32(b.at(o.gammaNext, inside(b, column, 1), 4), Access::Constant);
         for (int64_t i = 0; i < 2; ++i)
           v[j][2 * i + c] = b.mulf(b.rounded(v[j][2 * i + c], spec.y), gamma);
       }

@@ -29,6 +29,7 @@ private:
   int64_t outputs() const { return tile.outputs(spec); }
   int64_t pieceColumns() const { return std::min<int64_t>(64, outputs()); }
   int64_t stagingRow() const { return 2 * pieceColumns() + kPad; }
+  bool wholeTiles() const { return spec.outputs() % outputs() == 0; }
   bool staged() const { return spec.y != DType::F32 && spec.outputs() % 8 == 0; }
 
   /// Two lanes share a token's partial sums where their number is even.
@@ -42,6 +43,7 @@ private:
   Value columnOf(GpuBuilder &b, const Place &place, int64_t j) const;
   Values values(GpuBuilder &b, const Place &place, const Values &d, int64_t j) const;
   void gather(GpuBuilder &b, const Place &place, int64_t j, const Values &v);
+  Value inside(GpuBuilder &b, Value column, int64_t count) const;
   void leaveGathered(GpuBuilder &b, const Place &place);
   llvm::SmallVector<Chunk, 8> loadPiece(GpuBuilder &b, const Place &place, int64_t piece) const;
   void storePiece(GpuBuilder &b, const Place &place, int64_t piece, Value to,

@@ -137,9 +137,13 @@ void WgmmaRing::copyTokens(GpuBuilder &b, const Place &place, Value stage, Value
                full);
 }
 
+Value WgmmaRing::countTiles(GpuBuilder &b) const {
+  return b.mul(b.div(b.add(tokensInStep, tokens - 1), tokens), rowTiles(tile));
+}
+
 void WgmmaRing::prefetch(GpuBuilder &b, Value stream, Ring &) {
   tokensInStep = tokenCount(b);
-  tilesInStep = b.mul(b.div(b.add(tokensInStep, tokens - 1), tokens), rowTiles(tile));
+  tilesInStep = countTiles(b);
   split = splits == 1 ? b.i32(0) : b.clusterRank();
   if (resident()) {
     prefetchResident(b, stream);
@@ -435,8 +439,13 @@ void WgmmaRing::compute(GpuBuilder &b, Value stream, Ring &) {
     b.when(producer(0), [&] { produceWeights(b, stream); });
   });
   b.when(b.less(warp, groups * 4), [&] {
-    if (yieldsRegisters)
+    if (yieldsRegisters) {
       b.setRegisters(true, kConsumerRegisters);
+      // Found again: kept over the change they would be spilled.
+      warp = b.uniform(b.warp());
+      tokensInStep = b.uniform(tokensInStep);
+      tilesInStep = countTiles(b);
+    }
     consume(b, stream);
   });
 }

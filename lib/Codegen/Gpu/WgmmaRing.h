@@ -100,6 +100,7 @@ protected:
   Value tokensInStep, tilesInStep; ///< known from prefetch on
   Value split;                     ///< this CTA's in its cluster, likewise
   Value warp;                      ///< known from compute on
+  Value countTiles(GpuBuilder &b) const;
 
   /// Blocks of 64 rows of the m64 operand that a warpgroup multiplies.
   int64_t majorBlocks() const { return alternate ? tokens / 64 : 1; }

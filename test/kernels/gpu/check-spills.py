@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
 """Assembles every kernel of a list with ptxas for each chip; fails when one spills registers.
-Linears are those that whole models use (without wgmma, see docs/rationale.md).
 
 usage: check-spills.py GENERATOR LIST CHIP...
 Without ptxas the test is skipped (exit status 77).
@@ -27,8 +26,8 @@ def main(generator, kernels, *chips):
         return 77
     with open(kernels) as f:
         expected = sum(1 for line in f if line.strip() and not line.startswith("#"))
-    runs = [(chip, subprocess.Popen([generator, "--chip=" + chip, "--warpgroups=false", "--report",
-                                     "--list=" + kernels], stdout=subprocess.PIPE, text=True))
+    runs = [(chip, subprocess.Popen([generator, "--chip=" + chip, "--report", "--list=" + kernels],
+                                    stdout=subprocess.PIPE, text=True))
             for chip in chips]
     bad = 0
     for chip, run in runs:

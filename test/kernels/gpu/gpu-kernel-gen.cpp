@@ -27,8 +27,6 @@ using namespace sinter;
 namespace {
 
 llvm::cl::opt<std::string> chipName("chip", llvm::cl::init("sm_90a"));
-llvm::cl::opt<bool> warpgroups("warpgroups", llvm::cl::init(true),
-                               llvm::cl::desc("linears may use wgmma"));
 llvm::cl::opt<std::string> emit("emit", llvm::cl::init("ptx"), llvm::cl::desc("ir or ptx"));
 llvm::cl::opt<std::string> out("out", llvm::cl::desc("directory"));
 llvm::cl::opt<bool> report("report", llvm::cl::desc("print registers, shared memory and spills"));
@@ -181,7 +179,7 @@ bool write(const std::string &path, StringRef bytes) {
 /// Kernels are compiled in modules of a few: ptxas and the driver take them one by one.
 LogicalResult compile(MLIRContext &context, ArrayRef<KernelLine> kernels, int number,
                       std::string &manifest) {
-  const gpu::GpuChip chip{chipName, warpgroups};
+  const gpu::GpuChip chip{chipName};
   OwningOpRef<ModuleOp> parent = ModuleOp::create(UnknownLoc::get(&context));
   Operation *module = gpu::createGpuModule(*parent, "kernels");
   const std::string file = "kernels" + std::to_string(number);
