@@ -5,7 +5,7 @@
 
 A hand-written model with merged qkv and gate/up projections and a static KV cache of exactly the
 context's length (better than any real serving loop), bf16, random weights, the whole step in one
-CUDA graph; attention by scaled_dot_product_attention. `--compile` adds torch.compile
+CUDA graph; attention by scaled_dot_product_attention, which is also measured alone. `--compile` adds torch.compile
 (max-autotune-no-cudagraphs, captured in the same graph): minutes of compilation. With --json the
 fastest result of each name is written into the records of that file that have this name. Needs
 PyTorch with CUDA.
@@ -23,7 +23,8 @@ SHAPES = {  # layers, hidden, intermediate, query heads, kv heads, head size, vo
 NAMES = ["decode/0.6b/b1/c512", "decode/0.6b/b1/c32768", "decode/0.6b/b8/c512",
          "decode/0.6b/b32/c512", "decode/0.6b/b128/c512", "prefill/0.6b/t2048",
          "prefill/0.6b/t8192", "decode/8b/b1/c512", "decode/8b/b32/c512", "decode/8b/b128/c512",
-         "prefill/8b/t2048"]
+         "prefill/8b/t2048", "attention-decode/0.6b/b1/c4096", "attention-decode/0.6b/b64/c4096",
+         "attention-prefill/0.6b/t8192", "attention-prefill/8b/t8192"]
 
 
 def make_model(torch, shape):
@@ -98,6 +99,44 @@ def measure(torch, model, name, compiled):
     return statistics.median(times) * 1e3
 
 
+def measure_attention(torch, name):
+    """Microseconds of a decode step's attention over contiguous caches, or TFLOP/s of a prompt's."""
+    functional = torch.nn.functional
+    kind, shape, *sizes = name.split("/")
+    _, _, _, heads, kv_heads, dim, _, _ = SHAPES[shape]
+    numbers = {size[0]: int(size[1:]) for size in sizes}
+    batch, count = numbers.get("b", 1), numbers.get("t", 1)
+    length = numbers.get("c", count)
+    causal = kind == "attention-prefill"
+    rounds = 2 if causal else 8  # caches of their own: none stays in the L2
+
+    def some(of, tokens):
+        return torch.randn(batch, of, tokens, dim, device="cuda", dtype=torch.bfloat16)
+
+    inputs = [(some(heads, count), some(kv_heads, length), some(kv_heads, length)) for _ in range(rounds)]
+    run = lambda: [functional.scaled_dot_product_attention(q, k, v, is_causal=causal, enable_gqa=True)
+                   for q, k, v in inputs]
+    stream = torch.cuda.Stream()
+    with torch.cuda.stream(stream):
+        run()
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        run()
+    times = []
+    for _ in range(20):
+        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        begin.record()
+        graph.replay()
+        end.record()
+        torch.cuda.synchronize()
+        times.append(begin.elapsed_time(end) / rounds)
+    milliseconds = statistics.median(times)
+    if not causal:
+        return milliseconds * 1e3
+    return 4 * heads * dim * length * (length + 1) / 2 / milliseconds * 1e-9
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", help="records to complete")
@@ -108,7 +147,12 @@ def main():
     torch.set_grad_enabled(False)
     best = {}
     shape, model = None, None
-    for name in arguments.only.split(",") if arguments.only else NAMES:
+    names = arguments.only.split(",") if arguments.only else NAMES
+    for name in [name for name in names if name.startswith("attention-")]:
+        value = measure_attention(torch, name)
+        best[name] = (f"torch {torch.__version__}, scaled_dot_product_attention", value)
+        print(f"{name:<32}{value:10.3f} {'us' if 'decode' in name else 'TFLOP/s'}", flush=True)
+    for name in [name for name in names if not name.startswith("attention-")]:
         if name.split("/")[1] != shape:
             model = None
             torch.cuda.empty_cache()

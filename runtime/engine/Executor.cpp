@@ -183,7 +183,7 @@ Status Executor::start(std::span<const WorkItem> items, HeadKind head, StepOutpu
     std::vector<StepCost> &sums = profile_->costs[entry];
     sums.resize(manifest().entries[entry].schedule.size());
     size_t launch = 0;
-    forEachLaunch([&](const StepCost &cost) {
+    forEachLaunch([&](const OpPlan &, const StepCost &cost) {
       sums[launch].bytes += cost.bytes;
       sums[launch++].flops += cost.flops;
     });
@@ -202,13 +202,15 @@ template <typename Each> void Executor::forEachLaunch(Each each) const {
       cost.bytes += lastShape_.context * kv.tokenBytes() / kv.layers;
       cost.flops += 4 * lastShape_.attended * manifest().model.heads * kv.headDim;
     }
-    each(cost);
+    each(op, cost);
   }
 }
 
-StepCost Executor::lastCost() const {
+StepCost Executor::lastCost(std::string_view operation) const {
   StepCost sum;
-  forEachLaunch([&](const StepCost &cost) {
+  forEachLaunch([&](const OpPlan &op, const StepCost &cost) {
+    if (!operation.empty() && op.op != operation)
+      return;
     sum.bytes += cost.bytes;
     sum.flops += cost.flops;
   });

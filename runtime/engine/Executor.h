@@ -11,6 +11,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string_view>
 #include <vector>
 
 namespace sinter {
@@ -90,8 +91,8 @@ public:
     return findEntry(tokens, rows, maxQ, head).has_value();
   }
 
-  /// What the last step cost.
-  StepCost lastCost() const;
+  /// What the last step cost, or its launches of one operation.
+  StepCost lastCost(std::string_view operation = {}) const;
   /// How long the device was busy with the last step, the rest of step() being the host's.
   double deviceSeconds() const { return deviceSeconds_; }
 
@@ -124,7 +125,7 @@ private:
   }
   Status check(std::span<const WorkItem> items) const;
   Status poisonArena();
-  /// Calls each(StepCost) for the last step's launches.
+  /// Calls each(OpPlan, StepCost) for the last step's launches.
   template <typename Each> void forEachLaunch(Each each) const;
 
   ModelView model_;

@@ -162,8 +162,9 @@ def bench_table():
             if re.search(r"/(graph|p99)$|-p(50|90|95|99)$|^fused/", r["name"]):
                 continue
             floor, bar, peer = r.get("floor"), r.get("bar"), r.get("peer_value")
-            ratio = "" if not peer else f"{peer / r['value']:.2f}"
-            share = "" if not floor else f"{100 * (floor / r['value'] if r['unit'] == 'ms' else r['value'] / floor):.0f} %"
+            better = lambda other: other / r["value"] if r["unit"] in ("ms", "us") else r["value"] / other
+            ratio = "" if not peer else f"{better(peer):.2f}"
+            share = "" if not floor else f"{100 * better(floor):.0f} %"
             cell = lambda v: "" if v is None else f"{v:.3g} {r['unit']}" if isinstance(v, (int, float)) else str(v)
             rows.append(f"| `{r['name']}` | {cell(r['value'])} | {cell(floor)} | {share} | {cell(bar)} | {cell(peer)} | {ratio} | {r['hardware']} | {r['commit'][:9]} |")
     return "\n".join(rows)

@@ -173,6 +173,22 @@ class BenchTest(CudaTest):
         self.succeed("sinter-bench", "decode", model, *flags, env=self.gpu())
 
 
+    def test_attention_alone(self):
+        model, out = self.make_cuda(), self.path("records.json")
+        flags = ["--batch", "1,3", "--context", 8, "--length", 30, "--json", out]
+        table = self.succeed("sinter-bench", "attention", model, *flags, env=self.gpu()).stdout
+        self.assertRegex(table, r"\nattention-decode/fake/b3/c8 +10\.00 ")
+        with open(out, encoding="utf-8") as file:
+            records = {record["name"]: record for record in json.load(file)}
+        names = [f"attention-decode/fake/b{batch}/c8{part}" for batch in (1, 3) for part in ("", "/bandwidth")]
+        self.assertEqual(sorted(records), sorted([*names, "attention-prefill/fake/t30"]))
+        self.assertEqual(records[names[0]]["unit"], "us")
+        self.assertAlmostEqual(records[names[0]]["value"], 10, 3)
+        self.check_error("is a graph", "sinter-bench", "attention", model, "--no-graph", env=self.gpu())
+        self.check_error("measured on GPUs", "sinter-bench", "attention", self.make_fake(), "--context", 8,
+                         "--length", 8)
+
+
 class InspectTest(CudaTest):
     def test_shows_gpu_kernels(self):
         model = self.make_cuda()

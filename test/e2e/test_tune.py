@@ -87,6 +87,7 @@ class TuneTest(ToolTest):
                             ("down_residual", (10, 20)), ("norm_lm_head", (20, 30)),
                             ("qk_norm_rope_write_attention", (10, 60))]:
             self.assertEqual(tuple(round(t, 3) for t in rows[f"fused/{name}/shakespeare/m1"]), times, name)
+        self.assertEqual(round(rows["linears/shakespeare/m1"][0], 3), 40)
         with open(table) as file:
             made = json.load(file)
         shapes = [row["shape"] for row in made["linears"]]

@@ -13,26 +13,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-/// What is asked of one H200, in milliseconds.
-struct Bar {
-  const char *name;
-  double milliseconds;
-};
-constexpr Bar kBarsOnH200[] = {
-    {"decode/0.6b/b1/c512", 0.55},  {"decode/0.6b/b1/c32768", 1.35}, {"decode/0.6b/b8/c512", 0.75},
-    {"decode/0.6b/b32/c512", 1.05}, {"decode/0.6b/b128/c512", 2.3},  {"decode/8b/b1/c512", 3.8},
-    {"decode/8b/b32/c512", 4.7},    {"decode/8b/b128/c512", 6.8},    {"prefill/0.6b/t2048", 4.2},
-    {"prefill/0.6b/t8192", 25.5},   {"prefill/8b/t2048", 45}};
-
-std::optional<double> barOf(const std::string &name, const Session &session) {
-  if (session.device->name().find("H200") == std::string::npos)
-    return std::nullopt;
-  for (const Bar &bar : kBarsOnH200)
-    if (name == bar.name)
-      return bar.milliseconds;
-  return std::nullopt;
-}
-
 struct GpuLine {
   std::string name;
   double median = 0, worst = 0;  ///< seconds
@@ -105,8 +85,7 @@ Status keepRecords(const BenchOptions &options, const std::vector<GpuLine> &line
     std::optional<double> floor = floorOf(line, bandwidth);
     if (floor)
       floor = *floor * 1e3;
-    records.push_back(
-        {line.name, line.median * 1e3, "ms", floor, barOf(line.name, session), hardware, commit});
+    records.push_back({line.name, line.median * 1e3, "ms", floor, {}, hardware, commit});
     records.push_back({line.name + "/p99", line.worst * 1e3, "ms", floor, {}, hardware, commit});
     if (line.replay)
       records.push_back(

@@ -1,6 +1,8 @@
 //===- Records.cpp --------------------------------------------------------===//
 #include "Records.h"
 
+#include "Bars.h"
+
 #include "sinter/Support/Json.h"
 #include "sinter/Support/MappedFile.h"
 #include "sinter/Support/OutputFile.h"
@@ -36,7 +38,7 @@ ordered_json toJson(const BenchRecord &record, const ordered_json &old) {
     object["second_peer"] = record.secondPeer;
     object["second_peer_value"] = *record.secondPeerValue;
   }
-  object["bar"] = number(record.bar);
+  object["bar"] = number(record.bar ? record.bar : barOf(record.name, record.hardware));
   object["hardware"] = record.hardware;
   object["commit"] = record.commit;
   object["date"] = today();

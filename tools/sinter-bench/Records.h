@@ -10,7 +10,7 @@
 namespace sinter {
 
 /// One measurement. Times: lower is better, `floor` is what the machine's measured ceilings allow
-/// and `bar` what is asked for.
+/// and `bar` what is asked for; without one, what Bars.h has for the name.
 struct BenchRecord {
   std::string name; ///< decode/0.6b/b1/c128
   double value = 0;

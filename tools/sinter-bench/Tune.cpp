@@ -206,6 +206,39 @@ std::string shortModel(const std::string &model) {
   return dash == std::string::npos ? model : model.substr(dash + 1);
 }
 
+/// The four linears of a layer together, by tokens, where all were measured.
+std::vector<BenchRecord> sumLinears(const std::vector<BenchRecord> &fused,
+                                    const std::string &model) {
+  const char *const names[] = {"norm_qkv", "o_proj_residual", "norm_gate_up_swiglu",
+                               "down_residual"};
+  std::map<std::string, std::vector<const BenchRecord *>> found; // by the name's last part
+  for (const BenchRecord &record : fused)
+    for (const char *name : names)
+      if (record.name.rfind("fused/" + std::string(name) + "/", 0) == 0)
+        found[record.name.substr(record.name.rfind('/'))].push_back(&record);
+  const auto sum = [](const auto &parts, auto member) {
+    std::optional<double> total = 0.0;
+    for (const BenchRecord *part : parts)
+      total = total && part->*member ? std::optional(*total + *(part->*member)) : std::nullopt;
+    return total;
+  };
+  std::vector<BenchRecord> sums;
+  for (const auto &[tokens, parts] : found) {
+    if (parts.size() != std::size(names))
+      continue;
+    BenchRecord record = *parts.front();
+    record.name = "linears/" + model + tokens;
+    for (size_t i = 1; i < parts.size(); ++i)
+      record.value += parts[i]->value;
+    record.floor = sum(parts, &BenchRecord::floor);
+    record.peer = parts.front()->secondPeer;
+    record.peerValue = sum(parts, &BenchRecord::secondPeerValue);
+    record.secondPeerValue.reset();
+    sums.push_back(record);
+  }
+  return sums;
+}
+
 Status keepFusions(const TuneOptions &options, const Pack &pack, const std::string &hardware,
                    const std::vector<TunedFusion> &fusions, double bandwidth) {
   std::vector<BenchRecord> records;
@@ -225,6 +258,8 @@ Status keepFusions(const TuneOptions &options, const Pack &pack, const std::stri
     record.secondPeerValue = row.cublas;
     records.push_back(record);
   }
+  for (BenchRecord &record : sumLinears(records, shortModel(pack.model)))
+    records.push_back(std::move(record));
   return mergeRecords(options.json, records);
 }
 

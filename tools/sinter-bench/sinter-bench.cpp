@@ -1,5 +1,6 @@
 //===- sinter-bench.cpp - how fast, and how fast it could be --------------===//
 #include "Bench.h"
+#include "GpuAttention.h"
 #include "Intrusion.h"
 #include "Throughput.h"
 #include "Tune.h"
@@ -22,6 +23,7 @@ constexpr const char *kExamples = R"(examples:
   sinter-bench throughput qwen3-0.6b --sequences 1,16 --max-length 256
   sinter-bench throughput qwen3-0.6b --sequences 256 --load 0.7
   sinter-bench intrude qwen3-0.6b --sequences 32 --prompt 32768
+  sinter-bench attention qwen3-0.6b --batch 1,64 --context 4096 --length 8192
   sinter-bench tune qwen3-0.6b.pack -o table.json
 
 The roofline is the larger of bytes / read bandwidth and operations / FMA peak, both measured on the
@@ -102,6 +104,19 @@ void addThroughputFlags(CLI::App &command, BenchOptions &o) {
   addEngineFlags(command, o);
 }
 
+void addAttentionFlags(CLI::App &command, BenchOptions &o) {
+  addCommonFlags(command, o);
+  command.add_option("--batch", o.batches, "Sequences that decode (1,64)")
+      ->delimiter(',')
+      ->check(kPositive);
+  command.add_option("--context", o.contexts, "Tokens of each (4096)")
+      ->delimiter(',')
+      ->check(kPositive);
+  command.add_option("--length", o.lengths, "Prompt tokens (8192)")
+      ->delimiter(',')
+      ->check(kPositive);
+}
+
 void addIntrudeFlags(CLI::App &command, BenchOptions &o) {
   addCommonFlags(command, o);
   command.add_option("--prompt", o.intrude, "Tokens of the long prompt (32768)")->check(kPositive);
@@ -144,6 +159,10 @@ int main(int argc, char **argv) {
   prefill->add_option("--repeats", options.repeats, "Runs to measure (3)")->check(kPositive);
   CLI::App *throughput = app.add_subcommand("throughput", "Many requests through the engine");
   addThroughputFlags(*throughput, options);
+  BenchOptions alone;
+  alone.batches = {1, 64}, alone.contexts = {4096}, alone.lengths = {8192};
+  CLI::App *attention = app.add_subcommand("attention", "Attention alone, on a GPU");
+  addAttentionFlags(*attention, alone);
   CLI::App *intrude = app.add_subcommand("intrude", "A long prompt that arrives while answers run");
   addIntrudeFlags(*intrude, options);
   TuneOptions tuning;
@@ -160,10 +179,11 @@ int main(int argc, char **argv) {
   tune->add_option("--rounds", tuning.rounds, "Measurements of each (9)")
       ->check(CLI::Range(1u, 1000u));
   return toolMain(app, argc, argv, [&] {
-    return tune->parsed()      ? benchTune(tuning)
-           : decode->parsed()  ? benchDecode(options)
-           : prefill->parsed() ? benchPrefill(options)
-           : intrude->parsed() ? benchIntrusion(options)
-                               : benchThroughput(options);
+    return tune->parsed()        ? benchTune(tuning)
+           : decode->parsed()    ? benchDecode(options)
+           : prefill->parsed()   ? benchPrefill(options)
+           : attention->parsed() ? benchAttention(alone)
+           : intrude->parsed()   ? benchIntrusion(options)
+                                 : benchThroughput(options);
   });
 }

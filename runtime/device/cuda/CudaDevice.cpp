@@ -140,6 +140,11 @@ Status CudaDevice::launch(uint32_t kernel, const SinterLaunch &launch, uint32_t 
   if (kernel >= kernels_.size() || launch.num_args > SINTER_MAX_ARGS ||
       (profile_ && launched_ + 1 >= marks_.size()))
     return internalError(describe(kernel, launch.op) + ": its launch is out of range");
+  const std::vector<OpPlan> &schedule = manifest_->entries[entry_].schedule;
+  if (!only_.empty() &&
+      (launch.op >= schedule.size() ||
+       std::find(only_.begin(), only_.end(), schedule[launch.op].op) == only_.end()))
+    return Status::ok();
   if (profile_ && launched_ == 0)
     SINTER_RETURN_IF_ERROR(mark(0));
   const bool full = launch.edge != SINTER_EDGE_PROGRAMMATIC || owesFullEdge_;
@@ -330,12 +335,21 @@ Status CudaDevice::readMarks(uint32_t entry) {
   return Status::ok();
 }
 
+void CudaDevice::forgetGraphs() {
+  for (StepSlot &slot : slots_)
+    for (OwnedGraphExec &graph : slot.graphs)
+      graph = OwnedGraphExec();
+}
+
 void CudaDevice::setProfile(StepProfile *profile) {
   if (bool(profile) != bool(profile_))
-    for (OwnedGraphExec &graph :
-         slots_[0].graphs) // they hold the events around launches, or lack them
-      graph = OwnedGraphExec();
+    forgetGraphs(); // they hold the events around launches, or lack them
   profile_ = profile;
+}
+
+void CudaDevice::restrictTo(std::vector<std::string> operations) {
+  forgetGraphs();
+  only_ = std::move(operations);
 }
 
 void CudaDevice::hostParallel(uint32_t tasks, const std::function<void(uint32_t, uint32_t)> &body) {

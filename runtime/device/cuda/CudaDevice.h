@@ -62,6 +62,9 @@ public:
   /// Replays the graph of the last step `count` times, which computes the same again, and gives
   /// the median time of one on the GPU.
   Result<double> measureReplay(uint32_t count);
+  /// From the next step on only launches of these operations run, to measure them alone: what steps
+  /// give means nothing then. None: all run again.
+  void restrictTo(std::vector<std::string> operations);
 
 private:
   CudaDevice() = default;
@@ -77,6 +80,7 @@ private:
   Status reserveMarks(uint32_t entry);
   Status readMarks(uint32_t entry);
   Status wait(const cuda::StepSlot &slot);
+  void forgetGraphs();
   cuda::StepSlot &slot() { return slots_[current_]; }
   std::string describe(uint32_t kernel, uint32_t op) const;
 
@@ -101,6 +105,7 @@ private:
   Status launchError_;
   std::string failure_;
   StepProfile *profile_ = nullptr;
+  std::vector<std::string> only_; ///< operations that run; empty: all
 };
 
 } // namespace sinter
