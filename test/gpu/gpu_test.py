@@ -13,6 +13,7 @@ tenth of what the cache changes, 16-bit types 1.3 times the error of transformer
 "bf16-kv_e4m3" is bf16 on an fp8 cache; the goldens' K and V are rounded alike (make_fp8.py). Cases
 that end in "-invariant" are compiled with --batch-invariant: every way must give the same
 bits, and sinter-serve the same answers alone and beside others (beside.py; shakespeare only).
+The case "mutants" is models broken on purpose, which must be outside the bounds (mutants.py).
 """
 import argparse
 import json
@@ -23,6 +24,7 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 
 import beside
+import mutants
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 GOLDEN = os.path.join(ROOT, "test/models/golden")
@@ -52,6 +54,7 @@ CASES = [
     ("knorm96", ["f16-invariant"], 32),
     ("shakespeare", ["bf16-invariant", "bf16-kv_e4m3-invariant"], 1024),
 ]
+MUTANTS = "mutants"
 INVARIANT = "-invariant"
 CACHE = "-kv_"
 # Every way must stay inside the bounds; those marked must also give the first way's bits.
@@ -93,10 +96,14 @@ def chosen(arguments):
 
 
 def check_names(arguments):
-    known = {f"{name}.{dtype}" for name, dtypes, _ in CASES for dtype in dtypes}
+    known = {MUTANTS, *(f"{name}.{dtype}" for name, dtypes, _ in CASES for dtype in dtypes)}
     for name in arguments.only.split(",") if arguments.only else []:
         if name not in known:
             sys.exit(f"gpu_test.py: error: --only: no case is called {name}")
+
+
+def with_mutants(arguments):
+    return not arguments.only or MUTANTS in arguments.only.split(",")
 
 
 def build(arguments):
@@ -110,6 +117,9 @@ def build(arguments):
              "--max-tokens-per-step", str(tokens), "-o", artefact(arguments.folder, name, kind),
              *(["--batch-invariant"] if kind.endswith(INVARIANT) else [])],
             check=True)
+    if with_mutants(arguments):
+        mutants.build(arguments.folder, os.path.join(arguments.bin, "sinter-compile"),
+                      f"cuda:{arguments.chip}", model_directory(mutants.MODEL))
 
 
 class Runner:
@@ -128,17 +138,17 @@ class Runner:
             self.failures += 1
             print("FAIL", what, flush=True)
 
-    def sinter_run(self, path, *options):
-        directory = model_directory(os.path.basename(path).split(".")[0])
+    def sinter_run(self, path, *options, weights=None):
+        directory = weights or model_directory(os.path.basename(path).split(".")[0])
         return subprocess.run(
             [os.path.join(self.arguments.bin, "sinter-run"), path, "--weights", directory, "-q",
              *options], capture_output=True, text=True, timeout=120)
 
-    def logits(self, path, ids, options):
+    def logits(self, path, ids, options, weights=None):
         with tempfile.TemporaryDirectory() as folder:
             out = os.path.join(folder, "logits.npy")
             done = self.sinter_run(path, "--token-ids", ",".join(map(str, ids)), "--logits", out,
-                                   *options)
+                                   *options, weights=weights)
             if done.returncode != 0:
                 return None, done.stderr.strip().splitlines()[-1:]
             return self.numpy.load(out), None
@@ -223,6 +233,8 @@ class Runner:
         for name, dtype in cases:
             if name == "shakespeare" and dtype.endswith(INVARIANT):
                 self.check_beside(dtype)
+        if with_mutants(self.arguments):
+            mutants.check(self, self.arguments.folder, model_directory(mutants.MODEL))
         if len(self.fp8_ratios) > 4:  # the mean of a few says nothing
             mean = float(self.numpy.exp(self.numpy.log(self.fp8_ratios).mean()))
             self.expect(mean <= 1.1, f"fp8 caches: {mean:.3f} times the error of transformers in the mean")
