@@ -29,3 +29,6 @@ if os.path.isdir(config.shared_data_dir):
     config.available_features.add("shared-data")
 config.substitutions.append(("%models", os.path.join(config.sinter_source_dir, "models")))
 config.substitutions.append(("%inputs", os.path.join(config.test_source_root, "Inputs")))
+
+# Instrumented objects poison LLVM's arenas, which libMLIR.so fills without instrumentation.
+config.environment.setdefault("ASAN_OPTIONS", "allow_user_poisoning=0")

@@ -9,6 +9,9 @@ import unittest
 
 BIN = ""
 
+# Instrumented objects poison LLVM's arenas, which libMLIR.so fills without instrumentation.
+os.environ.setdefault("ASAN_OPTIONS", "allow_user_poisoning=0")
+
 
 def main():
     """Runs the tests of the calling module against the programs in the folder named by argv[1]."""
