@@ -188,6 +188,12 @@ Status Generator::decode(const OnToken &onToken) {
       status = startDecode(next, &now);
     const Status finished = finishDecode(now, onToken);
     now.runs.clear();
+    if (!finished && status && !next.runs.empty()) {
+      // Its results must not come when this function's memory is gone; how it ends says nothing
+      // new.
+      (void)executor_.finish();
+      allocator_.endStep(next.step);
+    }
     SINTER_RETURN_IF_ERROR(finished);
     SINTER_RETURN_IF_ERROR(status);
     now.record.seconds = secondsSince(start);

@@ -310,6 +310,23 @@ TEST(CudaErrors, NameTheKernelOrTheEntry) {
             "memory access was encountered (CUDA_ERROR_ILLEGAL_ADDRESS)");
 }
 
+TEST(CudaErrors, NothingIsUnderWayAfterwards) {
+  // A step that was started behind the failing one ends, too, before its results' memory is gone.
+  for (int runs = 1; runs < 4; ++runs) {
+    FakeGpu gpu("fault=attend,fault-after=" + std::to_string(runs));
+    CudaEngine engine;
+    ASSERT_TRUE(engine.open({}).isOk());
+    PageAllocator allocator(40);
+    Generator generator(*engine.executor, allocator, {});
+    const GenerationRequest request = greedy({1, 2}, 6);
+    for (int again = 0; again < 2; ++again) {
+      const std::string message = generator.run({&request, 1}, {}).status().message();
+      EXPECT_NE(message.find("CUDA_ERROR_ILLEGAL_ADDRESS"), std::string::npos) << message;
+    }
+    EXPECT_EQ(engine.device->finishStep().message(), "no step is under way");
+  }
+}
+
 TEST(CudaErrors, CodeThatDoesNotFit) {
   EXPECT_EQ(errorOf("capability=80"), "compiled for sm_90a, which Fake GPU (sm_80) does not run: "
                                       "compile again with --target=cuda:sm_80");

@@ -63,6 +63,7 @@ struct Driver : DeviceView {
   std::map<DevicePointer, Block> blocks;
   CudaCounters counters = {};
   uint64_t allocated = 0, allocations = 0;
+  uint64_t faultless = 0; ///< runs of the kernel that will fault
   double clock = 0;
   Code dead = kSuccess;
   int captures = 0; ///< streams that are capturing
@@ -71,7 +72,7 @@ struct Driver : DeviceView {
   void configure(const char *text) {
     config.clear();
     counters = {0, 0, 0, 0, 0, 0, 0, counters.blocks};
-    allocations = 0;
+    allocations = faultless = 0;
     dead = kSuccess;
     std::stringstream parts(text ? text : "");
     for (std::string part; std::getline(parts, part, ',');)
@@ -151,7 +152,7 @@ Code refuseInCapture(Stream stream) {
 
 Code runKernel(const FunctionHandle &function, const Parameters &parameters) {
   Driver &d = state();
-  if (d.text("fault") == function.name)
+  if (d.text("fault") == function.name && d.faultless++ >= d.number("fault-after", 0))
     throw Fault();
   ++d.counters.kernels;
   d.clock += 10;

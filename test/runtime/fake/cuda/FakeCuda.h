@@ -10,6 +10,7 @@
 //   version=11040     an old driver            memory=BYTES     a smaller GPU
 //   fail-alloc=N      the Nth allocation fails take=BYTES       gone after the first allocation
 //   fail-launch=NAME  a launch is refused      fault=NAME       a kernel reads out of bounds
+//   fault-after=N     ... in its run N + 1
 //   foreign-cubin=1   no cubin loads           old-ptx=1        PTX is too new
 //   bad-ptx=1         PTX does not compile     any-kernel=1     kernels it does not know do nothing
 //
