@@ -411,7 +411,7 @@ class BenchTest(ToolTest):
 
     def test_errors(self):
         model = self.make_fake()
-        self.check_error("expected decode, prefill, throughput, intrude", "sinter-bench")
+        self.check_error("expected decode, prefill, throughput, attention, intrude", "sinter-bench")
         self.check_error('got "deocde"', "sinter-bench", "deocde")
         self.check_error("more than the model's 64", "sinter-bench", "decode", model)
         self.check_error("no such file", "sinter-bench", "decode", self.path("none.sinter"))

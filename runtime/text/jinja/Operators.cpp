@@ -37,7 +37,8 @@ const char *symbol(ExprKind kind) {
              b.typeName());
 }
 
-Value checked(bool overflow, Int value) {
+/// By reference: whichever argument is evaluated first, `value` is read after the operation.
+Value checked(bool overflow, const Int &value) {
   if (overflow)
     refuseRender("an integer beyond 127 bits");
   return value;
