@@ -1,6 +1,7 @@
 //===- FakeCuda.cpp -------------------------------------------------------===//
 #include "test/runtime/fake/cuda/FakeCuda.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <functional>
@@ -324,7 +325,8 @@ Code cuMemcpyHtoDAsync_v2(DevicePointer to, const void *from, size_t bytes, Stre
     return refuseInCapture(stream);
   return push(stream, [=] {
     ++state().counters.copiesToDevice;
-    std::memcpy(state().bytes(to, bytes), from, bytes);
+    std::copy_n(static_cast<const uint8_t *>(from), bytes,
+                state().bytes(to, bytes)); // perhaps none
     return kSuccess;
   });
 }
@@ -335,7 +337,7 @@ Code cuMemcpyDtoHAsync_v2(void *to, DevicePointer from, size_t bytes, Stream str
     return refuseInCapture(stream);
   return push(stream, [=] {
     ++state().counters.copiesToHost;
-    std::memcpy(to, state().bytes(from, bytes), bytes);
+    std::copy_n(state().bytes(from, bytes), bytes, static_cast<uint8_t *>(to)); // perhaps none
     return kSuccess;
   });
 }
