@@ -123,8 +123,14 @@ Result<GenerationConfig> models::readGenerationConfig(const std::string &directo
   } else if (text.status().code() != StatusCode::NotFound) {
     return text.status();
   }
-  if (generation.eosIds.empty())
+  const bool own = !generation.eosIds.empty();
+  if (!own)
     generation.eosIds = config.eosIds;
+  for (const int64_t id : generation.eosIds)
+    if (id >= config.vocab)
+      return invalidInput(std::string(own ? "generation_config.json" : "config.json") +
+                          ": \"eos_token_id\": " + std::to_string(id) +
+                          " is outside the vocabulary of " + std::to_string(config.vocab));
   if (!generation.bosId)
     generation.bosId = config.bosId;
   if (!generation.padId)

@@ -159,7 +159,10 @@ Result<ArtifactFile> compileCached(const std::string &compiler, const Job &job,
   const Status status = runCompiler(compiler, job, temporary, options);
   if (!status) {
     ::unlink(temporary.c_str());
-    return status;
+    if (status.message().find(temporary) == std::string::npos)
+      return status;
+    options.say("not cached: " + status.message()); // a full disk, not a mistake in the model
+    return compileUncached(compiler, job, options);
   }
   if (::rename(temporary.c_str(), final.c_str()) != 0) {
     const std::string reason = std::strerror(errno);

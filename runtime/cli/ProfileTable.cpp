@@ -82,8 +82,8 @@ std::string entryTable(const EntryPlan &entry, const std::vector<LaunchTiming> &
     return a.second.nanoseconds > b.second.nanoseconds;
   });
   const uint64_t steps = timings.empty() ? 0 : timings[0].calls;
-  std::string text =
-      format("%s, %llu steps\n", entry.name.c_str(), static_cast<unsigned long long>(steps));
+  std::string text = format("%s, %llu step%s\n", entry.name.c_str(),
+                            static_cast<unsigned long long>(steps), steps == 1 ? "" : "s");
   text += format("%-34s %7s %10s %9s %8s %8s %9s%s\n", "op", "calls", "us", "bytes", "GB/s",
                  "GFLOP/s", "of peak", gpu ? kGpuHeader : "");
   for (const auto &[name, row] : sorted)

@@ -197,7 +197,8 @@ template <typename Each> void Executor::forEachLaunch(Each each) const {
   for (const OpPlan &op : manifest().entries[lastEntry_].schedule) {
     if (op.op == "select_rows")
       tokens = lastShape_.rows; // what follows sees the wanted rows only
-    StepCost cost = {op.weightBytes + op.actBytesPerToken * tokens, op.flopsPerToken * tokens};
+    StepCost cost = {tokens ? op.weightBytes + op.actBytesPerToken * tokens : 0,
+                     op.flopsPerToken * tokens};
     if (op.readsKv) {
       cost.bytes += lastShape_.context * kv.tokenBytes() / kv.layers;
       cost.flops += 4 * lastShape_.attended * manifest().model.heads * kv.headDim;

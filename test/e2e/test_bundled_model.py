@@ -1,7 +1,7 @@
 """The bundled model from directory to text, against transformers' goldens beside it.
 
-The bounds are those of the issue: f32 logits within 1e-4 relative L2, bf16 and f16 at most 1.1 times
-the error of transformers in that dtype, greedy tokens equal in f32.
+The bounds: f32 logits within 1e-4 relative L2, bf16 and f16 at most 1.1 times the error of
+transformers in that dtype, greedy tokens equal in f32.
 """
 
 import array

@@ -16,6 +16,10 @@ if [ -e "{folder}/fail" ]; then
   exit 1
 fi
 while [ "$1" != -o ]; do shift; done
+case "$2" in *.tmp) if [ -e "{folder}/full" ]; then
+  echo "sinter-compile: error: $2: cannot write: No space left on device" >&2
+  exit 1
+fi;; esac
 sleep 0.2
 cp "{folder}/model/fake.sinter" "$2"
 """
@@ -53,6 +57,11 @@ class CompileCacheTest(ToolTest):
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertTrue(result.stdout)
         return result.stderr
+
+    def test_a_full_cache_is_done_without(self):
+        self.write("full", "")
+        self.assertIn("cannot write: No space left", self.check_run())
+        self.assertEqual([name for name in os.listdir(self.path("cache/sinter")) if ".tmp" in name], [])
 
     def test_compiles_once(self):
         said = self.check_run()

@@ -118,7 +118,7 @@ class RunTest(ToolTest):
         flags = ["--token-ids", "1,2,3", "--max-tokens", 11, "--ignore-eos", "--profile"]
         table = self.succeed("sinter-run", model, *flags).stderr
         self.assertIn("step_m1_argmax, 10 steps", table)
-        self.assertIn("step_argmax, 1 steps", table)
+        self.assertIn("step_argmax, 1 step", table)
         self.assertRegex(table, r"attention attn +10 +\d")
 
     def test_random_weights_need_no_checkpoint(self):
@@ -137,6 +137,13 @@ class RunTest(ToolTest):
         os.rename(self.path("model.safetensors"), self.path("moved/model.safetensors"))
         self.check_error("model.safetensors", "sinter-run", model, "--token-ids", "1")
         self.succeed("sinter-run", model, "--token-ids", "1", "-q", "--weights", self.path("moved"))
+
+    def test_a_prompt_comes_through_a_pipe(self):
+        model = self.make_fake()
+        program = os.path.join(tools.BIN, "sinter-run")
+        command = f'"{program}" "{model}" -q --max-tokens 2 --prompt-file <(printf "\\xff")'
+        result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
+        self.assertIn("has no tokenizer", result.stderr)  # and not: not a regular file
 
     def test_a_closed_pipe_is_no_error(self):
         model = self.make_fake()
@@ -339,7 +346,7 @@ class BenchTest(ToolTest):
         ).stdout
         self.assertRegex(table, r"decode/fake/b2/c8 +\d")
         profiled = self.succeed("sinter-bench", "prefill", model, "--length", 40, "--json", kept, "--profile")
-        self.assertRegex(profiled.stderr, r"(?s)^step_\w+, 8 steps\nop +calls .* attn +\d+ +\d.*the whole step")
+        self.assertRegex(profiled.stderr, r"(?s)^prefill/fake/t40: step_\w+, 6 steps\nop +calls .* attn +\d+ +\d.*the whole step")
         records = self.read(kept)
         self.assertEqual(records["by-hand"], {"name": "by-hand", "value": 5})
         for name in ("decode/fake/b1/c8", "decode/fake/b2/c8", "prefill/fake/t40"):

@@ -97,6 +97,7 @@ TEST(GenerationConfig, Refusals) {
 TEST(GenerationConfig, ModelConfigFillsTheGaps) {
   TempDir dir;
   ModelConfig model;
+  model.vocab = 10;
   model.eosIds = {5};
   model.bosId = 6;
   auto absent = readGenerationConfig(dir.path(), model);
@@ -109,6 +110,13 @@ TEST(GenerationConfig, ModelConfigFillsTheGaps) {
   EXPECT_EQ(present->eosIds, std::vector<int64_t>{9});
   EXPECT_EQ(present->bosId, 6);
   EXPECT_TRUE(present->doSample);
+  dir.write("generation_config.json", R"({"eos_token_id": [9, 10]})");
+  EXPECT_EQ(readGenerationConfig(dir.path(), model).status().message(),
+            "generation_config.json: \"eos_token_id\": 10 is outside the vocabulary of 10");
+  dir.write("generation_config.json", "{}");
+  model.eosIds = {12};
+  EXPECT_EQ(readGenerationConfig(dir.path(), model).status().message(),
+            "config.json: \"eos_token_id\": 12 is outside the vocabulary of 10");
   dir.write("generation_config.json", "{");
   EXPECT_FALSE(readGenerationConfig(dir.path(), model).isOk());
 }

@@ -88,6 +88,13 @@
 // HELP: Usage: sinter-compile
 // HELP: examples:
 
+// What is compiled is not written over.
+// RUN: rm -rf %t.m && cp -r %models/shakespeare %t.m && cp %models/qwen3/qwen3-0.6b.mlir %t.g.mlir
+// RUN: not sinter-compile %t.m -o %t.m/config.json 2>&1 | FileCheck %s --check-prefix=OVER --implicit-check-not={{.}}
+// RUN: not sinter-compile %t.g.mlir -o %t.g.mlir 2>&1 | FileCheck %s --check-prefix=OVER --implicit-check-not={{.}}
+// RUN: cmp %t.m/config.json %models/shakespeare/config.json
+// OVER: sinter-compile: error: -o {{.*}}: would write over what is compiled{{$}}
+
 //--- empty.mlir
 func.func @f() { return }
 //--- syntax.mlir

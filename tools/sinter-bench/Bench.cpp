@@ -5,7 +5,6 @@
 #include "Probes.h"
 
 #include "runtime/cli/CompileCache.h"
-#include "runtime/cli/ProfileTable.h"
 #include "runtime/cli/Quantity.h"
 #include "runtime/cli/Session.h"
 #include "runtime/cli/TargetChoice.h"
@@ -70,24 +69,35 @@ Result<Session> openBench(const BenchOptions &options, uint64_t positions, uint6
   longest = longest ? longest : positions;
   if (longest > file.manifest().model.maxPosition)
     return invalidArgument(std::to_string(longest) + " positions are more than the model's " +
-                           std::to_string(file.manifest().model.maxPosition));
+                           std::to_string(file.manifest().model.maxPosition) +
+                           ": shorten --context, --length, --prompt or --max-length");
   return openSession(std::move(file), session);
 }
 
-void startProfile(const BenchOptions &options, Session &session, Profile &profile) {
-  if (options.profile)
-    session.executor->setProfile(&profile);
+void BenchProfile::begin() {
+  if (!wanted_)
+    return;
+  profile_ = {};
+  session_->executor->setProfile(&profile_);
 }
 
-Status printProfile(const BenchOptions &options, Session &session, const Profile &profile) {
-  if (!options.profile)
-    return Status::ok();
-  session.executor->setProfile(nullptr);
-  DeviceSpeed device;
-  SINTER_ASSIGN_OR_RETURN(device.readBandwidth, session.device->measureReadBandwidth());
-  SINTER_ASSIGN_OR_RETURN(device.fmaPeak, session.device->measureFmaPeak());
+void BenchProfile::print(const std::string &name, const DeviceSpeed &device) {
+  if (!wanted_)
+    return;
+  session_->executor->setProfile(nullptr);
   std::fflush(stdout);
-  std::fputs(profileTable(profile, session.manifest(), device).c_str(), stderr);
+  std::fprintf(stderr, "%s: %s\n", name.c_str(),
+               profileTable(profile_, session_->manifest(), device).c_str());
+}
+
+Status BenchProfile::print(const std::string &name) {
+  if (!wanted_)
+    return Status::ok();
+  session_->executor->setProfile(nullptr);
+  DeviceSpeed device;
+  SINTER_ASSIGN_OR_RETURN(device.readBandwidth, session_->device->measureReadBandwidth());
+  SINTER_ASSIGN_OR_RETURN(device.fmaPeak, session_->device->measureFmaPeak());
+  print(name, device);
   return Status::ok();
 }
 
@@ -224,6 +234,11 @@ Status keepRecords(const BenchOptions &options, const std::vector<Line> &lines,
   return mergeRecords(options.json, records);
 }
 
+/// What the probes between the steps have seen.
+DeviceSpeed speedOf(const Probes &probes) {
+  return {quantile(probes.bandwidths(), 0.5), quantile(probes.flops(), 0.5)};
+}
+
 Result<Line> decodeOnce(const BenchOptions &options, Session &session, Probes &probes,
                         uint32_t batch, uint32_t context) {
   constexpr uint32_t kWarmUp = 2;
@@ -233,11 +248,14 @@ Result<Line> decodeOnce(const BenchOptions &options, Session &session, Probes &p
         makeDecodeRequest(options, session.manifest(), context, options.tokens + kWarmUp + 1, i));
   std::vector<Pair> pairs;
   StepCost middle; // of the middle step, as context grows
+  BenchProfile profile(options, session);
   GeneratorOptions loop;
   loop.prefillChunk = prefillChunk(options, session);
   loop.onStep = [&](const StepRecord &step) {
     if (!step.decode)
       return;
+    if (pairs.empty()) // the prompts are behind
+      profile.begin();
     pairs.push_back(probes.pairWith(step.seconds, step.cost));
     if (pairs.size() == kWarmUp + options.tokens / 2)
       middle = step.cost;
@@ -250,6 +268,7 @@ Result<Line> decodeOnce(const BenchOptions &options, Session &session, Probes &p
   pairs.erase(pairs.begin(), pairs.begin() + kWarmUp);
   Line line(decodeName(options, session.manifest(), batch, context), pairs, batch);
   line.cost = middle;
+  profile.print(line.name, speedOf(probes));
   line.bar = batch == 1 && context == 128 && options.temperature == 0 ? 0.85 : 0;
   return line;
 }
@@ -258,8 +277,11 @@ Result<Line> prefillOnce(const BenchOptions &options, Session &session, Probes &
                          uint32_t length) {
   std::vector<Pair> pairs;
   StepCost cost;
+  BenchProfile profile(options, session);
   for (uint32_t i = 0; i < options.repeats + 1; ++i) {
     const GenerationRequest request = makeBenchRequest(session.manifest(), length, 1, i);
+    if (i == 1)
+      profile.begin();
     Pair whole;
     cost = {};
     GeneratorOptions loop;
@@ -281,6 +303,7 @@ Result<Line> prefillOnce(const BenchOptions &options, Session &session, Probes &
   }
   Line line(rowName("prefill", session.manifest()) + "/t" + std::to_string(length), pairs, length);
   line.cost = cost;
+  profile.print(line.name, speedOf(probes));
   line.bar = length == 512 ? 0.55 : 0;
   return line;
 }
@@ -298,11 +321,11 @@ Result<int> benchDecode(const BenchOptions &options) {
   const uint64_t batch = *std::max_element(options.batches.begin(), options.batches.end());
   const uint64_t context = *std::max_element(options.contexts.begin(), options.contexts.end());
   SINTER_ASSIGN_OR_RETURN(Session session, openBench(options, context + options.tokens + 5, batch));
-  Profile profile;
-  startProfile(options, session, profile);
   if (session.cuda) {
+    BenchProfile profile(options, session); // on GPUs decode steps have entry points of their own
+    profile.begin();
     SINTER_RETURN_IF_ERROR(benchDecodeOnGpu(options, session));
-    SINTER_RETURN_IF_ERROR(printProfile(options, session, profile));
+    SINTER_RETURN_IF_ERROR(profile.print("all steps"));
     return 0;
   }
   SINTER_ASSIGN_OR_RETURN(Probes probes,
@@ -314,18 +337,17 @@ Result<int> benchDecode(const BenchOptions &options) {
       lines.push_back(std::move(line));
     }
   SINTER_RETURN_IF_ERROR(finish(options, lines, probes, session));
-  SINTER_RETURN_IF_ERROR(printProfile(options, session, profile));
   return 0;
 }
 
 Result<int> benchPrefill(const BenchOptions &options) {
   const uint64_t length = *std::max_element(options.lengths.begin(), options.lengths.end());
   SINTER_ASSIGN_OR_RETURN(Session session, openBench(options, length, 1));
-  Profile profile;
-  startProfile(options, session, profile);
   if (session.cuda) {
+    BenchProfile profile(options, session); // on GPUs decode steps have entry points of their own
+    profile.begin();
     SINTER_RETURN_IF_ERROR(benchPrefillOnGpu(options, session));
-    SINTER_RETURN_IF_ERROR(printProfile(options, session, profile));
+    SINTER_RETURN_IF_ERROR(profile.print("all steps"));
     return 0;
   }
   SINTER_ASSIGN_OR_RETURN(Probes probes,
@@ -336,7 +358,6 @@ Result<int> benchPrefill(const BenchOptions &options) {
     lines.push_back(std::move(line));
   }
   SINTER_RETURN_IF_ERROR(finish(options, lines, probes, session));
-  SINTER_RETURN_IF_ERROR(printProfile(options, session, profile));
   return 0;
 }
 

@@ -3,6 +3,7 @@
 
 #include "Records.h"
 
+#include "runtime/cli/ProfileTable.h"
 #include "runtime/cli/Session.h"
 #include "sinter/Support/Status.h"
 
@@ -59,10 +60,25 @@ Result<int> benchPrefill(const BenchOptions &options);
 /// long, or `longest`.
 Result<Session> openBench(const BenchOptions &options, uint64_t positions, uint64_t sequences,
                           uint64_t longest = 0);
-/// Records the session's launches in `profile` where the options ask for it.
-void startProfile(const BenchOptions &options, Session &session, Profile &profile);
-/// Prints what startProfile() recorded, to stderr.
-Status printProfile(const BenchOptions &options, Session &session, const Profile &profile);
+/// Records a session's launches where the options ask for it, and prints tables of them to stderr.
+class BenchProfile {
+public:
+  BenchProfile(const BenchOptions &options, Session &session)
+      : wanted_(options.profile), session_(&session) {}
+  ~BenchProfile() { session_->executor->setProfile(nullptr); }
+
+  /// Forgets what was recorded and records what comes now.
+  void begin();
+  /// Ends and prints what was recorded since begin() under this name.
+  void print(const std::string &name, const DeviceSpeed &device);
+  /// The same with the device's speed measured here.
+  Status print(const std::string &name);
+
+private:
+  bool wanted_;
+  Session *session_;
+  Profile profile_;
+};
 uint32_t prefillChunk(const BenchOptions &options, const Session &session);
 /// "bf16", or "bf16, fp8_e4m3 cache" where the cache has another type than activations.
 std::string typesOf(const Manifest &manifest);

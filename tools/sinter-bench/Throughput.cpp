@@ -152,8 +152,8 @@ Result<int> benchThroughput(const BenchOptions &options) {
               typesOf(session.manifest()).c_str(), session.device->name().c_str());
   std::vector<BenchRecord> records;
   std::vector<double> rates;
-  Profile profile;
-  startProfile(options, session, profile);
+  BenchProfile profile(options, session);
+  profile.begin();
   for (const uint32_t count : options.sequences) {
     double rate = options.rate;
     if (rate == 0) {
@@ -175,7 +175,7 @@ Result<int> benchThroughput(const BenchOptions &options) {
                 rates.back() / rates.front(), options.sequences.front());
   if (!options.json.empty())
     SINTER_RETURN_IF_ERROR(mergeRecords(options.json, records));
-  SINTER_RETURN_IF_ERROR(printProfile(options, session, profile));
+  SINTER_RETURN_IF_ERROR(profile.print("all steps"));
   return 0;
 }
 

@@ -183,6 +183,22 @@ std::string formatBytes(size_t bytes) {
                            : fmt::format("{:.1f} MB", double(bytes) / 1e6);
 }
 
+/// The graph, or a file of the model, is not to be written over.
+Status checkNoInput(const std::string &output, const std::string &input) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  if (!fs::is_regular_file(output, error))
+    return Status::ok();
+  const std::string extension = fs::path(output).extension().string();
+  const bool ofModel = fs::is_directory(input, error) &&
+                       fs::equivalent(fs::absolute(output, error).parent_path(), input, error) &&
+                       (extension == ".json" || extension == ".safetensors" ||
+                        extension == ".jinja" || extension == ".txt");
+  if (ofModel || fs::equivalent(output, input, error))
+    return invalidArgument("-o " + output + ": would write over what is compiled");
+  return Status::ok();
+}
+
 /// Where the result goes; empty: standard output.
 std::string outputPath(const Arguments &arguments, const std::string &name) {
   const bool artefact = arguments.request.emit == EmitStage::Artifact;
@@ -265,8 +281,10 @@ Status run(Arguments &arguments) {
           ? arguments.tunePack
           : outputPath(arguments, model ? model->name
                                         : std::filesystem::path(arguments.input).stem().string());
-  if (!path.empty())
+  if (!path.empty()) {
+    SINTER_RETURN_IF_ERROR(checkNoInput(path, arguments.input));
     SINTER_RETURN_IF_ERROR(OutputFile::check(path));
+  }
   arguments.request.model = model ? &*model : nullptr;
   // Without a usable folder every kernel is compiled anew; nothing else changes.
   if (const Result<std::string> folder = cacheFolder(); folder && !arguments.noCache)

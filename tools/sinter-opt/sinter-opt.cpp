@@ -4,6 +4,7 @@
 #include "mlir/IR/DialectRegistry.h"
 #include "mlir/Tools/mlir-opt/MlirOptMain.h"
 #include "llvm/Support/CommandLine.h"
+#include "llvm/Support/FileSystem.h"
 #include "llvm/Support/raw_ostream.h"
 
 /// libLLVM brings hundreds of options of its code generators, which no pass here reads: out of
@@ -26,6 +27,12 @@ static bool parse(int argc, char **argv, llvm::StringRef overview) {
   return false;
 }
 
+static llvm::cl::extrahelp
+    examples("\nexamples:\n"
+             "  sinter-opt models/qwen3/qwen3-0.6b.mlir --xfmr-fuse-rms-norm-linear\n"
+             "  sinter-opt graph.mlir --xfmr-fusion-pipeline=token-ranges=1,2-max -o fused.mlir\n"
+             "  sinter-opt graph.mlir --xfmr-fusion-pipeline --xfmr-explain-fusion -o /dev/null\n");
+
 int main(int argc, char **argv) {
   hideCodegenOptions();
   mlir::DialectRegistry registry;
@@ -38,5 +45,9 @@ int main(int argc, char **argv) {
   std::string overview = "Sinter: runs passes over xfmr graphs\n\n" + sinter::describePasses();
   if (!parse(argc, argv, mlir::registerCLIOptions(overview, registry)))
     return EXIT_FAILURE;
+  if (input != "-" && !llvm::sys::fs::exists(input)) {
+    llvm::errs() << "sinter-opt: error: " << input << ": no such file\n";
+    return EXIT_FAILURE;
+  }
   return mlir::asMainReturnCode(mlir::MlirOptMain(argc, argv, input, output, registry));
 }

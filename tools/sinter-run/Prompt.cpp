@@ -4,8 +4,12 @@
 #include "sinter/Support/Json.h"
 #include "sinter/Support/MappedFile.h"
 
+#include <cerrno>
 #include <charconv>
 #include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <memory>
 #include <unistd.h>
 
 namespace sinter {
@@ -13,27 +17,44 @@ namespace {
 
 constexpr uint64_t kMaxPromptBytes = uint64_t(64) << 20;
 
+Result<std::string> readStream(std::FILE *stream, const std::string &name) {
+  std::string text;
+  char buffer[65536];
+  while (const size_t got = std::fread(buffer, 1, sizeof buffer, stream)) {
+    text.append(buffer, got);
+    if (text.size() > kMaxPromptBytes)
+      return invalidArgument(name + ": a prompt may have 64 MiB");
+  }
+  if (std::ferror(stream))
+    return unavailable(name + ": cannot read");
+  return text;
+}
+
+/// A file, or what another program writes: <(program).
+Result<std::string> readPromptFile(const std::string &path) {
+  std::error_code ignored;
+  const std::filesystem::file_type type = std::filesystem::status(path, ignored).type();
+  if (type != std::filesystem::file_type::fifo && type != std::filesystem::file_type::character)
+    return readTextFile(path, kMaxPromptBytes);
+  const std::unique_ptr<std::FILE, int (*)(std::FILE *)> file(std::fopen(path.c_str(), "rb"),
+                                                              std::fclose);
+  if (!file)
+    return unavailable(path + ": cannot open: " + std::strerror(errno));
+  return readStream(file.get(), path);
+}
+
 Result<std::string> readStandardInput() {
   if (isatty(STDIN_FILENO))
     return invalidArgument("no prompt: give -p TEXT, --prompt-file FILE, --token-ids LIST or "
                            "standard input");
-  std::string text;
-  char buffer[65536];
-  while (const size_t got = std::fread(buffer, 1, sizeof buffer, stdin)) {
-    text.append(buffer, got);
-    if (text.size() > kMaxPromptBytes)
-      return invalidArgument("standard input: a prompt may have 64 MiB");
-  }
-  if (std::ferror(stdin))
-    return unavailable("standard input: cannot read");
-  return text;
+  return readStream(stdin, "standard input");
 }
 
 Result<std::string> readText(const RunOptions &options) {
   if (options.prompt)
     return *options.prompt;
   if (!options.promptFile.empty())
-    return readTextFile(options.promptFile, kMaxPromptBytes);
+    return readPromptFile(options.promptFile);
   return readStandardInput();
 }
 

@@ -336,6 +336,7 @@ Status CudaDevice::readMarks(uint32_t entry) {
 }
 
 void CudaDevice::forgetGraphs() {
+  (void)driver().streamSynchronize(stream_.get()); // one may be running
   for (StepSlot &slot : slots_)
     for (OwnedGraphExec &graph : slot.graphs)
       graph = OwnedGraphExec();

@@ -12,3 +12,4 @@
 // CHECK-NEXT: --xfmr-fuse-qk-norm-rope-write
 // CHECK:      USAGE:
 // CHECK-NOT:  amdgpu
+// CHECK:      examples:
