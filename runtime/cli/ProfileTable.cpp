@@ -2,22 +2,16 @@
 #include "ProfileTable.h"
 
 #include "Quantity.h"
+#include "TextFormat.h"
 
 #include "runtime/model/Occupancy.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <map>
 #include <utility>
 
 namespace sinter {
 namespace {
-
-template <typename... Args> std::string format(const char *text, Args... args) {
-  char buffer[256];
-  std::snprintf(buffer, sizeof buffer, text, args...);
-  return buffer;
-}
 
 /// One line of the profile: launches of one kind.
 struct ProfileRow {

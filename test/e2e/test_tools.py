@@ -118,7 +118,7 @@ class RunTest(ToolTest):
         flags = ["--token-ids", "1,2,3", "--max-tokens", 11, "--ignore-eos", "--profile"]
         table = self.succeed("sinter-run", model, *flags).stderr
         self.assertIn("step_m1_argmax, 10 steps", table)
-        self.assertIn("step_argmax, 1 step", table)
+        self.assertIn("step_argmax, 1 step\n", table)
         self.assertRegex(table, r"attention attn +10 +\d")
 
     def test_random_weights_need_no_checkpoint(self):
@@ -370,8 +370,7 @@ class BenchTest(ToolTest):
         rate = records["throughput/fake/n12"]
         self.assertEqual(list(rate), self.KEYS)
         self.assertEqual(rate["unit"], "tok/s")
-        if rate["floor"] is not None:  # on a machine too busy to be measured
-            self.assertGreater(rate["floor"], rate["value"])
+        self.assertGreater(rate["floor"], rate["value"])
         for name in ("first-token-p50", "first-token-p99", "inter-token-p50", "inter-token-p99"):
             self.assertEqual(records["throughput/fake/n12/" + name]["unit"], "ms")
         again = self.succeed(

@@ -1,17 +1,12 @@
 //===- Report.cpp ---------------------------------------------------------===//
 #include "Report.h"
 
-#include <cstdio>
+#include "runtime/cli/TextFormat.h"
+
 #include <nlohmann/json.hpp>
 
 namespace sinter {
 namespace {
-
-template <typename... Args> std::string format(const char *text, Args... args) {
-  char buffer[256];
-  std::snprintf(buffer, sizeof buffer, text, args...);
-  return buffer;
-}
 
 /// All prefill or all decode steps together.
 struct Phase {
