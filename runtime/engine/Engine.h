@@ -33,6 +33,9 @@ struct EngineStep {
 struct EngineOptions {
   uint32_t maxSequences = 256; ///< samples that hold pages at a time
   uint32_t tokensPerStep = 0;  ///< 0: 512 where the device has host memory, else 2048
+  /// Of prompts in a step that also decodes. 0: tokensPerStep where that was chosen, else by the
+  /// model's operations per token, so that no step takes much longer than others.
+  uint32_t promptTokensPerStep = 0;
   uint64_t maxRequests = 4096; ///< running and queued, for EngineService
   bool prefixCache = true;     ///< between requests; samples of one share their prompt anyway
   uint32_t agingSteps = 256;   ///< of waiting that weigh as much as a level of priority

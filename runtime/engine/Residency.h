@@ -32,6 +32,7 @@ public:
   const PageAllocator &allocator() const { return allocator_; }
   uint64_t swappedPages() const { return swap_.usedPages(); }
   bool prefersSwap(uint32_t pages, uint32_t tokens) const;
+  double operationsPerToken() const { return operationsPerToken_; }
 
 private:
   Executor &executor_;

@@ -34,7 +34,7 @@ bool Scheduler::extends(const Sample &sample, uint32_t tokens, uint32_t rows, Sh
   shape.rows += rows;
   shape.maxQ = std::max(shape.maxQ, tokens);
   shape.head = widerHead(shape.head, headOf(sample));
-  return shape.tokens <= limits_.tokensPerStep &&
+  return shape.tokens <= budget_ &&
          executor_.fits(shape.tokens, shape.rows, shape.maxQ, shape.head);
 }
 
@@ -83,11 +83,38 @@ void Scheduler::draft(Sample &sample) {
   const auto tokens = uint32_t(1 + guesses.size());
   // Guesses cost nobody a page or a place in the step.
   if (sample.sequence.pagesMissing(tokens) > residency_.allocator().availablePages() ||
-      shape_.tokens + tokens + running_.size() > limits_.tokensPerStep ||
+      shape_.tokens + tokens + running_.size() > budget_ ||
       !extends(sample, tokens, tokens, ignored))
     return;
   sample.sequence.append(guesses);
   sample.drafted = uint32_t(guesses.size());
+}
+
+/// Whether prompts wait that fill several steps. One prompt counts for a step at most: however long
+/// it is, it keeps nobody else from a first token.
+bool Scheduler::longQueue() const {
+  constexpr uint64_t kSteps = 4;
+  constexpr uint32_t kLooked = 256; // of the queue: the work of a step does not grow with it
+  uint64_t tokens = 0;
+  const auto count = [&](const Sample *sample) {
+    if (const uint32_t waiting = sample->sequence.waiting(); waiting > 1)
+      tokens += std::min(waiting, limits_.tokensPerStep);
+  };
+  std::for_each(running_.begin(), running_.end(), count);
+  uint32_t looked = 0;
+  for (auto it = waiting_.begin(); it != waiting_.end() && looked < kLooked; ++it, ++looked)
+    count(*it);
+  return tokens >= kSteps * limits_.tokensPerStep;
+}
+
+/// Tokens of the next step.
+uint32_t Scheduler::budget() const {
+  const auto decodes =
+      uint32_t(std::count_if(running_.begin(), running_.end(),
+                             [](const Sample *sample) { return sample->sequence.waiting() == 1; }));
+  if (decodes == 0 || decodes + limits_.promptTokens >= limits_.tokensPerStep || longQueue())
+    return limits_.tokensPerStep;
+  return decodes + limits_.promptTokens;
 }
 
 Status Scheduler::planDecodes() {
@@ -114,7 +141,7 @@ Status Scheduler::planDecodes() {
 
 /// The most of a sample's waiting tokens that the budget leaves.
 uint32_t Scheduler::chunkOf(const Sample &sample) const {
-  return std::min(sample.sequence.waiting(), limits_.tokensPerStep - shape_.tokens);
+  return std::min(sample.sequence.waiting(), budget_ - shape_.tokens);
 }
 
 /// Puts a chunk of a running sample into the step. False: no budget, pages or entry point for it.
@@ -144,14 +171,14 @@ Result<bool> Scheduler::schedulePrefill(Sample &sample) {
 }
 
 Status Scheduler::planPrefills() {
-  for (size_t i = 0; i < running_.size() && shape_.tokens < limits_.tokensPerStep; ++i)
+  for (size_t i = 0; i < running_.size() && shape_.tokens < budget_; ++i)
     if (running_[i]->sequence.waiting() > 1 && running_[i]->plannedIn != plans_)
       SINTER_RETURN_IF_ERROR(schedulePrefill(*running_[i]).status());
   return Status::ok();
 }
 
 Status Scheduler::admit() {
-  while (!waiting_.empty() && shape_.tokens < limits_.tokensPerStep && !chunkRefused_) {
+  while (!waiting_.empty() && shape_.tokens < budget_ && !chunkRefused_) {
     Sample &sample = **waiting_.begin();
     const PageAllocator &allocator = residency_.allocator();
     const bool outranks = !running_.empty() && before(&sample, running_.back());
@@ -188,6 +215,7 @@ Status Scheduler::plan(std::vector<PlannedItem> &items) {
   items.clear();
   items_ = &items;
   shape_ = {};
+  budget_ = budget();
   chunkRefused_ = false;
   if (chunksFirst_) {
     chunksFirst_ = false;

@@ -11,6 +11,9 @@
 // always gets on. Where the artefact has no entry point for all decodes together with a chunk,
 // steps of both kinds take turns.
 //
+// Whoever decodes waits for the prompts in its step: while anyone does, they take no more than
+// `promptTokens` of it, unless as many prompts wait as fill several steps.
+//
 //===----------------------------------------------------------------------===//
 #pragma once
 
@@ -25,6 +28,7 @@ namespace sinter {
 struct SchedulerLimits {
   uint32_t maxSequences = 0;  ///< that hold pages at a time
   uint32_t tokensPerStep = 0; ///< at most what an entry point takes
+  uint32_t promptTokens = 0;  ///< of prompts in a step beside decodes
 };
 
 /// One sample's part of a step.
@@ -64,6 +68,8 @@ private:
 
   static bool before(const Sample *a, const Sample *b) { return a->order < b->order; }
 
+  uint32_t budget() const;
+  bool longQueue() const;
   Status planDecodes();
   Status planPrefills();
   Status admit();
@@ -83,6 +89,7 @@ private:
   std::set<Sample *, bool (*)(const Sample *, const Sample *)> waiting_{before};
   std::vector<PlannedItem> *items_ = nullptr; ///< of the step being formed
   Shape shape_;
+  uint32_t budget_ = 0; ///< tokens of the step being formed
   uint64_t plans_ = 0;
   bool chunkRefused_ = false; ///< in this step, for want of an entry point
   bool chunksFirst_ = false;

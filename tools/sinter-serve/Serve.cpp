@@ -106,6 +106,7 @@ Result<EngineOptions> makeEngineOptions(const ServeOptions &options) {
   EngineOptions engine;
   engine.maxSequences = options.maxSequences;
   engine.tokensPerStep = options.tokensPerStep;
+  engine.promptTokensPerStep = options.promptTokensPerStep;
   engine.maxRequests = options.maxRequests;
   engine.prefixCache = !options.noPrefixCache;
   if (!options.swapMemory.empty()) {

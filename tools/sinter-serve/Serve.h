@@ -21,6 +21,7 @@ struct ServeOptions : ModelFlags {
   uint32_t maxSequences = 256;
   uint32_t maxRequests = 1024; ///< running and queued
   uint32_t tokensPerStep = 0;  ///< 0: the engine's default
+  uint32_t promptTokensPerStep = 0;
   std::string swapMemory;
   bool noPrefixCache = false;
   uint32_t promptLookup = 0; ///< tokens guessed at a time; 0: none

@@ -60,6 +60,11 @@ void addEngineFlags(CLI::App &app, ServeOptions &o) {
   app.add_option("--tokens-per-step", o.tokensPerStep, "Prompt and answer tokens of one step")
       ->check(CLI::Range(1u, 1u << 20))
       ->group(group);
+  app.add_option("--prompt-tokens-per-step", o.promptTokensPerStep,
+                 "Prompt tokens of a step in which answers wait for their next token (by the "
+                 "model's size; all of --tokens-per-step where that is given)")
+      ->check(CLI::Range(1u, 1u << 20))
+      ->group(group);
   app.add_option("--swap-memory", o.swapMemory, "Memory for pages of interrupted answers: 4GiB")
       ->group(group);
   app.add_flag("--no-prefix-cache", o.noPrefixCache, "Compute every prompt from its beginning")

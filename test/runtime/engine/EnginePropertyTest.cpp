@@ -53,6 +53,7 @@ TEST(EngineProperty, RandomWorkloads) {
     EngineOptions options;
     options.maxSequences = uint32_t(1 + random() % 24);
     options.tokensPerStep = uint32_t(4 + random() % 60);
+    options.promptTokensPerStep = uint32_t(random() % 2 ? 0 : 1 + random() % 20);
     options.agingSteps = uint32_t(random() % 64);
     options.swapBytes = random() % 2 ? 0 : 32 * (random() % 40);
     options.operationsPerSecond = random() % 2 ? 1e3 : 1e9;

@@ -279,6 +279,64 @@ TEST(Engine, TheCheaperWayBackIsTaken) {
   EXPECT_TRUE(engine->residency().prefersSwap(2, 13)) << "128 us against 130";
 }
 
+// Who decodes waits for at most so many tokens of prompts, unless a long queue of them does.
+TEST(Engine, PromptsBesideAnswersTakeTheirShare) {
+  ToyShape shape;
+  shape.pages = 400;
+  ToyModel model(shape);
+  std::vector<uint32_t> tokens;
+  EngineOptions options;
+  options.tokensPerStep = 40;
+  options.promptTokensPerStep = 10;
+  options.onStep = [&](const EngineStep &step) { tokens.push_back(step.tokens); };
+  const auto engine = model.engine(options);
+  const Request long1 = greedyRequest(makePrompt(35), 40);
+  const Request long2 = greedyRequest(makePrompt(45, 9), 2);
+  const Ear first = submit(*engine, 1, long1);
+  ASSERT_TRUE(engine->step().isOk());
+  EXPECT_EQ(tokens.back(), 35u) << "nobody decodes";
+  const Ear second = submit(*engine, 2, long2);
+  tokens.clear();
+  for (int i = 0; i < 5; ++i)
+    ASSERT_TRUE(engine->step().isOk());
+  EXPECT_EQ(tokens, (std::vector<uint32_t>{11, 11, 11, 11, 6}));
+
+  std::vector<Ear> queue;
+  for (uint32_t i = 0; i < 5; ++i)
+    queue.push_back(submit(*engine, 10 + i, greedyRequest(makePrompt(33, 20 + i), 2)));
+  tokens.clear();
+  ASSERT_TRUE(engine->step().isOk());
+  EXPECT_EQ(tokens.back(), 40u) << "165 tokens wait: more than four steps";
+  for (int i = 0; i < 2; ++i)
+    ASSERT_TRUE(engine->step().isOk());
+  EXPECT_LE(tokens.back(), 2u + 10u) << "the queue has become short";
+  runAll(*engine);
+  EXPECT_EQ(first->tokens(), toyGreedy(long1.prompt, 40));
+  EXPECT_EQ(second->tokens(), toyGreedy(long2.prompt, 2));
+  EXPECT_EQ(model.device.wrongReads, 0u);
+}
+
+// One long prompt is no queue, and a budget that somebody chose is kept.
+TEST(Engine, OneLongPromptKeepsItsShare) {
+  for (const bool chosen : {false, true}) {
+    ToyShape shape;
+    shape.pages = 400;
+    ToyModel model(shape);
+    std::vector<uint32_t> tokens;
+    EngineOptions options;
+    options.tokensPerStep = 30;
+    options.promptTokensPerStep = chosen ? 0 : 10;
+    options.onStep = [&](const EngineStep &step) { tokens.push_back(step.tokens); };
+    const auto engine = model.engine(options);
+    const Ear first = submit(*engine, 1, greedyRequest(makePrompt(3), 20));
+    ASSERT_TRUE(engine->step().isOk());
+    const Ear second = submit(*engine, 2, greedyRequest(makePrompt(200), 2));
+    ASSERT_TRUE(engine->step().isOk());
+    EXPECT_EQ(tokens.back(), chosen ? 30u : 11u);
+    runAll(*engine);
+  }
+}
+
 TEST(Engine, CancelsAnywhere) {
   for (uint32_t after = 0; after < 12; ++after) {
     ToyModel model;
