@@ -105,9 +105,7 @@ LogicalResult CudaLowering::linear(Operation *op, const LinearParts &p) {
     x = *rows, gamma = {};
   }
   prepared = {};
-  // With more tokens the epilogue's registers no longer hold it, and a norm kernel costs little.
-  constexpr int64_t kMostPrepared = 2048;
-  const bool prepares = spec.invariant ? spec.n % 8 == 0 : spec.maxTokens <= kMostPrepared;
+  const bool prepares = !spec.invariant || spec.n % 8 == 0;
   Value next =
       ready && spec.residual && spec.y == DType::BF16 && prepares ? nextGamma(p.y) : Value();
   if (next) {

@@ -41,6 +41,18 @@ static std::string refusedByWgmma(const LinearSpec &spec, const GpuChip &chip) {
   return {};
 }
 
+/// Why no wgmma template has tiles of so many rows.
+static std::string refusedRows(const LinearSpec &spec, const LinearTuning &tuning) {
+  const bool gemm = tuning.kind == LinearTuning::WgmmaGemm;
+  const int64_t most = gemm && !spec.invariant ? 256 : 192;
+  if (tuning.rows % 64 || tuning.rows > most)
+    return "a tile has 64, 128 or 192 rows of W (256 where tokens are the m64 operand)";
+  // Those who look at a token's results together are a power of two.
+  if (!gemm && tuning.rows == 192 && (spec.epilogue == LinearSpec::Argmax || spec.sumsOut))
+    return "argmax and sums of squares need tiles of 64 or 128 rows of W";
+  return {};
+}
+
 /// Measured on an H200. Up to eight tokens mma.sync is faster until W takes long enough to read
 /// (8B with 12 Mi: 2 tokens 4.56 -> 4.13 ms a step, 4 tokens 5.24 -> 4.17, 8 tokens 5.55 -> 4.27).
 static LinearTuning::Kind chooseWgmma(const LinearSpec &spec) {
@@ -95,6 +107,8 @@ static std::unique_ptr<LinearTemplate> createTemplate(const GpuChip &chip, const
   if (tuning.kind == LinearTuning::TiledMma)
     return std::make_unique<TiledMmaTemplate>(spec, tuning);
   why = refusedByWgmma(spec, chip);
+  if (why.empty())
+    why = refusedRows(spec, tuning);
   if (!why.empty())
     return nullptr;
   if (tuning.kind == LinearTuning::WgmmaSkinny)

@@ -165,7 +165,7 @@ static std::vector<LinearTuning> allTunings(const LinearSpec &spec) {
   }
   if (spec.maxTokens > 2 && spec.maxTokens <= 512) {
     all.push_back(made(LinearTuning::WgmmaSkinny));
-    for (int64_t rows : {64, 128})
+    for (int64_t rows : {64, 128, 192})
       for (int64_t splits : {1, 2, 4, 8}) {
         LinearTuning t = made(LinearTuning::WgmmaSkinny);
         t.rows = rows, t.splits = splits;
@@ -176,11 +176,11 @@ static std::vector<LinearTuning> allTunings(const LinearSpec &spec) {
   }
   if (spec.maxTokens >= 64) {
     all.push_back(made(LinearTuning::WgmmaGemm));
-    for (int64_t rows : {64, 128, 256}) {
+    for (int64_t rows : {64, 128, 192, 256}) {
       LinearTuning t = made(LinearTuning::WgmmaGemm);
       t.rows = rows, t.turns = 1;
       all.push_back(t);
-      if (rows < 256)
+      if (rows <= 128)
         t.turns = 2, all.push_back(t);
     }
   }

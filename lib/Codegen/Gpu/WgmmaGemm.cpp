@@ -52,7 +52,10 @@ WgmmaGemmTemplate::WgmmaGemmTemplate(LinearSpec s, const LinearTuning &tuning)
   alternate = alternate && parts == 1 && tuning.rows <= 128; // a warpgroup holds all of a tile
   rows = pick(tuning.rows, alternate ? 128 : own);
   tile = {tokens, rows, 1, 0};
-  const int64_t wanted = pick(tuning.stages, rows == 256 ? 4 : rows == 128 ? 6 : 8);
+  const int64_t wanted = pick(tuning.stages, rows == 256   ? 4
+                                             : rows == 192 ? 5
+                                             : rows == 128 ? 6
+                                                           : 8);
   arrange(wanted, pick(tuning.tokenStages, wanted), kSharedLimit,
           pick(tuning.maxTiles, kProcessors), 8 * 16 * stagingRow(), false);
   alternate = alternate && !single();

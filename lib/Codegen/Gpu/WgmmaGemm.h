@@ -27,7 +27,10 @@ private:
   llvm::SmallVector<Candidate, 2> best;
 
   int64_t outputs() const { return tile.outputs(spec); }
-  int64_t pieceColumns() const { return std::min<int64_t>(64, outputs()); }
+  /// 64, or what divides the outputs.
+  int64_t pieceColumns() const {
+    return outputs() % 64 == 0 ? 64 : std::min<int64_t>(outputs(), 48);
+  }
   int64_t stagingRow() const { return 2 * pieceColumns() + kPad; }
   bool wholeTiles() const { return spec.outputs() % outputs() == 0; }
   bool staged() const { return spec.y != DType::F32 && spec.outputs() % 8 == 0; }

@@ -16,8 +16,11 @@ static std::string checkLinear(const Kernels &kernels, const Entry &entry, int &
                                double &worst) {
   LinearCase c(entry);
   DeviceBatch batch(int(c.maxTokens), 10);
-  for (int64_t count : {0,  1,  2,  3,  4,  5,  6,  7,   8,   9,   10,  11,  12,  13, 14,
-                        15, 16, 17, 33, 63, 64, 65, 127, 128, 129, 200, 300, 513, 700}) {
+  std::vector<int64_t> counts = {0,  1,  2,  3,  4,  5,  6,  7,   8,   9,   10,  11,  12,  13, 14,
+                                 15, 16, 17, 33, 63, 64, 65, 127, 128, 129, 200, 300, 513, 700};
+  if (c.maxTokens > counts.back())
+    counts.push_back(c.maxTokens);
+  for (int64_t count : counts) {
     if (count > c.maxTokens || (count == 0 && !entry.line.has("rows")))
       continue;
     batch.setTokens(int(count));
