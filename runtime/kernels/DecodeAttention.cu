@@ -15,30 +15,33 @@ SINTER_KERNEL SINTER_LAUNCH_BOUNDS(kPlanThreads, 1)
   decodePlan(args);
 }
 
-/// Qwen3 with bf16, 16-token pages and groups of up to 4: what a generated kernel looks like after
-/// folding; the second with the heads of the 0.6B, the third in steps of one token.
+/// Qwen3 with groups of up to 4: what a generated kernel looks like after folding; the last two with
+/// 16-token pages and the heads of the 0.6B, one of them in steps of one token.
 #if __CUDA_ARCH__ >= 900 && __CUDA_ARCH__ < 1000
 #define SINTER_QWEN3_LIMIT kDecodeSharedLimitSm90
+#define SINTER_QWEN3_LIMIT_ONE kDecodeSharedLimitOne
 #else
 #define SINTER_QWEN3_LIMIT kDecodeSharedLimit
+#define SINTER_QWEN3_LIMIT_ONE kDecodeSharedLimit
 #endif
-#define SINTER_DECODE_QWEN3(name, limit, fold)                                                     \
+#define SINTER_DECODE_QWEN3(name, type, limit, fold)                                               \
   SINTER_KERNEL SINTER_LAUNCH_BOUNDS(128, 2) name(const SINTER_GRID_CONSTANT DecodeArgs args) {    \
     DecodeArgs folded = args;                                                                      \
-    folded.page_log2 = 4;                                                                          \
     folded.k_packed = 0;                                                                           \
     folded.k_dequant = nullptr;                                                                    \
     folded.v_dequant = nullptr;                                                                    \
     fold;                                                                                          \
-    DecodeAttention<BF16, BF16, 128, 1, CausalHooks, 4, limit>::run(folded);                       \
+    DecodeAttention<type, type, 128, 1, CausalHooks, 4, limit>::run(folded);                       \
   }
 #define SINTER_QWEN3_06B                                                                           \
+  folded.page_log2 = 4;                                                                            \
   folded.heads = 16;                                                                               \
   folded.kv_heads = 8;                                                                             \
   folded.early = 1
-SINTER_DECODE_QWEN3(sinter_decode_qwen3_bf16, SINTER_QWEN3_LIMIT, )
-SINTER_DECODE_QWEN3(sinter_decode_qwen3_06b, SINTER_QWEN3_LIMIT, SINTER_QWEN3_06B)
-SINTER_DECODE_QWEN3(sinter_decode_qwen3_06b_one, kDecodeSharedLimitOne, SINTER_QWEN3_06B)
+SINTER_DECODE_QWEN3(sinter_decode_qwen3_bf16, BF16, SINTER_QWEN3_LIMIT, )
+SINTER_DECODE_QWEN3(sinter_decode_qwen3_f16, F16, SINTER_QWEN3_LIMIT, )
+SINTER_DECODE_QWEN3(sinter_decode_qwen3_06b, BF16, SINTER_QWEN3_LIMIT, SINTER_QWEN3_06B)
+SINTER_DECODE_QWEN3(sinter_decode_qwen3_06b_one, BF16, SINTER_QWEN3_LIMIT_ONE, SINTER_QWEN3_06B)
 #endif
 
 #define SINTER_DECODE(name, query, cache, dim, row_tiles)                                          \

@@ -5,9 +5,11 @@
 //===----------------------------------------------------------------------===//
 #pragma once
 
+#include "DecodeChoice.cuh"
 #include "DecodeLoader.cuh"
 #include "Hooks.cuh"
 #include "QkNormRopeWrite.cuh"
+
 
 namespace sinter::kernels {
 
@@ -34,10 +36,12 @@ class DecodeAttention {
   static constexpr int kWarps = kLayout.warps, kStages = kLayout.stages;
   static constexpr int kThreads = kLayout.threads(), kMergeRows = kRows < 8 ? kRows : 8;
   static constexpr int kOutTiles = Math::kOutTiles;
-  static constexpr int kSlot = TileShape<Cache, kDim>::kBytes;
+  static constexpr bool kBulk = Choice::kBulk;
+  static constexpr int kSlot = kLayout.tile_bytes;
   static constexpr int kRing = 2 * kStages * kSlot;
   static constexpr int kMergeStride = kDim + 4;
   static constexpr int kPending = 2 * kStages - 1;
+  static constexpr int kChunks = kDim * Cache::kBytes / 16; // 16 bytes of a row
   static constexpr int kAtOnce =
       Choice::kFma || kRows > 4 ? 8 : 16; // parts a thread reads at once when it merges
 
@@ -55,6 +59,8 @@ private:
       : a(args), source(source), lane(threadIndex() & 31), warp(threadIndex() >> 5),
         group(args.heads / args.kv_heads) {
     u8 *p = dynamicShared;
+    barriers = sharedAddress(p) + u32(warp * 2 * kStages * 8);
+    p += kLayout.barrier_bytes;
     ring = sharedAddress(p + warp * kRing);
     p += kWarps * kRing;
     merge = reinterpret_cast<float *>(p);
@@ -67,10 +73,11 @@ private:
   SINTER_DEVICE void items() {
     next.read(a, blockIndex());
     const int count = *a.count * a.kv_heads;
-    DecodeLoader<Cache, kDim, kWarps> loader(a, count, warp, lane);
+    DecodeLoader<Cache, kDim, kWarps, kBulk> loader(a, count, warp, lane);
     fill(loader);
     layerScale = a.scale * (a.k_scale ? *a.k_scale : 1.0f);
     int stage = 0;
+    u32 phase = 0;
     if constexpr (Source::kRaw)
       if (blockIndex() < count) { // what the first item needs besides qkv is read before the wait
         open(blockIndex());
@@ -84,8 +91,9 @@ private:
           open(item);
         loadQueries();
         for (int key = work.kv_begin + warp * kTile; key < work.kv_end; key += kWarps * kTile) {
-          tile(key, ring + u32(2 * stage * kSlot), loader);
+          tile(key, stage, phase, loader);
           stage = stage + 1 == kStages ? 0 : stage + 1;
+          phase ^= u32(stage == 0);
           announce(); // the previous item's part: its stores have arrived by now
         }
         close();
@@ -95,7 +103,24 @@ private:
         break;
       remember();
     }
-    cpAsyncWait<0>();
+    if constexpr (!kBulk)
+      cpAsyncWait<0>();
+  }
+
+  SINTER_DEVICE u32 slotAt(int stage, int isValue) const {
+    return ring + u32((2 * stage + isValue) * kSlot);
+  }
+  SINTER_DEVICE u32 barrierAt(int stage, int isValue) const {
+    return barriers + u32((2 * stage + isValue) * 8);
+  }
+
+  SINTER_DEVICE void initBarriers() const {
+    if (lane == 0) {
+      for (int i = 0; i < 2 * kStages; ++i)
+        initBarrier(barriers + u32(i * 8), 1);
+      fenceBarrierInit();
+    }
+    syncWarp();
   }
 
   /// The ring's first tiles. With `early` the cache of earlier steps is as constant as a weight and
@@ -103,12 +128,15 @@ private:
   template <class Loader> SINTER_DEVICE void fill(Loader &loader) {
     if constexpr (Source::kRaw)
       source.qkv.readGammas();
-#pragma unroll
+    if constexpr (kBulk)
+      initBarriers();
+    constexpr int kUnrolled = kBulk ? 1 : kStages; // a copy is one instruction, or many
+#pragma unroll kUnrolled
     for (int s = 0; s < kStages; ++s) {
       if (!Source::kRaw && a.early && !loader.isOld())
         waitForPredecessors();
-      loader.loadK(ring + u32(2 * s * kSlot));
-      loader.loadV(ring + u32((2 * s + 1) * kSlot));
+      loader.loadK(slotAt(s, 0), barrierAt(s, 0));
+      loader.loadV(slotAt(s, 1), barrierAt(s, 1));
       loader.advance();
     }
   }
@@ -215,40 +243,64 @@ private:
 
   /// Puts the new rows of K (`isValue` 0) or V (1) over what the tile has in their place.
   SINTER_DEVICE void replaceNew(int key, u32 slot, int isValue) {
-    if constexpr (Source::kRaw) {
-      constexpr int kChunks = kDim * Cache::kBytes / 16;
+    if constexpr (Source::kRaw)
       for (int position = maxOf(key, firstNew()); position < minOf(key + kTile, work.kv_end);
            ++position) {
         const u8 *row = prepared(kRows + 2 * (position - firstNew()) + isValue);
         if (lane < kChunks)
-          storeShared128(slot +
-                             u32((position - key) * TileShape<Cache, kDim>::kRowBytes + lane * 16),
+          storeShared128(slot + u32((position - key) * kLayout.row_bytes) + u32(lane * 16),
                          *reinterpret_cast<const U32x4 *>(row + lane * 16));
       }
-      syncWarp();
-    }
+  }
+
+  /// Zeros in the rows of V past the end: what a page has there may be no number.
+  SINTER_DEVICE void clearPast(int key, u32 slot) {
+    if constexpr (kBulk)
+      for (int position = maxOf(key, work.kv_end); position < key + kTile; ++position)
+        if (lane < kChunks)
+          storeShared128(slot + u32((position - key) * kLayout.row_bytes) + u32(lane * 16), {});
+  }
+
+  /// The tile has arrived and is what it should be, for all lanes.
+  SINTER_DEVICE void receive(int key, int stage, int isValue, u32 phase) {
+    if constexpr (kBulk)
+      waitBarrier(barrierAt(stage, isValue), phase);
+    else
+      cpAsyncWait<kPending>();
+    syncWarp();
+    const u32 slot = slotAt(stage, isValue);
+    if (key + kTile <= minOf(work.old_end, work.kv_end))
+      return;
+    replaceNew(key, slot, isValue);
+    if (isValue)
+      clearPast(key, slot);
+    if constexpr (kBulk)
+      fenceAsyncProxy(); // the next copy into the slot comes after these stores
+    syncWarp();
   }
 
   //===--- one tile ---===//
 
-  template <class Loader> SINTER_DEVICE void tile(int key, u32 slot, Loader &loader) {
+  template <class Loader>
+  SINTER_DEVICE void tile(int key, int stage, u32 phase, Loader &loader) {
     float s[kRowTiles][4] = {};
-    cpAsyncWait<kPending>();
-    syncWarp();
-    replaceNew(key, slot, 0);
-    math.scores(s, slot, lane, queries);
+    receive(key, stage, 0, phase);
+    math.scores(s, slotAt(stage, 0), lane, queries);
     syncWarp();
     // The next K goes where this one was: the loader stands kStages tiles ahead.
-    loader.loadK(slot);
+#ifndef SINTER_TOGETHER
+    loader.loadK(slotAt(stage, 0), barrierAt(stage, 0));
+#endif
 #pragma unroll
     for (int n = 0; n < kRowTiles; ++n)
       softmax(n, s[n], key);
-    cpAsyncWait<kPending>();
+    receive(key, stage, 1, phase);
+    math.accumulate(out, slotAt(stage, 1), lane, scratch);
     syncWarp();
-    replaceNew(key, slot + kSlot, 1);
-    math.accumulate(out, slot + kSlot, lane, scratch);
-    syncWarp();
-    loader.loadV(slot + kSlot);
+#ifdef SINTER_TOGETHER
+    loader.loadK(slotAt(stage, 0), barrierAt(stage, 0));
+#endif
+    loader.loadV(slotAt(stage, 1), barrierAt(stage, 1));
     loader.advance();
   }
 
@@ -328,12 +380,21 @@ private:
         continue;
       if (lane < 4)
         F32::store2(ml + row * 2, maximum[n][r], total);
+      float *to = merge + row * kMergeStride;
+      if constexpr (kBulk) { // four neighbouring dimensions at a time
+#pragma unroll
+        for (int i = 0; i < kOutTiles; i += 2)
+          *reinterpret_cast<U32x4 *>(to + Math::dim(i, 0, lane >> 2)) = {
+              {asBits(out[n][i][r]), asBits(out[n][i][2 + r]), asBits(out[n][i + 1][r]),
+               asBits(out[n][i + 1][2 + r])}};
+        continue;
+      }
 #pragma unroll
       for (int i = 0; i < kOutTiles; ++i)
 #pragma unroll
         for (int half = 0; half < 2; ++half)
           if (Math::dim(i, half, lane >> 2) < kDim)
-            merge[row * kMergeStride + Math::dim(i, half, lane >> 2)] = out[n][i][2 * half + r];
+            to[Math::dim(i, half, lane >> 2)] = out[n][i][2 * half + r];
     }
   }
 
@@ -467,7 +528,7 @@ private:
   const DecodeArgs &a;
   Source source;
   int lane, warp, group;
-  u32 ring;
+  u32 barriers, ring;
   float *merge, *queries, *scratch;
   Pending pending{};
 

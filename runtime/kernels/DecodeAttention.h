@@ -19,10 +19,10 @@
 //
 // A work item is (entry, kv head), numbered entry * H + head; block b takes b, b + grid, ... The
 // warps of a block take the item's tiles of 16 positions in turn; each has its own ring of shared
-// memory, filled by cp.async ahead of the arithmetic and across items. The warps' results are
-// merged in shared memory in warp order, row r by warp r % warps. With more than one split that
-// warp stores its part of the row, and the last one to do so merges the parts in split order: which
-// one that is varies, the arithmetic does not.
+// memory, filled by cp.async or bulk copies ahead of the arithmetic and across items. The warps'
+// results are merged in shared memory in warp order, row r by warp r % warps. With more than one
+// split that warp stores its part of the row, and the last one to do so merges the parts in split
+// order: which one that is varies, the arithmetic does not.
 //
 // Numerics: f32 scores, online softmax in base 2, f32 accumulators, one rounding. 16-bit and fp8
 // caches use mma.sync; probabilities enter it as a bf16 pair (high + low part, 16 bits of mantissa)
@@ -50,6 +50,12 @@ constexpr int kDecodeSharedLimit = 99 * 1024; // a block of a consumer card
 // flight: deeper rings feed attention no faster and slow its neighbours down.
 constexpr int kDecodeSharedLimitSm90 = 80 * 1024;
 constexpr int kDecodeSharedLimitOne = 45 * 1024; // beside linears of one token
+
+/// Whether tiles come by bulk copies, in one piece of a page. On an H200 pieces of 4 KB all over
+/// the memory arrive at 4.5 TB/s, smaller ones at 4.15, by cp.async or through tensor maps as well.
+constexpr bool decodeUsesBulk(int cache_bytes, bool fma, int dim, int limit) {
+  return limit <= kDecodeSharedLimitSm90 && !fma && cache_bytes == 2 && dim == 128;
+}
 
 /// Positions [kv_begin, kv_end) of one sequence for query rows [row0, row0 + R); row r is query
 /// token r / G and head r % G of the group. 48 bytes.
@@ -91,7 +97,8 @@ struct DecodeArgs {
   const void *k; ///< the layer's K stream in page 0: [H, page, D], or [H, D/x, page, x] packed
   const void *v; ///< the layer's V stream in page 0: [H, page, D]
   unsigned long long page_bytes; ///< from page to page, both streams
-  const int *block_table;        ///< i32 [S, P]; -1: not there, every position must be masked
+  const int *block_table;        ///< i32 [S, P]; -1: not there, every position must be masked (with
+                                 ///< bulk copies: past the end)
   const int *positions;          ///< i32 [T]
   const float *k_scale;          ///< f32 [1] or null (1): what K was divided by before the store
   const float *k_dequant;        ///< f32 [H] or null (1): a stored K times this is K / k_scale
@@ -116,8 +123,10 @@ struct DecodeArgs {
 /// and the warps' probabilities (both empty where the matrix instructions are used).
 struct DecodeLayout {
   int warps;
-  int stages;    ///< pairs of a K and a V tile in a warp's ring
-  int row_bytes; ///< one position of a tile in shared memory
+  int stages;        ///< pairs of a K and a V tile in a warp's ring
+  int row_bytes;     ///< one position of a tile in shared memory
+  int tile_bytes;    ///< 16 of them
+  int barrier_bytes; ///< an mbarrier for each tile of the rings, in front of all else
   int merge_bytes;
   int query_bytes;   ///< per block
   int scratch_bytes; ///< per warp
@@ -126,17 +135,19 @@ struct DecodeLayout {
 };
 
 constexpr DecodeLayout decodeLayout(int warps, int stages, int cache_bytes, bool fma, int dim,
-                                    int row_tiles, int rows) {
+                                    int row_tiles, int rows, bool bulk = false) {
   DecodeLayout l{};
   l.warps = warps;
   l.stages = stages;
   // An odd number of 16-byte chunks: eight rows at the same column lie in different banks.
-  l.row_bytes = (dim * cache_bytes / 16 | 1) * 16;
+  l.row_bytes = bulk ? dim * cache_bytes : (dim * cache_bytes / 16 | 1) * 16;
+  l.tile_bytes = 16 * l.row_bytes;
+  l.barrier_bytes = bulk ? (warps * 2 * stages * 8 + 127) / 128 * 128 : 0;
   l.merge_bytes = warps * (rows < 8 ? rows : 8) * (dim + 4 + 2) * 4;
   l.query_bytes = fma ? 8 * row_tiles * (dim + 4) * 4 : 0;
   l.scratch_bytes = fma ? 16 * 8 * row_tiles * 4 : 0;
-  l.shared_bytes =
-      warps * (2 * stages * 16 * l.row_bytes + l.scratch_bytes) + l.merge_bytes + l.query_bytes;
+  l.shared_bytes = l.barrier_bytes + warps * (2 * stages * l.tile_bytes + l.scratch_bytes) +
+                   l.merge_bytes + l.query_bytes;
   return l;
 }
 
@@ -147,7 +158,8 @@ constexpr DecodeLayout decodeLayout(int cache_bytes, bool fma, int dim, int row_
   const int least = limit == kDecodeSharedLimitOne ? 1 : 2;
   for (int warps = 4; warps >= 2; warps -= 2)
     for (int stages = 4; stages >= least; --stages) {
-      const DecodeLayout l = decodeLayout(warps, stages, cache_bytes, fma, dim, row_tiles, rows);
+      const DecodeLayout l = decodeLayout(warps, stages, cache_bytes, fma, dim, row_tiles, rows,
+                                          decodeUsesBulk(cache_bytes, fma, dim, limit));
       if (l.shared_bytes <= limit)
         return l;
     }

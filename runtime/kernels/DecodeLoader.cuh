@@ -2,17 +2,17 @@
 //
 // Walks the warp's tiles of all its items, ahead of the arithmetic, and copies them to the warp's
 // ring. The order of copies is K tile, V tile, K tile, ...; each is one cp.async group, empty once
-// the work has run out, so that counting groups tells what has arrived.
+// the work has run out, so that counting groups tells what has arrived, or completes on the tile's
+// mbarrier (decodeUsesBulk).
 //
 //===----------------------------------------------------------------------===//
 #pragma once
 
-#include "DecodeAttention.h"
-#include "DecodeMath.cuh"
+#include "DecodeBulk.cuh"
 
 namespace sinter::kernels {
 
-template <class Cache, int kDim, int kWarps> class DecodeLoader {
+template <class Cache, int kDim, int kWarps, bool kBulk> class DecodeLoader {
   using Shape = TileShape<Cache, kDim>;
   static constexpr int kRow = kDim * Cache::kBytes;
 
@@ -31,21 +31,10 @@ public:
     return now.item >= items || minOf(now.begin + kTile, now.end) <= now.old;
   }
 
-  SINTER_DEVICE void loadK(u32 slot) {
-    if (now.item < items) {
-      const u64 head = u64(now.head) * u32(kRow << a.page_log2);
-      copy(slot, static_cast<const u8 *>(a.k) + head, a.k_packed != 0);
-    }
-    cpAsyncCommit();
+  SINTER_DEVICE void loadK(u32 slot, u32 barrier) const {
+    load(slot, barrier, a.k, a.k_packed != 0);
   }
-
-  SINTER_DEVICE void loadV(u32 slot) {
-    if (now.item < items) {
-      const u64 head = u64(now.head) * u32(kRow << a.page_log2);
-      copy(slot, static_cast<const u8 *>(a.v) + head, false);
-    }
-    cpAsyncCommit();
-  }
+  SINTER_DEVICE void loadV(u32 slot, u32 barrier) const { load(slot, barrier, a.v, false); }
 
   SINTER_DEVICE void advance() {
     if (now.item >= items)
@@ -112,6 +101,32 @@ private:
       readPages(now);
     page[0] = shuffleIndex(now.pages, first - now.firstPage);
     page[1] = shuffleIndex(now.pages, second - now.firstPage);
+  }
+
+  SINTER_DEVICE void load(u32 slot, u32 barrier, const void *stream, bool packed) const {
+    if (now.item < items) {
+      const u8 *from =
+          static_cast<const u8 *>(stream) + u64(now.head) * u32(kRow << a.page_log2);
+      if constexpr (kBulk)
+        copyWhole(slot, barrier, from);
+      else
+        copy(slot, from, packed);
+    }
+    if constexpr (!kBulk)
+      cpAsyncCommit();
+  }
+
+  /// Rows past the end are whatever the page has there.
+  SINTER_DEVICE void copyWhole(u32 slot, u32 barrier, const u8 *stream) const {
+    if (lane != 0)
+      return;
+    const bool inOne = a.page_log2 >= 4, two = !inOne && now.begin + 8 < now.end;
+    const u32 half = 8 * kRow, first = u32(now.begin) & ((1u << a.page_log2) - 1);
+    expectBytes(barrier, inOne || two ? 2 * half : half);
+    copyBulk(slot, stream + u64(u32(page[0])) * a.page_bytes + first * u32(kRow),
+             inOne ? 2 * half : half, barrier);
+    if (two)
+      copyBulk(slot + half, stream + u64(u32(page[1])) * a.page_bytes, half, barrier);
   }
 
   SINTER_DEVICE void copy(u32 slot, const u8 *stream, bool packed) const {

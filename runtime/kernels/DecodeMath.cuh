@@ -26,6 +26,19 @@ template <class Cache, int kDim> struct TileShape {
   static constexpr int kBytes = kTile * kRowBytes;
 };
 
+/// Probabilities of positions g and g + 8 to the k16 side of the instruction; bf16 in two parts.
+template <class Type, int kParts>
+SINTER_DEVICE void splitProbabilities(u32 (&to)[kParts][2], const float (&p)[4]) {
+  const u32 high[2] = {Type::pack(p[0], p[1]), Type::pack(p[2], p[3])};
+#pragma unroll
+  for (int j = 0; j < 2; ++j) {
+    to[0][j] = transpose8x8(high[j]);
+    if constexpr (kParts == 2)
+      to[1][j] = transpose8x8(
+          Type::pack(p[2 * j] - Type::low(high[j]), p[2 * j + 1] - Type::high(high[j])));
+  }
+}
+
 /// bf16 and f16 caches: K through ldmatrix, V through ldmatrix.trans.
 template <class Query, class Cache, int kDim, int kRowTiles> struct Mma16Math {
   using Shape = TileShape<Cache, kDim>;
@@ -76,14 +89,7 @@ template <class Query, class Cache, int kDim, int kRowTiles> struct Mma16Math {
   }
 
   SINTER_DEVICE void setProbabilities(int n, const float (&p)[4], int, float *) {
-    const u32 high[2] = {Cache::pack(p[0], p[1]), Cache::pack(p[2], p[3])};
-#pragma unroll
-    for (int j = 0; j < 2; ++j) {
-      probability[n][0][j] = transpose8x8(high[j]);
-      if constexpr (kSplit)
-        probability[n][kParts - 1][j] = transpose8x8(
-            Cache::pack(p[2 * j] - Cache::low(high[j]), p[2 * j + 1] - Cache::high(high[j])));
-    }
+    splitProbabilities<Cache, kParts>(probability[n], p);
   }
 
   SINTER_DEVICE void accumulate(float (&o)[kRowTiles][kOutTiles][4], u32 tile, int lane,
@@ -240,27 +246,6 @@ template <class Query, class Cache, int kDim, int kRowTiles> struct FmaMath {
       return d & 1 ? odd : even;
     }
   }
-};
-
-template <bool kFirst, class A, class B> struct Choose {
-  using Type = A;
-};
-template <class A, class B> struct Choose<false, A, B> {
-  using Type = B;
-};
-
-/// Which of them a pair of element types uses.
-template <class Query, class Cache, int kDim, int kRowTiles, int kRows = 8 * kRowTiles,
-          int kLimit = kDecodeSharedLimit>
-struct DecodeMath {
-  static constexpr bool kFma = decodeUsesFma(
-      Query::kBytes, Cache::kBytes, IsSame<Query, F16>::value &&IsSame<Cache, BF16>::value);
-  static constexpr DecodeLayout kLayout =
-      decodeLayout(Cache::kBytes, kFma, kDim, kRowTiles, kRows, kLimit);
-  static_assert(kLayout.shared_bytes <= kLimit, "too large");
-  using Mma = typename Choose<Cache::kBytes == 1, Mma8Math<Query, Cache, kDim, kRowTiles>,
-                              Mma16Math<Query, Cache, kDim, kRowTiles>>::Type;
-  using Type = typename Choose<kFma, FmaMath<Query, Cache, kDim, kRowTiles>, Mma>::Type;
 };
 
 } // namespace sinter::kernels

@@ -78,7 +78,7 @@ private:
         initBarrier(valuesFull(s), kWarpgroup);
         initBarrier(valuesEmpty(s), 8);
       }
-      asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+      fenceBarrierInit();
     }
     syncThreads();
   }

@@ -93,11 +93,6 @@ template <class T> SINTER_DEVICE void wgmma(float (&d)[64], const u32 (&a)[4], u
 #undef SINTER_OUT64
 #undef SINTER_REGISTERS64
 
-/// What was written to shared memory can be read by the matrix instructions.
-SINTER_DEVICE void fenceAsyncProxy() {
-  asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
-}
-
 template <int kCount> SINTER_DEVICE void moreRegisters() {
   asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(kCount));
 }
@@ -113,34 +108,6 @@ template <int kId> SINTER_DEVICE void syncNamed(int threads) {
 }
 template <int kId> SINTER_DEVICE void arriveNamed(int threads) {
   asm volatile("bar.arrive %0, %1;" ::"n"(kId), "r"(threads) : "memory");
-}
-
-SINTER_DEVICE void initBarrier(u32 barrier, int arrivals) {
-  asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(barrier), "r"(arrivals) : "memory");
-}
-SINTER_DEVICE void arriveBarrier(u32 barrier) {
-  asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
-}
-/// Arrives when all cpAsync16 of this thread have.
-SINTER_DEVICE void arriveAfterCopies(u32 barrier) {
-  asm volatile("cp.async.mbarrier.arrive.noinc.shared::cta.b64 [%0];" ::"r"(barrier) : "memory");
-}
-/// Whether the phase of that parity has ended.
-SINTER_DEVICE bool passedBarrier(u32 barrier, u32 parity) {
-  u32 passed;
-  asm volatile("{ .reg .pred p; mbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2; "
-               "selp.u32 %0, 1, 0, p; }"
-               : "=r"(passed)
-               : "r"(barrier), "r"(parity)
-               : "memory");
-  return passed != 0;
-}
-/// Seconds at most: a phase that does not end is a bug, not a reason to hang.
-SINTER_DEVICE void waitBarrier(u32 barrier, u32 parity) {
-#pragma unroll 1
-  for (int spins = 0; !passedBarrier(barrier, parity); ++spins)
-    if (spins == 1 << 24)
-      asm volatile("trap;");
 }
 
 } // namespace sinter::kernels

@@ -344,6 +344,13 @@ SINTER_DEVICE u32 transpose8x8(u32 x) {
 
 //===--- shared memory and asynchronous copies ---===//
 
+/// What was written to shared memory is seen by copies into it and by the matrix instructions.
+SINTER_DEVICE void fenceAsyncProxy() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+#endif
+}
+
 SINTER_DEVICE u32 sharedAddress(const void *p) {
   u32 r;
   asm("{ .reg .u64 t; cvta.to.shared.u64 t, %1; cvt.u32.u64 %0, t; }" : "=r"(r) : "l"(p));
@@ -363,6 +370,14 @@ SINTER_DEVICE void cpAsync16(u32 to, const void *from) {
 SINTER_DEVICE void cpAsyncCommit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 template <int kPending> SINTER_DEVICE void cpAsyncWait() {
   asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
+}
+
+/// One piece of memory, a multiple of 16 bytes, counted by an mbarrier.
+SINTER_DEVICE void copyBulk(u32 to, const void *from, u32 bytes, u32 barrier) {
+  asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, "
+               "[%3];" ::"r"(to),
+               "l"(from), "r"(bytes), "r"(barrier)
+               : "memory");
 }
 
 SINTER_DEVICE void ldmatrix(u32 (&r)[4], u32 address) {
@@ -428,6 +443,45 @@ template <class T> SINTER_DEVICE void mma16816(float (&d)[4], const u32 (&a)[4],
         "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
         : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
+//===--- mbarriers ---===//
+
+SINTER_DEVICE void initBarrier(u32 barrier, int arrivals) {
+  asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(barrier), "r"(arrivals) : "memory");
+}
+/// For copies that complete on it.
+SINTER_DEVICE void fenceBarrierInit() {
+  asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+}
+/// Arrives, and has the phase wait for that many bytes of copies as well.
+SINTER_DEVICE void expectBytes(u32 barrier, u32 bytes) {
+  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes)
+               : "memory");
+}
+SINTER_DEVICE void arriveBarrier(u32 barrier) {
+  asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
+}
+/// Arrives when all cpAsync16 of this thread have.
+SINTER_DEVICE void arriveAfterCopies(u32 barrier) {
+  asm volatile("cp.async.mbarrier.arrive.noinc.shared::cta.b64 [%0];" ::"r"(barrier) : "memory");
+}
+/// Whether the phase of that parity has ended.
+SINTER_DEVICE bool passedBarrier(u32 barrier, u32 parity) {
+  u32 passed;
+  asm volatile("{ .reg .pred p; mbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2; "
+               "selp.u32 %0, 1, 0, p; }"
+               : "=r"(passed)
+               : "r"(barrier), "r"(parity)
+               : "memory");
+  return passed != 0;
+}
+/// Seconds at most: a phase that does not end is a bug, not a reason to hang.
+SINTER_DEVICE void waitBarrier(u32 barrier, u32 parity) {
+#pragma unroll 1
+  for (int spins = 0; !passedBarrier(barrier, parity); ++spins)
+    if (spins == 1 << 24)
+      asm volatile("trap;");
 }
 
 } // namespace sinter::kernels

@@ -74,7 +74,7 @@ int64_t group(const AttentionSpec &s) { return s.heads / s.cache.heads; }
 /// Query rows of a decode work entry.
 int64_t decodeRows(const GpuChip &chip, const AttentionSpec &s) {
   return chip.capability() >= 90 && s.cache.headDim == 128 && s.x == s.cache.type && isHalf(s.x) &&
-                 group(s) <= 4
+                 group(s) <= 4 && !s.cache.kPacked
              ? 4
              : 8;
 }

@@ -9,6 +9,7 @@ const std::vector<DecodeVariant> &decodeVariants() {
   static const std::vector<DecodeVariant> variants = {
       {"sinter_decode_qwen3_bf16", Type::BF16, Type::BF16, 128, 1, 4,
        kernels::kDecodeSharedLimitSm90},
+      {"sinter_decode_qwen3_f16", Type::F16, Type::F16, 128, 1, 4, kernels::kDecodeSharedLimitSm90},
       {"sinter_decode_qwen3_06b", Type::BF16, Type::BF16, 128, 1, 4,
        kernels::kDecodeSharedLimitSm90},
       {"sinter_decode_qwen3_06b_one", Type::BF16, Type::BF16, 128, 1, 4,

@@ -24,12 +24,12 @@ static void everyVariant(const Kernels &kernels, Report &report) {
   for (const DecodeVariant &v : decodeVariants())
     for (int page = 3; page <= 6; ++page)
       for (int packed = 0; packed < 2; ++packed) {
-        const bool fixed = std::string(v.name).rfind("sinter_decode_qwen3_", 0) == 0;
-        if (fixed && (page != 4 || packed))
-          continue;
         DecodeOptions o;
         o.kernel = v.name;
-        if (o.kernel.starts_with("sinter_decode_qwen3_06b"))
+        const bool folded = o.kernel.starts_with("sinter_decode_qwen3_06b");
+        if ((folded && page != 4) || (o.kernel.starts_with("sinter_decode_qwen3_") && packed))
+          continue;
+        if (folded)
           o.heads = 16, o.kvHeads = 8, o.early = true;
         o.pageLog2 = page;
         o.packed = packed;
@@ -45,9 +45,9 @@ static void everyVariant(const Kernels &kernels, Report &report) {
 }
 
 static void contexts(const Kernels &kernels, Report &report) {
-  const char *names[] = {"sinter_decode_qwen3_bf16", "sinter_decode_bf16_bf16_d128",
-                         "sinter_decode_f16_f16_d128", "sinter_decode_bf16_e4m3_d128",
-                         "sinter_decode_f32_f32_d128"};
+  const char *names[] = {"sinter_decode_qwen3_bf16",     "sinter_decode_qwen3_f16",
+                         "sinter_decode_bf16_bf16_d128", "sinter_decode_f16_f16_d128",
+                         "sinter_decode_bf16_e4m3_d128", "sinter_decode_f32_f32_d128"};
   for (const char *name : names) {
     DecodeOptions o;
     o.kernel = name;
@@ -85,8 +85,9 @@ static void contexts(const Kernels &kernels, Report &report) {
 }
 
 static void groups(const Kernels &kernels, Report &report) {
-  const char *names[] = {"sinter_decode_bf16_bf16_d128", "sinter_decode_bf16_bf16_d128_r16",
-                         "sinter_decode_bf16_e4m3_d128_r16", "sinter_decode_f32_f32_d128_r16"};
+  const char *names[] = {"sinter_decode_qwen3_bf16", "sinter_decode_bf16_bf16_d128",
+                         "sinter_decode_bf16_bf16_d128_r16", "sinter_decode_bf16_e4m3_d128_r16",
+                         "sinter_decode_f32_f32_d128_r16"};
   for (const char *name : names)
     for (int group : {1, 2, 4, 5, 8})
       for (int query = 1; query <= 8; ++query) {
@@ -126,8 +127,8 @@ static void prompts(const Kernels &kernels, Report &report) {
 /// Norm weights of 96: scores of several hundred, attention collapsed to single positions.
 static void largeKeys(const Kernels &kernels, Report &report) {
   for (const char *name : {"sinter_decode_f16_f16_d128", "sinter_decode_bf16_bf16_d128",
-                           "sinter_decode_bf16_e4m3_d128", "sinter_decode_f16_e4m3_d128",
-                           "sinter_decode_f16_e5m2_d128"}) {
+                           "sinter_decode_qwen3_f16", "sinter_decode_bf16_e4m3_d128",
+                           "sinter_decode_f16_e4m3_d128", "sinter_decode_f16_e5m2_d128"}) {
     DecodeOptions o;
     o.kernel = name;
     o.ctx = {900, 64, 33};
