@@ -76,7 +76,8 @@ run() {
   [ $# -gt 0 ] || set -- test time
   "$from/gpu-kernels-test" "$from/kernels" "$@" || status=1
   for mutant in "$from"/mutants/*/; do
-    if "$from/gpu-kernels-test" "$mutant" "quick:$(basename "$mutant" | sed 's/-.*//')" >/dev/null 2>&1; then
+    # One that hangs is noticed, too.
+    if timeout 60 "$from/gpu-kernels-test" "$mutant" "quick:$(basename "$mutant" | sed 's/-.*//')" >/dev/null 2>&1; then
       echo "FAIL mutant survives: $(basename "$mutant")"
       alive=$((alive + 1))
     fi
