@@ -27,6 +27,7 @@ EngineOptions cutDown(EngineOptions options, const Executor &executor, bool host
   if (options.tokensPerStep == 0)
     options.tokensPerStep = hostMemory ? kOnHost : kElsewhere;
   options.tokensPerStep = std::min(options.tokensPerStep, most);
+  options.promptTokensPerStep = std::min(options.promptTokensPerStep, options.tokensPerStep);
   // A step of all decodes must exist and leave a token for a prompt.
   options.maxSequences =
       std::clamp(options.maxSequences, 1u, std::max(options.tokensPerStep, 2u) - 1);

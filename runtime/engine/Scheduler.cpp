@@ -34,7 +34,7 @@ bool Scheduler::extends(const Sample &sample, uint32_t tokens, uint32_t rows, Sh
   shape.rows += rows;
   shape.maxQ = std::max(shape.maxQ, tokens);
   shape.head = widerHead(shape.head, headOf(sample));
-  return shape.tokens <= budget_ &&
+  return shape.tokens <= limits_.tokensPerStep &&
          executor_.fits(shape.tokens, shape.rows, shape.maxQ, shape.head);
 }
 
@@ -83,38 +83,39 @@ void Scheduler::draft(Sample &sample) {
   const auto tokens = uint32_t(1 + guesses.size());
   // Guesses cost nobody a page or a place in the step.
   if (sample.sequence.pagesMissing(tokens) > residency_.allocator().availablePages() ||
-      shape_.tokens + tokens + running_.size() > budget_ ||
+      shape_.tokens + tokens + running_.size() + reserved_ > limits_.tokensPerStep ||
       !extends(sample, tokens, tokens, ignored))
     return;
   sample.sequence.append(guesses);
   sample.drafted = uint32_t(guesses.size());
 }
 
-/// Whether prompts wait that fill several steps. One prompt counts for a step at most: however long
-/// it is, it keeps nobody else from a first token.
+/// Whether prompts wait that fill several steps; what is swapped out need not be computed. One
+/// prompt counts for a step at most: a long one does not lift the limit by itself.
 bool Scheduler::longQueue() const {
-  constexpr uint64_t kSteps = 4;
+  constexpr uint32_t kSteps = 4;
   constexpr uint32_t kLooked = 256; // of the queue: the work of a step does not grow with it
-  uint64_t tokens = 0;
-  const auto count = [&](const Sample *sample) {
-    if (const uint32_t waiting = sample->sequence.waiting(); waiting > 1)
-      tokens += std::min(waiting, limits_.tokensPerStep);
+  uint64_t left = uint64_t(kSteps) * limits_.tokensPerStep;
+  const auto enoughWith = [&](const Sample *sample) {
+    const uint32_t waiting = sample->sequence.waiting();
+    const uint32_t tokens = waiting > 1 && !sample->swapped ? waiting : 0;
+    left -= std::min<uint64_t>(left, std::min(tokens, limits_.tokensPerStep));
+    return left == 0;
   };
-  std::for_each(running_.begin(), running_.end(), count);
-  uint32_t looked = 0;
-  for (auto it = waiting_.begin(); it != waiting_.end() && looked < kLooked; ++it, ++looked)
-    count(*it);
-  return tokens >= kSteps * limits_.tokensPerStep;
+  if (std::any_of(running_.begin(), running_.end(), enoughWith))
+    return true;
+  auto end = waiting_.begin();
+  std::advance(end, std::min<size_t>(waiting_.size(), kLooked));
+  return std::any_of(waiting_.begin(), end, enoughWith);
 }
 
-/// Tokens of the next step.
-uint32_t Scheduler::budget() const {
-  const auto decodes =
-      uint32_t(std::count_if(running_.begin(), running_.end(),
-                             [](const Sample *sample) { return sample->sequence.waiting() == 1; }));
-  if (decodes == 0 || decodes + limits_.promptTokens >= limits_.tokensPerStep || longQueue())
-    return limits_.tokensPerStep;
-  return decodes + limits_.promptTokens;
+/// Tokens that chunks may take of the next step.
+uint32_t Scheduler::promptShare() const {
+  const bool decodes = std::any_of(running_.begin(), running_.end(), [](const Sample *sample) {
+    return sample->sequence.waiting() == 1;
+  });
+  const bool limited = decodes && limits_.promptTokens < limits_.tokensPerStep && !longQueue();
+  return limited ? limits_.promptTokens : limits_.tokensPerStep;
 }
 
 Status Scheduler::planDecodes() {
@@ -141,7 +142,7 @@ Status Scheduler::planDecodes() {
 
 /// The most of a sample's waiting tokens that the budget leaves.
 uint32_t Scheduler::chunkOf(const Sample &sample) const {
-  return std::min(sample.sequence.waiting(), budget_ - shape_.tokens);
+  return std::min({sample.sequence.waiting(), limits_.tokensPerStep - shape_.tokens, promptLeft_});
 }
 
 /// Puts a chunk of a running sample into the step. False: no budget, pages or entry point for it.
@@ -167,18 +168,21 @@ Result<bool> Scheduler::schedulePrefill(Sample &sample) {
   }
   SINTER_RETURN_IF_ERROR(sequence.reserve(chunk));
   take(sample, chunk, rows, shape);
+  promptLeft_ -= chunk;
   return true;
 }
 
 Status Scheduler::planPrefills() {
-  for (size_t i = 0; i < running_.size() && shape_.tokens < budget_; ++i)
+  for (size_t i = 0;
+       i < running_.size() && shape_.tokens < limits_.tokensPerStep && promptLeft_ > 0; ++i)
     if (running_[i]->sequence.waiting() > 1 && running_[i]->plannedIn != plans_)
       SINTER_RETURN_IF_ERROR(schedulePrefill(*running_[i]).status());
   return Status::ok();
 }
 
 Status Scheduler::admit() {
-  while (!waiting_.empty() && shape_.tokens < budget_ && !chunkRefused_) {
+  while (!waiting_.empty() && shape_.tokens < limits_.tokensPerStep && promptLeft_ > 0 &&
+         !chunkRefused_) {
     Sample &sample = **waiting_.begin();
     const PageAllocator &allocator = residency_.allocator();
     const bool outranks = !running_.empty() && before(&sample, running_.back());
@@ -215,7 +219,12 @@ Status Scheduler::plan(std::vector<PlannedItem> &items) {
   items.clear();
   items_ = &items;
   shape_ = {};
-  budget_ = budget();
+  promptLeft_ = promptShare();
+  const bool prompts =
+      !waiting_.empty() || std::any_of(running_.begin(), running_.end(), [](const Sample *sample) {
+        return sample->sequence.waiting() > 1;
+      });
+  reserved_ = prompts && promptLeft_ < limits_.tokensPerStep ? promptLeft_ : 0;
   chunkRefused_ = false;
   if (chunksFirst_) {
     chunksFirst_ = false;

@@ -11,8 +11,9 @@
 // always gets on. Where the artefact has no entry point for all decodes together with a chunk,
 // steps of both kinds take turns.
 //
-// Whoever decodes waits for the prompts in its step: while anyone does, they take no more than
-// `promptTokens` of it, unless as many prompts wait as fill several steps.
+// Whoever decodes waits for the prompts in its step: while anyone does, chunks take no more than
+// `promptTokens` of it, and guesses leave them as many, unless prompts wait that fill several
+// steps.
 //
 //===----------------------------------------------------------------------===//
 #pragma once
@@ -68,7 +69,7 @@ private:
 
   static bool before(const Sample *a, const Sample *b) { return a->order < b->order; }
 
-  uint32_t budget() const;
+  uint32_t promptShare() const;
   bool longQueue() const;
   Status planDecodes();
   Status planPrefills();
@@ -89,7 +90,8 @@ private:
   std::set<Sample *, bool (*)(const Sample *, const Sample *)> waiting_{before};
   std::vector<PlannedItem> *items_ = nullptr; ///< of the step being formed
   Shape shape_;
-  uint32_t budget_ = 0; ///< tokens of the step being formed
+  uint32_t promptLeft_ = 0; ///< tokens that chunks may still take of the step being formed
+  uint32_t reserved_ = 0;   ///< that guesses leave to chunks
   uint64_t plans_ = 0;
   bool chunkRefused_ = false; ///< in this step, for want of an entry point
   bool chunksFirst_ = false;

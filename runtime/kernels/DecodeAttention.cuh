@@ -36,7 +36,7 @@ class DecodeAttention {
   static constexpr int kWarps = kLayout.warps, kStages = kLayout.stages;
   static constexpr int kThreads = kLayout.threads(), kMergeRows = kRows < 8 ? kRows : 8;
   static constexpr int kOutTiles = Math::kOutTiles;
-  static constexpr bool kBulk = Choice::kBulk;
+  static constexpr bool kBulk = kLayout.bulk;
   static constexpr int kSlot = kLayout.tile_bytes;
   static constexpr int kRing = 2 * kStages * kSlot;
   static constexpr int kMergeStride = kDim + 4;
@@ -49,12 +49,19 @@ public:
   SINTER_DEVICE static void run(const DecodeArgs &args, Source source = {}) {
     launchDependents();
     if (!args.early)
-      waitForPredecessors();
+      wait();
     DecodeAttention self(args, source);
     self.items();
   }
 
 private:
+  /// Predecessors may have stored K and V, unless this kernel does that itself.
+  SINTER_DEVICE static void wait() {
+    waitForPredecessors();
+    if constexpr (kBulk && !Source::kRaw)
+      fenceAsyncGlobal();
+  }
+
   SINTER_DEVICE DecodeAttention(const DecodeArgs &args, const Source &source)
       : a(args), source(source), lane(threadIndex() & 31), warp(threadIndex() >> 5),
         group(args.heads / args.kv_heads) {
@@ -83,7 +90,7 @@ private:
         open(blockIndex());
         source.qkv.expect(work.first_token + work.row0 / group);
       }
-    waitForPredecessors();
+    wait();
     for (int item = blockIndex();; item += gridSize()) {
       const bool more = item < count;
       if (more) {
@@ -119,6 +126,7 @@ private:
       for (int i = 0; i < 2 * kStages; ++i)
         initBarrier(barriers + u32(i * 8), 1);
       fenceBarrierInit();
+      fenceAsyncProxy();
     }
     syncWarp();
   }
@@ -134,7 +142,7 @@ private:
 #pragma unroll kUnrolled
     for (int s = 0; s < kStages; ++s) {
       if (!Source::kRaw && a.early && !loader.isOld())
-        waitForPredecessors();
+        wait();
       loader.loadK(slotAt(s, 0), barrierAt(s, 0));
       loader.loadV(slotAt(s, 1), barrierAt(s, 1));
       loader.advance();
@@ -268,15 +276,17 @@ private:
     else
       cpAsyncWait<kPending>();
     syncWarp();
-    const u32 slot = slotAt(stage, isValue);
-    if (key + kTile <= minOf(work.old_end, work.kv_end))
-      return;
-    replaceNew(key, slot, isValue);
-    if (isValue)
-      clearPast(key, slot);
-    if constexpr (kBulk)
-      fenceAsyncProxy(); // the next copy into the slot comes after these stores
-    syncWarp();
+    if constexpr (kBulk || Source::kRaw) {
+      const u32 slot = slotAt(stage, isValue);
+      if (key + kTile <= minOf(work.old_end, work.kv_end))
+        return;
+      replaceNew(key, slot, isValue);
+      if (isValue)
+        clearPast(key, slot);
+      if constexpr (kBulk)
+        fenceAsyncProxy(); // the next copy into the slot comes after these stores
+      syncWarp();
+    }
   }
 
   //===--- one tile ---===//
@@ -288,18 +298,13 @@ private:
     math.scores(s, slotAt(stage, 0), lane, queries);
     syncWarp();
     // The next K goes where this one was: the loader stands kStages tiles ahead.
-#ifndef SINTER_TOGETHER
     loader.loadK(slotAt(stage, 0), barrierAt(stage, 0));
-#endif
 #pragma unroll
     for (int n = 0; n < kRowTiles; ++n)
       softmax(n, s[n], key);
     receive(key, stage, 1, phase);
     math.accumulate(out, slotAt(stage, 1), lane, scratch);
     syncWarp();
-#ifdef SINTER_TOGETHER
-    loader.loadK(slotAt(stage, 0), barrierAt(stage, 0));
-#endif
     loader.loadV(slotAt(stage, 1), barrierAt(stage, 1));
     loader.advance();
   }

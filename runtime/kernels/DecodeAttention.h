@@ -119,14 +119,15 @@ struct DecodeArgs {
              ///< and cached positions of earlier steps, and this launch's predecessor
 };
 
-/// Shared memory of a block, from its start: the warps' rings, the merge area, the queries
-/// and the warps' probabilities (both empty where the matrix instructions are used).
+/// Shared memory of a block, from its start: mbarriers, the warps' rings, the merge area, the
+/// queries and the warps' probabilities (both empty where the matrix instructions are used).
 struct DecodeLayout {
+  bool bulk; ///< tiles come by bulk copies; K is not packed then
   int warps;
   int stages;        ///< pairs of a K and a V tile in a warp's ring
   int row_bytes;     ///< one position of a tile in shared memory
   int tile_bytes;    ///< 16 of them
-  int barrier_bytes; ///< an mbarrier for each tile of the rings, in front of all else
+  int barrier_bytes; ///< an mbarrier for each tile of the rings
   int merge_bytes;
   int query_bytes;   ///< per block
   int scratch_bytes; ///< per warp
@@ -137,6 +138,7 @@ struct DecodeLayout {
 constexpr DecodeLayout decodeLayout(int warps, int stages, int cache_bytes, bool fma, int dim,
                                     int row_tiles, int rows, bool bulk = false) {
   DecodeLayout l{};
+  l.bulk = bulk;
   l.warps = warps;
   l.stages = stages;
   // An odd number of 16-byte chunks: eight rows at the same column lie in different banks.

@@ -12,7 +12,7 @@ template <class A, class B> struct Choose<false, A, B> {
   using Type = B;
 };
 
-/// Which of them a pair of element types uses.
+/// The arithmetic and the layout of a pair of element types.
 template <class Query, class Cache, int kDim, int kRowTiles, int kRows = 8 * kRowTiles,
           int kLimit = kDecodeSharedLimit>
 struct DecodeMath {
@@ -23,9 +23,11 @@ struct DecodeMath {
   static_assert(kLayout.shared_bytes <= kLimit, "too large");
   using Mma = typename Choose<Cache::kBytes == 1, Mma8Math<Query, Cache, kDim, kRowTiles>,
                               Mma16Math<Query, Cache, kDim, kRowTiles>>::Type;
-  static constexpr bool kBulk = decodeUsesBulk(Cache::kBytes, kFma, kDim, kLimit);
   using Plain = typename Choose<kFma, FmaMath<Query, Cache, kDim, kRowTiles>, Mma>::Type;
-  using Type = typename Choose<kBulk, BulkMath<Cache, kRowTiles>, Plain>::Type;
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
+  static_assert(!kLayout.bulk, "bulk copies are of sm_90");
+#endif
+  using Type = typename Choose<kLayout.bulk, BulkMath<Cache, kRowTiles>, Plain>::Type;
 };
 
 } // namespace sinter::kernels

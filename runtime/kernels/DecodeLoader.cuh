@@ -8,7 +8,7 @@
 //===----------------------------------------------------------------------===//
 #pragma once
 
-#include "DecodeBulk.cuh"
+#include "DecodeMath.cuh"
 
 namespace sinter::kernels {
 

@@ -23,7 +23,6 @@ constexpr int kTile = 16;
 template <class Cache, int kDim> struct TileShape {
   static constexpr int kChunks = kDim * Cache::kBytes / 16;
   static constexpr int kRowBytes = decodeLayout(4, 1, Cache::kBytes, false, kDim, 1, 8).row_bytes;
-  static constexpr int kBytes = kTile * kRowBytes;
 };
 
 /// Probabilities of positions g and g + 8 to the k16 side of the instruction; bf16 in two parts.

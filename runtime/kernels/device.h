@@ -372,6 +372,9 @@ template <int kPending> SINTER_DEVICE void cpAsyncWait() {
   asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
 }
 
+/// What other kernels stored can be read by bulk copies.
+SINTER_DEVICE void fenceAsyncGlobal() { asm volatile("fence.proxy.async.global;" ::: "memory"); }
+
 /// One piece of memory, a multiple of 16 bytes, counted by an mbarrier.
 SINTER_DEVICE void copyBulk(u32 to, const void *from, u32 bytes, u32 barrier) {
   asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, "

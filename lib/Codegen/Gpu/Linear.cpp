@@ -46,7 +46,8 @@ static std::string refusedRows(const LinearSpec &spec, const LinearTuning &tunin
   const bool gemm = tuning.kind == LinearTuning::WgmmaGemm;
   const int64_t most = gemm && !spec.invariant ? 256 : 192;
   if (tuning.rows % 64 || tuning.rows > most)
-    return "a tile has 64, 128 or 192 rows of W (256 where tokens are the m64 operand)";
+    return most == 256 ? "a tile has 64, 128, 192 or 256 rows of W"
+                       : "a tile has 64, 128 or 192 rows of W";
   // Those who look at a token's results together are a power of two.
   if (!gemm && tuning.rows == 192 && (spec.epilogue == LinearSpec::Argmax || spec.sumsOut))
     return "argmax and sums of squares need tiles of 64 or 128 rows of W";

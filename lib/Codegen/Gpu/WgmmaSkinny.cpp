@@ -3,7 +3,8 @@
 // y[m, n] for 8 to 128 tokens per tile: wgmma m64nMk16 with rows of W as m, tokens as n.
 //
 //   x     [T, K] and W [N, K] as tensor maps, K % 8 == 0   y [T, N]
-//   tile  64 or 128 rows of W (with SwiGLU half gate, half up) x `tokens` tokens; K is split over
+//   tile  64, 128 or 192 rows of W (with SwiGLU half gate, half up) x `tokens` tokens; K is split
+//   over
 //         CTAs of a cluster, each of which finishes its share of the tokens out of all their sums
 //   shared memory: the rings; the sums of this CTA's tokens, f32 [token][row], where the rings were
 //         if they are not needed any more; what the cluster's other CTAs send

@@ -5,15 +5,21 @@
 
 namespace sinter::test {
 
+/// Kernels of sm_90 have layouts of their own.
+static int limitOn(int sm90) {
+  int major = 0;
+  check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0), "capability");
+  return major == 9 ? sm90 : kernels::kDecodeSharedLimit;
+}
+
 const std::vector<DecodeVariant> &decodeVariants() {
+  const int usual = limitOn(kernels::kDecodeSharedLimitSm90);
+  const int one = limitOn(kernels::kDecodeSharedLimitOne);
   static const std::vector<DecodeVariant> variants = {
-      {"sinter_decode_qwen3_bf16", Type::BF16, Type::BF16, 128, 1, 4,
-       kernels::kDecodeSharedLimitSm90},
-      {"sinter_decode_qwen3_f16", Type::F16, Type::F16, 128, 1, 4, kernels::kDecodeSharedLimitSm90},
-      {"sinter_decode_qwen3_06b", Type::BF16, Type::BF16, 128, 1, 4,
-       kernels::kDecodeSharedLimitSm90},
-      {"sinter_decode_qwen3_06b_one", Type::BF16, Type::BF16, 128, 1, 4,
-       kernels::kDecodeSharedLimitOne},
+      {"sinter_decode_qwen3_bf16", Type::BF16, Type::BF16, 128, 1, 4, usual},
+      {"sinter_decode_qwen3_f16", Type::F16, Type::F16, 128, 1, 4, usual},
+      {"sinter_decode_qwen3_06b", Type::BF16, Type::BF16, 128, 1, 4, usual},
+      {"sinter_decode_qwen3_06b_one", Type::BF16, Type::BF16, 128, 1, 4, one},
 #define SINTER_DECODE(name, query, cache, dim, tiles) {#name, Type::query, Type::cache, dim, tiles},
 #include "runtime/kernels/DecodeVariants.def"
 #undef SINTER_DECODE

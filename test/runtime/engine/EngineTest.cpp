@@ -316,6 +316,29 @@ TEST(Engine, PromptsBesideAnswersTakeTheirShare) {
   EXPECT_EQ(model.device.wrongReads, 0u);
 }
 
+// Guesses are no prompts.
+TEST(Engine, GuessesAreNotLimitedWithPrompts) {
+  ToyModel model;
+  uint32_t most = 0;
+  EngineOptions options;
+  options.tokensPerStep = 40;
+  options.promptTokensPerStep = 1;
+  options.onStep = [&](const EngineStep &step) {
+    if (step.sequences == 3)
+      most = std::max(most, step.tokens);
+  };
+  const auto engine = model.engine(options);
+  Request request = greedyRequest({1, 2, 3, 1, 2, 3, 1, 2, 3, 1}, 30);
+  request.promptLookup = 7;
+  std::vector<Ear> heard;
+  for (uint32_t i = 0; i < 3; ++i)
+    heard.push_back(submit(*engine, i + 1, request));
+  runAll(*engine);
+  EXPECT_GT(most, 3u + 1u + 7u);
+  for (const Ear &each : heard)
+    EXPECT_EQ(each->tokens(), toyGreedy(request.prompt, 30));
+}
+
 // One long prompt is no queue, and a budget that somebody chose is kept.
 TEST(Engine, OneLongPromptKeepsItsShare) {
   for (const bool chosen : {false, true}) {
