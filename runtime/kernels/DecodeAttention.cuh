@@ -10,7 +10,6 @@
 #include "Hooks.cuh"
 #include "QkNormRopeWrite.cuh"
 
-
 namespace sinter::kernels {
 
 /// Queries come from memory, K and V of this step from the cache.

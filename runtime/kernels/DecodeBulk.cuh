@@ -24,14 +24,10 @@ SINTER_DEVICE void uncross(U32x4 (&x)[2], bool crossed) {
 /// Lane t's chunks of K, 8 elements each, stand for columns 2t, 2t+1, 2t+8, 2t+9 of two
 /// instructions; queries are permuted alike. Lane g's two chunks of V are rows g and g+8 of four
 /// output tiles each.
-template <class Type, int kRowTiles> struct BulkMath {
-  static constexpr int kDim = 128, kRow = kDim * Type::kBytes, kOutTiles = kDim / 16;
-  // As in Mma16Math.
-  static constexpr bool kSplit = IsSame<Type, BF16>::value;
-  static constexpr int kParts = kSplit ? 2 : 1;
-
-  u32 query[kRowTiles][kDim / 16][2];
-  u32 probability[kRowTiles][kParts][2];
+template <class Type, int kRowTiles> struct BulkMath : Mma16Math<Type, Type, 128, kRowTiles> {
+  using Base = Mma16Math<Type, Type, 128, kRowTiles>;
+  using Base::kOutTiles, Base::kParts, Base::query, Base::probability;
+  static constexpr int kDim = 128, kRow = kDim * Type::kBytes;
 
   SINTER_DEVICE static int dim(int tile, int half, int g) {
     return (2 * g + tile / 4) * 8 + tile % 4 * 2 + half;
@@ -70,15 +66,7 @@ template <class Type, int kRowTiles> struct BulkMath {
         }
       }
     }
-#pragma unroll
-    for (int n = 0; n < kRowTiles; ++n)
-#pragma unroll
-      for (int j = 0; j < 4; ++j)
-        s[n][j] += odd[n][j];
-  }
-
-  SINTER_DEVICE void setProbabilities(int n, const float (&p)[4], int, float *) {
-    splitProbabilities<Type, kParts>(probability[n], p);
+    Base::add(s, odd);
   }
 
   SINTER_DEVICE void accumulate(float (&o)[kRowTiles][kOutTiles][4], u32 tile, int lane,

@@ -25,19 +25,6 @@ template <class Cache, int kDim> struct TileShape {
   static constexpr int kRowBytes = decodeLayout(4, 1, Cache::kBytes, false, kDim, 1, 8).row_bytes;
 };
 
-/// Probabilities of positions g and g + 8 to the k16 side of the instruction; bf16 in two parts.
-template <class Type, int kParts>
-SINTER_DEVICE void splitProbabilities(u32 (&to)[kParts][2], const float (&p)[4]) {
-  const u32 high[2] = {Type::pack(p[0], p[1]), Type::pack(p[2], p[3])};
-#pragma unroll
-  for (int j = 0; j < 2; ++j) {
-    to[0][j] = transpose8x8(high[j]);
-    if constexpr (kParts == 2)
-      to[1][j] = transpose8x8(
-          Type::pack(p[2 * j] - Type::low(high[j]), p[2 * j + 1] - Type::high(high[j])));
-  }
-}
-
 /// bf16 and f16 caches: K through ldmatrix, V through ldmatrix.trans.
 template <class Query, class Cache, int kDim, int kRowTiles> struct Mma16Math {
   using Shape = TileShape<Cache, kDim>;
@@ -68,6 +55,14 @@ template <class Query, class Cache, int kDim, int kRowTiles> struct Mma16Math {
             row ? convert(*reinterpret_cast<const u32 *>(row + i * 16 + j * 8 + 2 * t)) : 0u;
   }
 
+  SINTER_DEVICE static void add(float (&to)[kRowTiles][4], const float (&from)[kRowTiles][4]) {
+#pragma unroll
+    for (int n = 0; n < kRowTiles; ++n)
+#pragma unroll
+      for (int j = 0; j < 4; ++j)
+        to[n][j] += from[n][j];
+  }
+
   SINTER_DEVICE void scores(float (&s)[kRowTiles][4], u32 tile, int lane, const float *) const {
     const u32 from =
         tile + u32(((lane >> 3 & 1) * 8 + (lane & 7)) * Shape::kRowBytes + (lane >> 4) * 16);
@@ -80,15 +75,18 @@ template <class Query, class Cache, int kDim, int kRowTiles> struct Mma16Math {
       for (int n = 0; n < kRowTiles; ++n)
         mma16816<Cache>(i % 2 == 0 ? s[n] : odd[n], k, query[n][i][0], query[n][i][1]);
     }
-#pragma unroll
-    for (int n = 0; n < kRowTiles; ++n)
-#pragma unroll
-      for (int j = 0; j < 4; ++j)
-        s[n][j] += odd[n][j];
+    add(s, odd);
   }
 
   SINTER_DEVICE void setProbabilities(int n, const float (&p)[4], int, float *) {
-    splitProbabilities<Cache, kParts>(probability[n], p);
+    const u32 high[2] = {Cache::pack(p[0], p[1]), Cache::pack(p[2], p[3])};
+#pragma unroll
+    for (int j = 0; j < 2; ++j) {
+      probability[n][0][j] = transpose8x8(high[j]);
+      if constexpr (kSplit)
+        probability[n][kParts - 1][j] = transpose8x8(
+            Cache::pack(p[2 * j] - Cache::low(high[j]), p[2 * j + 1] - Cache::high(high[j])));
+    }
   }
 
   SINTER_DEVICE void accumulate(float (&o)[kRowTiles][kOutTiles][4], u32 tile, int lane,

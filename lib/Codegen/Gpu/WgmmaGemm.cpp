@@ -5,11 +5,11 @@
 //   x     [T, K] and W [N, K] as tensor maps, K % 8 == 0   y [T, N]
 //   tile  128 tokens x `rows` rows of W (with SwiGLU half gate, half up); two warpgroups have 64
 //         tokens each of every tile, or all of every other tile: one finishes while one multiplies
-//   shared memory: the ring; 16 tokens x up to 64 outputs per warp, through which results become
-//   rows of 16-byte stores (and residuals fragments) bytes: W once per token tile, x once per row
-//   tile, from the L2; FLOPs 2 * T * N * K numerics: f32 accumulators over all of K in order;
-//   invariant: over each of `fixedParts`, then those in order, and sums of squares as
-//   WgmmaSkinny's: chunks of 8, then a tree over 64
+//   shared memory: the ring; 16 tokens x 64 outputs (or fewer) per warp, through which results
+//   become rows of 16-byte stores (and residuals fragments)
+//   bytes: W once per token tile, x once per row tile, from the L2; FLOPs 2 * T * N * K
+//   numerics: f32 accumulators over all of K in order; invariant: over each of `fixedParts`, then
+//   those in order, and sums of squares as WgmmaSkinny's: chunks of 8, then a tree over 64
 //
 //===----------------------------------------------------------------------===//
 #include "WgmmaGemm.h"

@@ -4,8 +4,8 @@
 //
 //   x     [T, K] and W [N, K] as tensor maps, K % 8 == 0   y [T, N]
 //   tile  64, 128 or 192 rows of W (with SwiGLU half gate, half up) x `tokens` tokens; K is split
-//   over
-//         CTAs of a cluster, each of which finishes its share of the tokens out of all their sums
+//         over CTAs of a cluster, each of which finishes its share of the tokens out of all their
+//         sums
 //   shared memory: the rings; the sums of this CTA's tokens, f32 [token][row], where the rings were
 //         if they are not needed any more; what the cluster's other CTAs send
 //   bytes: W once per token tile, x once per row tile; FLOPs 2 * T * N * K

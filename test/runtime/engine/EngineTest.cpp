@@ -1,35 +1,10 @@
 //===- EngineTest.cpp -----------------------------------------------------===//
-#include "test/runtime/engine/ToyModel.h"
+#include "test/runtime/engine/EngineSteps.h"
 
 #include <cmath>
-#include <gtest/gtest.h>
 
 namespace sinter::test {
 namespace {
-
-using Ear = std::shared_ptr<Heard>;
-
-Ear submit(Engine &engine, RequestId id, const Request &request) {
-  EXPECT_TRUE(engine.validate(request).isOk()) << engine.validate(request).message();
-  auto heard = std::make_shared<Heard>();
-  engine.submit(id, copyOf(request), heard);
-  return heard;
-}
-
-uint64_t runAll(Engine &engine) {
-  uint64_t steps = 0;
-  while (!engine.idle()) {
-    const Status status = engine.step();
-    EXPECT_TRUE(status.isOk()) << status.message();
-    if (++steps > 100000 || !status) {
-      ADD_FAILURE() << "does not end";
-      break;
-    }
-  }
-  EXPECT_EQ(engine.allocator().ownedPages(), 0u);
-  EXPECT_EQ(engine.residency().swappedPages(), 0u);
-  return steps;
-}
 
 TEST(Engine, OneRequest) {
   ToyModel model;
@@ -277,87 +252,6 @@ TEST(Engine, TheCheaperWayBackIsTaken) {
   const auto engine = model.engine(options);
   EXPECT_FALSE(engine->residency().prefersSwap(2, 7)) << "128 us against 70";
   EXPECT_TRUE(engine->residency().prefersSwap(2, 13)) << "128 us against 130";
-}
-
-// Who decodes waits for at most so many tokens of prompts, unless a long queue of them does.
-TEST(Engine, PromptsBesideAnswersTakeTheirShare) {
-  ToyShape shape;
-  shape.pages = 400;
-  ToyModel model(shape);
-  std::vector<uint32_t> tokens;
-  EngineOptions options;
-  options.tokensPerStep = 40;
-  options.promptTokensPerStep = 10;
-  options.onStep = [&](const EngineStep &step) { tokens.push_back(step.tokens); };
-  const auto engine = model.engine(options);
-  const Request long1 = greedyRequest(makePrompt(35), 40);
-  const Request long2 = greedyRequest(makePrompt(45, 9), 2);
-  const Ear first = submit(*engine, 1, long1);
-  ASSERT_TRUE(engine->step().isOk());
-  EXPECT_EQ(tokens.back(), 35u) << "nobody decodes";
-  const Ear second = submit(*engine, 2, long2);
-  tokens.clear();
-  for (int i = 0; i < 5; ++i)
-    ASSERT_TRUE(engine->step().isOk());
-  EXPECT_EQ(tokens, (std::vector<uint32_t>{11, 11, 11, 11, 6}));
-
-  std::vector<Ear> queue;
-  for (uint32_t i = 0; i < 5; ++i)
-    queue.push_back(submit(*engine, 10 + i, greedyRequest(makePrompt(33, 20 + i), 2)));
-  tokens.clear();
-  ASSERT_TRUE(engine->step().isOk());
-  EXPECT_EQ(tokens.back(), 40u) << "165 tokens wait: more than four steps";
-  for (int i = 0; i < 2; ++i)
-    ASSERT_TRUE(engine->step().isOk());
-  EXPECT_LE(tokens.back(), 2u + 10u) << "the queue has become short";
-  runAll(*engine);
-  EXPECT_EQ(first->tokens(), toyGreedy(long1.prompt, 40));
-  EXPECT_EQ(second->tokens(), toyGreedy(long2.prompt, 2));
-  EXPECT_EQ(model.device.wrongReads, 0u);
-}
-
-// Guesses are no prompts.
-TEST(Engine, GuessesAreNotLimitedWithPrompts) {
-  ToyModel model;
-  uint32_t most = 0;
-  EngineOptions options;
-  options.tokensPerStep = 40;
-  options.promptTokensPerStep = 1;
-  options.onStep = [&](const EngineStep &step) {
-    if (step.sequences == 3)
-      most = std::max(most, step.tokens);
-  };
-  const auto engine = model.engine(options);
-  Request request = greedyRequest({1, 2, 3, 1, 2, 3, 1, 2, 3, 1}, 30);
-  request.promptLookup = 7;
-  std::vector<Ear> heard;
-  for (uint32_t i = 0; i < 3; ++i)
-    heard.push_back(submit(*engine, i + 1, request));
-  runAll(*engine);
-  EXPECT_GT(most, 3u + 1u + 7u);
-  for (const Ear &each : heard)
-    EXPECT_EQ(each->tokens(), toyGreedy(request.prompt, 30));
-}
-
-// One long prompt is no queue, and a budget that somebody chose is kept.
-TEST(Engine, OneLongPromptKeepsItsShare) {
-  for (const bool chosen : {false, true}) {
-    ToyShape shape;
-    shape.pages = 400;
-    ToyModel model(shape);
-    std::vector<uint32_t> tokens;
-    EngineOptions options;
-    options.tokensPerStep = 30;
-    options.promptTokensPerStep = chosen ? 0 : 10;
-    options.onStep = [&](const EngineStep &step) { tokens.push_back(step.tokens); };
-    const auto engine = model.engine(options);
-    const Ear first = submit(*engine, 1, greedyRequest(makePrompt(3), 20));
-    ASSERT_TRUE(engine->step().isOk());
-    const Ear second = submit(*engine, 2, greedyRequest(makePrompt(200), 2));
-    ASSERT_TRUE(engine->step().isOk());
-    EXPECT_EQ(tokens.back(), chosen ? 30u : 11u);
-    runAll(*engine);
-  }
 }
 
 TEST(Engine, CancelsAnywhere) {
