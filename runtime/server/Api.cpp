@@ -117,6 +117,11 @@ std::string Api::readBody(const Request &request, const Reader &reader, FirstErr
                                  " bytes",
                              {},
                              "body_too_large"};
+  const std::string length = request.get_header_value("Content-Length");
+  if (length.find_first_not_of("0123456789") != std::string::npos) {
+    error = ApiError{400, "Content-Length is not a number of bytes", {}, "invalid_request"};
+    return {};
+  }
   if (request.get_header_value<uint64_t>("Content-Length") > options_.maxBodyBytes) {
     error = tooLarge;
     return {};

@@ -378,6 +378,17 @@ TEST(Http, ConnectionsAreReusedAndPipelined) {
   EXPECT_EQ(text.find("\"count\""), std::string::npos) << text;
 }
 
+TEST(Http, LengthsAreNumbers) {
+  TestServer server("abc");
+  for (const char *length : {"-5", "1e3", "99999999999999999999"}) {
+    RawClient client(server.server().port());
+    client.send("POST /tokenize HTTP/1.1\r\nHost: x\r\nContent-Length: " + std::string(length) +
+                "\r\n\r\n");
+    const std::string status = length[0] == '9' ? " 413 " : " 400 ";
+    EXPECT_NE(client.receive("\r\n").find(status), std::string::npos) << length;
+  }
+}
+
 TEST(Http, EndlessHeadsEnd) {
   TestServer server("abc");
   RawClient client(server.server().port());
