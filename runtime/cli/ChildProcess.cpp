@@ -4,14 +4,13 @@
 #include <array>
 #include <cerrno>
 #include <climits>
+#include <csignal>
 #include <cstring>
 #include <fcntl.h>
 #include <poll.h>
-#include <spawn.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-extern char **environ;
 
 namespace sinter {
 namespace {
@@ -50,29 +49,50 @@ Status collect(Pipe &out, Pipe &err, ChildResult &result) {
   return Status::ok();
 }
 
+/// What happens between fork and exec: only calls that are safe there. The child ends with the
+/// thread that waits for it, takes signals although its parent may block them, and does not read
+/// the terminal.
+[[noreturn]] void becomeProgram(char *const *argv, pid_t parent, Pipe &out, Pipe &err,
+                                Pipe &failure) {
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, nullptr);
+  signal(SIGPIPE, SIG_DFL);
+  prctl(PR_SET_PDEATHSIG, SIGTERM);
+  const int input = ::open("/dev/null", O_RDONLY);
+  if (getppid() == parent && input >= 0 && dup2(input, STDIN_FILENO) >= 0 &&
+      dup2(out.ends[1], STDOUT_FILENO) >= 0 && dup2(err.ends[1], STDERR_FILENO) >= 0)
+    execv(argv[0], argv);
+  const int reason = errno;
+  [[maybe_unused]] const ssize_t told = ::write(failure.ends[1], &reason, sizeof reason);
+  _exit(127);
+}
+
 } // namespace
 
 Result<ChildResult> runChild(const std::string &program,
                              const std::vector<std::string> &arguments) {
-  Pipe out, err;
-  if (::pipe2(out.ends, O_CLOEXEC) != 0 || ::pipe2(err.ends, O_CLOEXEC) != 0)
+  Pipe out, err, failure; // the last closes when the program has started
+  if (::pipe2(out.ends, O_CLOEXEC) != 0 || ::pipe2(err.ends, O_CLOEXEC) != 0 ||
+      ::pipe2(failure.ends, O_CLOEXEC) != 0)
     return resourceExhausted(std::string("cannot make a pipe: ") + std::strerror(errno));
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_adddup2(&actions, out.ends[1], STDOUT_FILENO);
-  posix_spawn_file_actions_adddup2(&actions, err.ends[1], STDERR_FILENO);
-  posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
   std::vector<char *> argv = {const_cast<char *>(program.c_str())};
   for (const std::string &argument : arguments)
     argv.push_back(const_cast<char *>(argument.c_str()));
   argv.push_back(nullptr);
-  pid_t pid = 0;
-  const int failed = posix_spawn(&pid, program.c_str(), &actions, nullptr, argv.data(), environ);
-  posix_spawn_file_actions_destroy(&actions);
-  if (failed)
-    return unavailable(program + ": cannot start: " + std::strerror(failed));
+  const pid_t parent = getpid(), pid = fork();
+  if (pid < 0)
+    return unavailable(program + ": cannot start: " + std::strerror(errno));
+  if (pid == 0)
+    becomeProgram(argv.data(), parent, out, err, failure);
   out.closeEnd(1);
   err.closeEnd(1);
+  failure.closeEnd(1);
+  int reason = 0;
+  if (::read(failure.ends[0], &reason, sizeof reason) == sizeof reason) {
+    waitpid(pid, nullptr, 0);
+    return unavailable(program + ": cannot start: " + std::strerror(reason));
+  }
   ChildResult result;
   const Status status = collect(out, err, result);
   int code = 0;

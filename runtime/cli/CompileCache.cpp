@@ -142,6 +142,21 @@ Result<ArtifactFile> compileUncached(const std::string &compiler, const Job &job
   return artifact;
 }
 
+/// What compilers that were interrupted have left of `final`; its lock must be held.
+void removeLeftovers(const std::string &final) {
+  const fs::path path(final);
+  const std::string begin = path.filename().string() + ".";
+  std::error_code ignored;
+  std::vector<fs::path> left;
+  for (const auto &entry : fs::directory_iterator(path.parent_path(), ignored)) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with(begin) && name.ends_with(".tmp"))
+      left.push_back(entry.path());
+  }
+  for (const fs::path &each : left)
+    fs::remove(each, ignored);
+}
+
 /// The cached artefact, compiled into the cache if need be. A cached file that does not verify is
 /// made anew.
 Result<ArtifactFile> compileCached(const std::string &compiler, const Job &job,
@@ -154,6 +169,7 @@ Result<ArtifactFile> compileCached(const std::string &compiler, const Job &job,
       return cached;
     options.say("the cached " + cached.status().message() + "; compiling again");
   }
+  removeLeftovers(final);
   const std::string temporary = final + "." + std::to_string(getpid()) + ".tmp";
   options.say("compiling " + job.what + " on first use");
   const Status status = runCompiler(compiler, job, temporary, options);
@@ -181,6 +197,8 @@ Result<ArtifactFile> compile(Job job, KeyBuilder &key, const CompileOptions &opt
     job.arguments.insert(job.arguments.end(), {"--kv-cache-dtype", options.kvCacheDtype});
   if (!options.target.empty())
     job.arguments.insert(job.arguments.end(), {"--target", options.target});
+  if (options.batchInvariant)
+    job.arguments.push_back("--batch-invariant");
   for (const std::string &argument : job.arguments)
     key.add(argument);
   if (!options.useCache)

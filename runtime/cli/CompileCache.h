@@ -19,6 +19,7 @@ struct CompileOptions {
   std::string dtype;        ///< empty: the compiler's default
   std::string kvCacheDtype; ///< likewise
   std::string target;       ///< empty: cpu
+  bool batchInvariant = false;
   bool useCache = true;
   /// Receives lines for the user: what is compiled, where it is kept, why not.
   std::function<void(const std::string &line)> say;

@@ -46,6 +46,9 @@ void addCompileFlags(CLI::App &app, ModelFlags &f) {
          "--target", f.target,
          "What to compile for: cpu, cuda, cuda:sm_90a (default: the GPU, where there is one)")
       ->group(group);
+  app.add_flag("--batch-invariant", f.batchInvariant,
+               "Same bits for a token whatever stands beside it; always so on the CPU")
+      ->group(group);
   app.add_flag("--no-cache", f.noCache, "Compile again and keep nothing")->group(group);
 }
 
@@ -79,6 +82,7 @@ Result<ArtifactFile> openModel(const ModelFlags &flags, const Say &say) {
     CompileOptions compile;
     compile.dtype = flags.dtype;
     compile.kvCacheDtype = flags.kvCacheDtype;
+    compile.batchInvariant = flags.batchInvariant;
     compile.useCache = !flags.noCache;
     compile.say = say;
     compile.target = flags.target;
@@ -100,6 +104,9 @@ Result<ArtifactFile> openModel(const ModelFlags &flags, const Say &say) {
   if (!cache.empty() && cache != dtypeName(manifest.kv.dtype))
     return invalidArgument("--kv-cache-dtype " + flags.kvCacheDtype + ": " + flags.model +
                            " is compiled for " + std::string(dtypeName(manifest.kv.dtype)));
+  if (flags.batchInvariant && manifest.target == kCudaTarget && !manifest.batchInvariant)
+    return invalidArgument("--batch-invariant: " + flags.model +
+                           " is compiled without it; compile the model directory again");
   if (!flags.target.empty() && !isCompiledFor(manifest, flags.target))
     return invalidArgument("--target " + flags.target + ": " + flags.model + " is compiled for " +
                            manifest.target);

@@ -26,6 +26,7 @@ struct ModelFlags {
   std::string dtype;
   std::string kvCacheDtype;
   std::string target;
+  bool batchInvariant = false;
   bool noCache = false;
 };
 

@@ -66,12 +66,16 @@ Result<uint32_t> choosePages(const Manifest &manifest, const SessionOptions &opt
                              " is less than one page of " +
                              formatBytes(double(manifest.kv.pageBytes)));
   }
+  const uint64_t free = device.freeMemory();
+  if (!options.kvBytes && !device.hasHostMemory() && options.kvShare < 1) {
+    const uint64_t all = pagesThatFit(needOf(manifest, device, 0), manifest, free);
+    pages = std::clamp<uint64_t>(uint64_t(options.kvShare * double(all)), 1, pages);
+  }
   constexpr uint64_t kMaxPages = uint64_t(1) << 27;
   if (pages > kMaxPages)
     return invalidArgument("the KV cache would have " + std::to_string(pages) +
                            " pages, more than " + std::to_string(kMaxPages));
   const MemoryNeed need = needOf(manifest, device, pages);
-  const uint64_t free = device.freeMemory();
   const bool fits =
       device.hasHostMemory() ? need.pages + need.weights <= free : need.total() <= free;
   if (fits)

@@ -279,6 +279,7 @@ EngineFigures Engine::figures() const {
   figures.pagesUsed = allocator_.ownedPages() + allocator_.restingPages();
   figures.pagesCached = allocator_.cachedPages();
   figures.pagesSwapped = residency_.swappedPages();
+  figures.pagesEverSwapped = residency_.pagesEverSwapped();
   return figures;
 }
 

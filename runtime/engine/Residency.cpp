@@ -46,6 +46,7 @@ Status Residency::leave(Sample &sample) {
   if (pages > 0 && swap_.hasRoom(pages) && prefersSwap(pages, tokens)) {
     SINTER_ASSIGN_OR_RETURN(sample.swapped, swap_.save(std::span(sequence.pages()).first(pages)));
     sample.swappedTokens = tokens;
+    everSwapped_ += pages;
   }
   sequence.releasePages();
   return Status::ok();

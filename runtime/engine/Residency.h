@@ -31,6 +31,7 @@ public:
 
   const PageAllocator &allocator() const { return allocator_; }
   uint64_t swappedPages() const { return swap_.usedPages(); }
+  uint64_t pagesEverSwapped() const { return everSwapped_; }
   bool prefersSwap(uint32_t pages, uint32_t tokens) const;
   double operationsPerToken() const { return operationsPerToken_; }
 
@@ -39,6 +40,7 @@ private:
   PageAllocator &allocator_;
   PreemptionCosts costs_;
   SwapSpace swap_;
+  uint64_t everSwapped_ = 0;
   double operationsPerToken_ = 0;
 };
 

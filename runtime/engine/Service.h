@@ -39,7 +39,7 @@ struct EngineFigures {
   uint64_t promptTokens = 0, generatedTokens = 0;   ///< ever
   uint64_t prefixLookups = 0, prefixHits = 0;       ///< prompt tokens asked for and found, ever
   uint64_t guessedTokens = 0, acceptedGuesses = 0;  ///< by prompt lookup, ever
-  uint64_t preemptions = 0;                         ///< ever
+  uint64_t preemptions = 0, pagesEverSwapped = 0;   ///< ever; the latter to host memory
   uint64_t pagesTotal = 0, pagesFree = 0, pagesUsed = 0;
   uint64_t pagesCached =
       0; ///< unreferenced, kept for their prefix; they count as free for admission

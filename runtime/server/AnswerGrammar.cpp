@@ -32,7 +32,8 @@ NodeId afterReasoning(Grammar &grammar, NodeId rest, Reasoning reasoning) {
   return start;
 }
 
-/// One tool call or more, as Qwen models are taught to write them.
+/// One tool call, or several of functions that nobody named, as Qwen models are taught to write
+/// them.
 NodeId toolCallsRule(Grammar &grammar, const ChatRequest &chat, FirstError &error) {
   const NodeId start = grammar.add(), end = grammar.addEnd();
   for (size_t i = 0; i < chat.tools.size(); ++i) {
@@ -51,7 +52,7 @@ NodeId toolCallsRule(Grammar &grammar, const ChatRequest &chat, FirstError &erro
     grammar.call(before, arguments, after);
     grammar.text(after, "}\n</tool_call>", end);
   }
-  if (!chat.parallelToolCalls)
+  if (!chat.parallelToolCalls || chat.toolChoice.kind == Choice::Named)
     return start;
   const NodeId several = grammar.add(), more = grammar.addEnd();
   grammar.call(several, start, more);

@@ -104,12 +104,13 @@ int32_t parseChatLogprobs(JsonFields &fields) {
   return wanted ? count : -1;
 }
 
-std::optional<uint64_t> parseChatLimit(JsonFields &fields) {
+void parseChatLimit(JsonFields &fields, GenerationFields &out) {
   const auto older = parseTokenLimit(fields, "max_tokens");
   const auto newer = parseTokenLimit(fields, "max_completion_tokens");
   if (older && newer && *older != *newer)
     fields.fail("max_tokens", "differs from max_completion_tokens");
-  return newer ? newer : older;
+  out.maxTokens = newer ? newer : older;
+  out.limitField = newer ? "max_completion_tokens" : older ? "max_tokens" : "";
 }
 
 /// Wishes that cannot both be fulfilled.
@@ -131,7 +132,7 @@ ChatRequest parseChatRequest(const OrderedJson &body, const RequestDefaults &def
   ChatRequest request;
   request.messages = parseMessages(fields);
   request.generation = parseGenerationFields(fields, defaults);
-  request.generation.maxTokens = parseChatLimit(fields);
+  parseChatLimit(fields, request.generation);
   request.generation.logprobs = parseChatLogprobs(fields);
   request.tools = parseTools(fields);
   request.toolChoice = parseToolChoice(fields, request.tools);

@@ -46,7 +46,9 @@ CompletionRequest parseCompletionRequest(const OrderedJson &body, const RequestD
   CompletionRequest request;
   request.prompt = parsePrompt(fields, defaults.vocab);
   request.generation = parseGenerationFields(fields, defaults);
-  request.generation.maxTokens = parseTokenLimit(fields, "max_tokens").value_or(kDefaultTokens);
+  const auto limit = parseTokenLimit(fields, "max_tokens");
+  request.generation.maxTokens = limit.value_or(kDefaultTokens);
+  request.generation.limitField = limit ? "max_tokens" : "";
   request.generation.logprobs = int32_t(fields.integer("logprobs", -1, 0, kMaxLogprobs));
   checkUnsupported(fields, request.generation.samples);
   fields.finish();

@@ -14,6 +14,8 @@ namespace {
 constexpr size_t kMaxStops = 16;
 constexpr size_t kMaxStopBytes = 1024;
 constexpr size_t kMaxStopIds = 256;
+constexpr int32_t kMaxPriority = 100;
+constexpr size_t kMaxSalt = 256;
 
 uint64_t freshSeed() {
   std::random_device device;
@@ -158,6 +160,10 @@ GenerationFields parseGenerationFields(JsonFields &fields, const RequestDefaults
     fields.fail("stop_token_ids", "expected at most " + std::to_string(kMaxStopIds) + " ids");
   out.ignoreEos = fields.boolean("ignore_eos", false);
   out.samples = uint32_t(fields.integer("n", 1, 1, defaults.maxSamples));
+  out.priority = int32_t(fields.integer("priority", 0, -kMaxPriority, kMaxPriority));
+  out.cacheSalt = fields.text("cache_salt", "");
+  if (out.cacheSalt.size() > kMaxSalt || (fields.has("cache_salt") && out.cacheSalt.empty()))
+    fields.expected("cache_salt", "a string of 1 to " + std::to_string(kMaxSalt) + " bytes");
   parseStreaming(fields, out);
   return out;
 }

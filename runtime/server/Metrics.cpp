@@ -73,6 +73,8 @@ std::string metricsText(const EngineFigures &e, const ServerFigures &s) {
   out.add("sinter_pages_free", kGauge, "Pages that hold nothing.", e.pagesFree);
   out.add("sinter_pages_used", kGauge, "Pages of running samples.", e.pagesUsed);
   out.add("sinter_pages_cached", kGauge, "Pages kept for their prefix only.", e.pagesCached);
+  out.add("sinter_swapped_pages_total", kCounter, "Pages that were copied to host memory.",
+          e.pagesEverSwapped);
   out.add("sinter_pages_swapped", kGauge, "Pages in host memory.", e.pagesSwapped);
   out.add("sinter_steps_total", kCounter, "Steps of the model.", e.steps);
   out.add("sinter_step_seconds_total", kCounter, "Time in steps.", e.stepSeconds);

@@ -16,8 +16,9 @@ void fail(FirstError &error, ApiError what) {
 }
 
 /// Prompt and continuation fit the context, and the continuation has a length.
-void chooseLength(const std::optional<uint64_t> &wanted, uint64_t context,
-                  const std::string &promptField, Request &request, FirstError &error) {
+void chooseLength(const GenerationFields &fields, uint64_t context, const std::string &promptField,
+                  Request &request, FirstError &error) {
+  const std::optional<uint64_t> &wanted = fields.maxTokens;
   const uint64_t prompt = request.prompt.size();
   const std::string most = "this server's context has " + std::to_string(context) +
                            " tokens, the prompt has " + std::to_string(prompt);
@@ -29,7 +30,8 @@ void chooseLength(const std::optional<uint64_t> &wanted, uint64_t context,
   const uint64_t room = context - prompt;
   if (wanted && *wanted > room)
     return fail(error, {400, most + " and " + std::to_string(*wanted) + " more were asked for",
-                        promptField, "context_length_exceeded"});
+                        fields.limitField.empty() ? promptField : fields.limitField,
+                        "context_length_exceeded"});
   request.maxTokens = uint32_t(std::min<uint64_t>(wanted.value_or(room), UINT32_MAX));
 }
 
@@ -41,6 +43,8 @@ PreparedRequest fromFields(const GenerationFields &fields, const RequestDefaults
   prepared.request.ignoreEos = fields.ignoreEos;
   prepared.request.stopIds = fields.stopIds;
   prepared.request.logprobs = fields.logprobs;
+  prepared.request.priority = -fields.priority; // the engine's: higher goes first
+  prepared.request.cacheSalt = fields.cacheSalt;
   prepared.request.promptLookup = defaults.promptLookup;
   prepared.text.stops = fields.stops;
   prepared.text.logprobs = fields.logprobs >= 0;
@@ -132,7 +136,7 @@ PreparedRequest prepareChat(const ChatRequest &chat, const ServedModel &model, F
   if (error)
     return prepared;
   prepared.request.prompt = encode(model.tokenizer, prompt, true, "messages", error);
-  chooseLength(chat.generation.maxTokens, model.context(), "messages", prepared.request, error);
+  chooseLength(chat.generation, model.context(), "messages", prepared.request, error);
   const bool begun = opensReasoning(prompt);
   prepared.text.split = {model.thinks(), begun, chat.usesTools()};
   prepared.text.oneToolCall = !chat.parallelToolCalls;
@@ -153,8 +157,7 @@ PreparedRequest prepareCompletion(const CompletionRequest &completion, const Ser
   else
     prepared.request.prompt = std::get<std::vector<int32_t>>(completion.prompt);
   if (!error)
-    chooseLength(completion.generation.maxTokens, model.context(), "prompt", prepared.request,
-                 error);
+    chooseLength(completion.generation, model.context(), "prompt", prepared.request, error);
   return prepared;
 }
 

@@ -32,11 +32,14 @@ struct RequestDefaults {
 struct GenerationFields {
   SamplingParams sampling;
   std::optional<uint64_t> maxTokens;
+  std::string limitField; ///< which one asked for maxTokens; empty: none
   uint32_t samples = 1;
   bool ignoreEos = false;
   std::vector<std::string> stops;
   std::vector<int32_t> stopIds;
   int32_t logprobs = -1; ///< -1: none
+  int32_t priority = 0;  ///< lower goes first
+  std::string cacheSalt;
   bool stream = false;
   bool includeUsage = false;
 };

@@ -2,7 +2,7 @@
 
 Needs sinter-compile, beside the server or named by SINTER_COMPILE, or SINTER_SERVE_ARTEFACT, the
 model compiled for the device to be tested (f32 on a GPU: the soak compares greedy answers).
-SINTER_SOAK_SECONDS (45) is how long the soak takes.
+SINTER_SOAK_SECONDS (60) is how long the soak takes.
 """
 
 import http.client
@@ -24,7 +24,7 @@ import servers
 import tools
 
 MODEL = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../models/shakespeare")
-SOAK = float(os.environ.get("SINTER_SOAK_SECONDS", "45"))
+SOAK = float(os.environ.get("SINTER_SOAK_SECONDS", "60"))
 CLIENTS = 64
 PATIENCE = 240  # seconds; other programs may have the processors, but nothing may hang
 PROMPTS = ["ROMEO:\n", "JULIET:\nO Romeo, ", "First Citizen:\nBefore we proceed any further, hear me speak.\n" * 4,
@@ -119,6 +119,49 @@ class DeathTest(unittest.TestCase):
         self.assertLess(time.monotonic() - died, 5)
         connection.close()
         health.close()
+
+
+class CompileTest(unittest.TestCase):
+    def test_a_compiler_ends_with_its_server(self):
+        """And the next one removes what it left."""
+        if not os.path.exists(os.path.join(tools.BIN, "sinter-compile")):
+            self.skipTest("no compiler beside the server")
+        with tempfile.TemporaryDirectory() as cache:
+            command = [os.path.join(tools.BIN, "sinter-serve"), MODEL, "--port", "0", "--target", "cpu", "-q"]
+            environment = {**os.environ, "XDG_CACHE_HOME": cache}
+            with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, env=environment) as server:
+                for _ in server.stderr:  # "compiling ... on first use"
+                    break
+                children, deadline = [], time.monotonic() + 20
+                while not children and time.monotonic() < deadline:
+                    children = self.children(server.pid)
+                self.assertTrue(children)
+                server.send_signal(signal.SIGTERM)
+                self.assertEqual(server.wait(20), 0)
+            deadline = time.monotonic() + 10
+            while any(os.path.exists(f"/proc/{child}") for child in children) and time.monotonic() < deadline:
+                time.sleep(0.02)
+            self.assertFalse([child for child in children if os.path.exists(f"/proc/{child}")])
+            folder = os.path.join(cache, "sinter")
+            key = next(name for name in os.listdir(folder) if name.endswith(".lock"))[:-len(".lock")]
+            left = os.path.join(folder, f"{key}.sinter.1.tmp")
+            with open(left, "w"):
+                pass
+            tools.run("sinter-run", MODEL, "--target", "cpu", "-p", "ROMEO:", "--max-tokens", "1", "-q", env=environment)
+            self.assertEqual([name for name in os.listdir(folder) if name.endswith(".tmp")], [])
+
+    @staticmethod
+    def children(parent):
+        found = []
+        for entry in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open(f"/proc/{entry}/stat") as file:
+                    name, rest = file.read().rsplit(")", 1)
+                if int(rest.split()[1]) == parent and "sinter-compile" in name:
+                    found.append(int(entry))
+            except OSError:
+                pass
+        return found
 
 
 class ThreadLimitTest(unittest.TestCase):
@@ -335,13 +378,15 @@ class ServeTest(unittest.TestCase):
         while server.figures()["sinter_pages_used"] > 0 and time.monotonic() < deadline:
             time.sleep(0.02)
         figures = server.figures()
-        print(f"soak: {counts}, preemptions {figures['sinter_preemptions_total']:.0f}, resident "
+        print(f"soak: {counts}, preemptions {figures['sinter_preemptions_total']:.0f}, "
+              f"swapped {figures['sinter_swapped_pages_total']:.0f}, resident "
               f"{middle[0]:.0f} -> {server.resident():.0f} MB", file=sys.stderr)
         self.assertEqual(figures["sinter_pages_used"], 0)
         self.assertEqual(figures["sinter_pages_swapped"], 0)
         self.assertEqual(figures["sinter_pages_free"] + figures["sinter_pages_cached"], figures["sinter_pages"])
         self.assertEqual(figures["sinter_samples_running"] + figures["sinter_requests_queued"], 0)
         self.assertGreater(figures["sinter_preemptions_total"], 0, "the pool was to be too small")
+        self.assertGreater(figures["sinter_swapped_pages_total"], 0, "some were to be swapped")
         self.assertGreater(counts["greedy"], 50)
         self.assertLess(server.resident(), middle[0] + 20, "memory grows")
         self.assertEqual(server.end(), 0, server.log())

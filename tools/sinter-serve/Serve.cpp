@@ -63,12 +63,14 @@ Result<ServerOptions> makeServerOptions(const ServeOptions &options) {
   return server;
 }
 
-/// Where nobody has named the size of the page pool: on a GPU what is left of its memory, else room
-/// for 16 contexts, but at most half of the free memory.
+/// Where nobody has named the size of the page pool: on a GPU 90 % of what is left of its memory,
+/// else room for 16 contexts, but at most half of the free memory.
 void chooseMemory(const Manifest &manifest, uint64_t context, uint32_t maxSequences,
                   SessionOptions &session) {
   session.positions = context;
   session.sequences = maxSequences;
+  constexpr double kShareOfGpu = 0.9;
+  session.kvShare = kShareOfGpu;
   if (session.kvBytes || manifest.target == kCudaTarget)
     return;
   constexpr uint64_t kContexts = 16;
@@ -183,7 +185,10 @@ Result<int> serveModel(const ServeOptions &options) {
   SINTER_ASSIGN_OR_RETURN(loaded, loadOrEnd(options, announce, signals));
   server.serve(loaded.model);
   say("serving " + loaded.model->defaults.model + ": contexts of up to " +
-      std::to_string(loaded.model->context()) + " tokens");
+      std::to_string(loaded.model->context()) + " tokens, a KV cache of " +
+      std::to_string(uint64_t(loaded.session->executor->numPages()) *
+                     loaded.session->manifest().kv.pageSize) +
+      " (" + formatBytes(double(loaded.session->executor->cacheBytes())) + ")");
   SINTER_RETURN_IF_ERROR(server.run(signals, std::chrono::seconds(options.drainSeconds)));
   return 0;
 }

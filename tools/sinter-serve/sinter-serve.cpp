@@ -65,7 +65,9 @@ void addEngineFlags(CLI::App &app, ServeOptions &o) {
                  "model's size; all of --tokens-per-step where that is given)")
       ->check(CLI::Range(1u, 1u << 20))
       ->group(group);
-  app.add_option("--swap-memory", o.swapMemory, "Memory for pages of interrupted answers: 4GiB")
+  app.add_option("--swap-memory", o.swapMemory,
+                 "Host memory, as 4GiB, for pages of interrupted answers, which are computed "
+                 "again without it (none)")
       ->group(group);
   app.add_flag("--no-prefix-cache", o.noPrefixCache, "Compute every prompt from its beginning")
       ->group(group);

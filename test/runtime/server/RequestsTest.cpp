@@ -65,7 +65,7 @@ TEST(Requests, EveryFieldArrives) {
          "logit_bias": {"5": -100, "6": 2.5}, "seed": -1, "stop": ["a", "b"],
          "stop_token_ids": [9], "max_tokens": 12, "ignore_eos": true, "n": 3, "logprobs": true,
          "top_logprobs": 4, "stream": true, "stream_options": {"include_usage": true},
-         "user": "u", "metadata": {"a": "b"}, "store": false, "service_tier": "auto",
+         "priority": -5, "cache_salt": "s", "user": "u", "metadata": {"a": "b"}, "store": false, "service_tier": "auto",
          "chat_template_kwargs": {"enable_thinking": false, "other": 1})");
   ASSERT_FALSE(parsed.error) << parsed.error->message;
   const GenerationFields &g = parsed.request.generation;
@@ -84,6 +84,8 @@ TEST(Requests, EveryFieldArrives) {
   EXPECT_EQ(g.maxTokens, 12u);
   EXPECT_TRUE(g.ignoreEos && g.stream && g.includeUsage);
   EXPECT_EQ(g.samples, 3u);
+  EXPECT_EQ(g.priority, -5);
+  EXPECT_EQ(g.cacheSalt, "s");
   EXPECT_EQ(g.logprobs, 4);
   EXPECT_EQ(parsed.request.enableThinking, false);
   EXPECT_EQ(parsed.request.templateVariables["other"], 1);
@@ -150,6 +152,9 @@ TEST(Requests, ErrorsNameTheField) {
       {R"("ignore_eos": 1)", "ignore_eos"},
       {R"("n": 0)", "n"},
       {R"("n": 65)", "n"},
+      {R"("priority": 101)", "priority"},
+      {R"("cache_salt": "")", "cache_salt"},
+      {R"("cache_salt": 5)", "cache_salt"},
       {R"("logprobs": 3)", "logprobs"},
       {R"("top_logprobs": 3)", "top_logprobs"},
       {R"("logprobs": true, "top_logprobs": 21)", "top_logprobs"},
