@@ -35,10 +35,11 @@ using namespace mlir;
 using namespace sinter;
 
 /// The first PTX version that knows the chip and what the hand-written kernels use
-/// (movmatrix: 7.8, st.async: 8.1), for the oldest drivers.
+/// (movmatrix: 7.8, bulk copies and their mbarriers: 8.0, st.async: 8.1), for the oldest drivers.
 static StringRef ptxFeature(StringRef chip) {
   return llvm::StringSwitch<StringRef>(chip)
-      .Cases({"sm_80", "sm_86", "sm_89", "sm_90"}, "+ptx78")
+      .Cases({"sm_80", "sm_86", "sm_89"}, "+ptx78")
+      .Case("sm_90", "+ptx80")
       .Case("sm_90a", "+ptx81")
       .Default("");
 }

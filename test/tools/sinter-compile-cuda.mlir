@@ -67,6 +67,13 @@
 // PTX: .entry decode_plan_bf16
 // PTX: .entry rms_norm_linear_bf16_1024x256_m1
 
+// What copies in bulk needs PTX 8.0.
+// RUN: env PATH=/nowhere CUDA_HOME= CUDA_PATH= sinter-compile %models/shakespeare --target=cuda:sm_90 --max-tokens-per-step 1 --emit=asm --no-cache | FileCheck %s --check-prefix=SM90
+// SM90: .version 8.0
+// SM90-NEXT: .target sm_90{{$}}
+// SM90: .entry attention
+// SM90: cp.async.bulk.shared::cluster.global
+
 // Attention that reads raw q, k and v writes beside them: what follows reads it there.
 // RUN: sinter-inspect %t.sinter --schedule | FileCheck %s --check-prefix=APART
 // APART: step_m9_12_q8_argmax

@@ -16,6 +16,8 @@
 // KVCPU: sinter-compile: error: --kv-cache-dtype fp8_e5m2: only the cuda target has fp8 caches{{$}}
 // RUN: not sinter-compile qwen3-0.6b --page-size 24 2>&1 | FileCheck %s --check-prefix=PAGE --implicit-check-not={{.}}
 // PAGE: sinter-compile: error: --page-size: 24 is not a power of two from 16 to 1024{{$}}
+// RUN: not sinter-compile qwen3-0.6b --target=cuda --page-size 128 2>&1 | FileCheck %s --check-prefix=PAGECUDA --implicit-check-not={{.}}
+// PAGECUDA: sinter-compile: error: --page-size: 128 is not a power of two from 8 to 64, as the cuda target wants{{$}}
 // RUN: not sinter-compile qwen3-0.6b --max-tokens-per-step 0 2>&1 | FileCheck %s --check-prefix=STEP --implicit-check-not={{.}}
 // STEP: sinter-compile: error: --max-tokens-per-step: 0 is not between 1 and 1048576{{$}}
 // RUN: not sinter-compile qwen3-0.6b --target=cuda:sm_70 2>&1 | FileCheck %s --check-prefix=TARGET --implicit-check-not={{.}}

@@ -136,9 +136,12 @@ Status checkArguments(Arguments &arguments) {
   }
   SINTER_RETURN_IF_ERROR(parseKvDtype(arguments));
   const int64_t page = request.pageSize;
-  if (page < 16 || page > 1024 || (page & (page - 1)) != 0)
-    return invalidArgument("--page-size: " + std::to_string(page) +
-                           " is not a power of two from 16 to 1024");
+  const bool cuda = request.target.compare(0, 4, "cuda") == 0;
+  const int64_t least = cuda ? 8 : 16, most = cuda ? 64 : 1024;
+  if (page < least || page > most || (page & (page - 1)) != 0)
+    return invalidArgument("--page-size: " + std::to_string(page) + " is not a power of two from " +
+                           std::to_string(least) + " to " + std::to_string(most) +
+                           (cuda ? ", as the cuda target wants" : ""));
   if (request.maxTokensPerStep < 1 || request.maxTokensPerStep > kMaxTokensPerStep)
     return invalidArgument("--max-tokens-per-step: " + std::to_string(request.maxTokensPerStep) +
                            " is not between 1 and " + std::to_string(kMaxTokensPerStep));
