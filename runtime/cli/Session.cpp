@@ -142,7 +142,8 @@ Status makeExecutor(const SessionOptions &options, uint32_t pages, Session &sess
       std::min<uint64_t>(pagesThatFit(need, manifest, session.device->freeMemory()), pages);
   if (fewer == 0)
     return withNeed(first, manifest, *session.device, pages);
-  saySmaller(options, manifest, pages, fewer);
+  if (fewer < pages) // else it is there again
+    saySmaller(options, manifest, pages, fewer);
   return withNeed(create(fewer), manifest, *session.device, fewer);
 }
 

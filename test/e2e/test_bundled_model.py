@@ -149,6 +149,17 @@ class BundledModelTest(ToolTest):
                 self.check_error(expected, "sinter-compile", self.folder, "-o", out)
                 self.assertFalse(os.path.exists(out))
 
+    def test_broken_chat_templates_are_found_when_compiling(self):
+        for name in os.listdir(MODEL):
+            if name.endswith((".json", ".safetensors")):
+                os.symlink(os.path.join(os.path.abspath(MODEL), name), self.path(name))
+        for text, expected in [(b"{% for x in %}", "line 1"), (b"{% if true %}x", "is not closed"), (b" \n", "is empty"),
+                               (b"\xff", "not valid UTF-8")]:
+            with open(self.path("chat_template.jinja"), "wb") as file:
+                file.write(text)
+            with self.subTest(text=text):
+                self.check_error(expected, "sinter-compile", self.folder, "-o", self.path("x.sinter"))
+
     def test_one_page_pool(self):
         golden = load("greedy_f32.json")[0]
         flags = ["-p", golden["prompt"], "--greedy", "--ignore-eos", "--max-context", 16, "--json", "-q"]

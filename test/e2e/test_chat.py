@@ -48,8 +48,21 @@ class ChatTest(unittest.TestCase):
         self.assertIn("forgetting", result.stderr)
         self.assertEqual(result.stderr.count("20 tokens"), 6, result.stderr)
         result = self.chat("word " * 200 + "\nshort\n", "--max-context", 80, "--max-tokens", 4)
+        self.assertEqual(result.returncode, 1)
         self.assertIn("too much for a context of 80", result.stderr)
         self.assertIn("4 tokens", result.stderr)
+
+    def test_the_context_is_not_whole_pages(self):
+        result = self.chat("Hi there my friend\n", "--max-context", 40, "--max-tokens", 35, "--greedy", "--ignore-eos")
+        self.assertIn("context 40 of 40", result.stderr)
+
+    def test_failures_on_a_pipe(self):
+        with tempfile.NamedTemporaryFile("w", suffix=".jinja") as file:
+            file.write("{{ raise_exception('no way') }}")
+            file.flush()
+            result = self.chat("Hi\n", "--chat-template", file.name)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("no way", result.stderr)
 
     def test_commands(self):
         result = self.chat("/help\n/what\n\nHello\\\nagain\n", "-q", "--max-tokens", 3)

@@ -164,6 +164,14 @@ class CompileTest(unittest.TestCase):
         return found
 
 
+class FlagTest(tools.ToolTest):
+    def test_flags_that_cannot_hold(self):
+        model = self.make_fake()
+        self.check_error("--max-body 0: expected a size above zero", "sinter-serve", model, "--max-body", 0)
+        self.check_error("--prompt-tokens-per-step 128 is more than --tokens-per-step 64", "sinter-serve", model,
+                         "--tokens-per-step", 64, "--prompt-tokens-per-step", 128)
+
+
 class ThreadLimitTest(unittest.TestCase):
     def test_connections_wait_for_a_thread(self):
         server = servers.FakeServer()

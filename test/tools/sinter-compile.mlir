@@ -34,6 +34,8 @@
 // No option is accepted and dropped.
 // RUN: not sinter-compile qwen3-0.6b --emit=xfmr --no-fusion 2>&1 | FileCheck %s --check-prefix=DROPPED --implicit-check-not={{.}}
 // DROPPED: sinter-compile: error: --no-fusion: --emit=xfmr stops before the fusions{{$}}
+// RUN: not sinter-compile qwen3-0.6b --config --page-size 32 2>&1 | FileCheck %s --check-prefix=CONFIGPAGE --implicit-check-not={{.}}
+// CONFIGPAGE: sinter-compile: error: --page-size excludes --config (see sinter-compile --help){{$}}
 // RUN: not sinter-compile qwen3-0.6b --config -o %t.x 2>&1 | FileCheck %s --check-prefix=CONFIG --implicit-check-not={{.}}
 // CONFIG: sinter-compile: error: --output excludes --config (see sinter-compile --help){{$}}
 // RUN: not sinter-compile qwen3-0.6b -o "" 2>&1 | FileCheck %s --check-prefix=NONAME --implicit-check-not={{.}}

@@ -29,6 +29,11 @@ Result<std::optional<std::string>> readOptional(const std::string &path, uint64_
   return text.status();
 }
 
+Result<std::string> checkedTemplate(std::string text, const std::string &file) {
+  SINTER_RETURN_IF_ERROR(checkChatTemplate(text).withContext(file));
+  return text;
+}
+
 /// "chat_template" of tokenizer_config.json: a string, or a list of named ones.
 Result<std::string> parseChatTemplate(std::string_view text) {
   const std::string file = "tokenizer_config.json";
@@ -39,12 +44,12 @@ Result<std::string> parseChatTemplate(std::string_view text) {
     return std::string();
   const json &value = root.at("chat_template");
   if (value.is_string())
-    return value.get<std::string>();
+    return checkedTemplate(value.get<std::string>(), file);
   if (value.is_array())
     for (const json &entry : value)
       if (entry.is_object() && entry.value("name", json()) == "default" &&
           entry.value("template", json()).is_string())
-        return entry.at("template").get<std::string>();
+        return checkedTemplate(entry.at("template").get<std::string>(), file);
   return unexpectedValue(file, "chat_template", "a string or a list with one named \"default\"",
                          value);
 }
@@ -53,7 +58,7 @@ Result<std::string> readChatTemplate(const std::string &directory) {
   SINTER_ASSIGN_OR_RETURN(auto jinja,
                           readOptional(directory + "/chat_template.jinja", kMaxTemplateBytes));
   if (jinja)
-    return *std::move(jinja);
+    return checkedTemplate(*std::move(jinja), "chat_template.jinja");
   SINTER_ASSIGN_OR_RETURN(auto config,
                           readOptional(directory + "/tokenizer_config.json", kMaxTokenizerBytes));
   if (!config)

@@ -12,4 +12,7 @@ namespace sinter {
 /// model's number of token ids.
 Status checkTokenizer(std::string_view json, int64_t vocab);
 
+/// Whether a chat template is one. What this version cannot run yet is no error before a chat.
+Status checkChatTemplate(std::string_view jinja);
+
 } // namespace sinter

@@ -364,8 +364,10 @@ void declareOptions(CLI::App &app, Arguments &arguments) {
       app.add_flag("--config", arguments.config, "Print how the model was understood, and stop");
   for (const char *other :
        {"--output", "--emit", "--batch-invariant", "--no-fusion", "--disable-pass", "--no-reuse",
-        "--explain-fusion", "--print-ir-after-all", "--timing", "--tuned", "--tune-pack"})
+        "--explain-fusion", "--print-ir-after-all", "--timing", "--tuned", "--tune-pack",
+        "--target", "--page-size", "--max-tokens-per-step", "--no-cache", "--no-k-scale"})
     config->excludes(app.get_option(other));
+  app.get_option("--no-fusion")->excludes(app.get_option("--disable-pass"));
   for (const char *other : {"--output", "--emit", "--explain-fusion", "--no-fusion", "--tuned"})
     app.get_option("--tune-pack")->excludes(app.get_option(other));
 }

@@ -68,6 +68,8 @@ public:
         context_(std::min<uint64_t>(session.executor->positions(),
                                     uint64_t(session.executor->numPages()) *
                                         session.manifest().kv.pageSize)) {
+    // Pages are whole, the context need not be.
+    context_ = std::min(context_, options.maxContext.value_or(context_));
     reset();
   }
 
@@ -83,7 +85,7 @@ public:
     std::vector<int32_t> prompt;
     if (const Status status = makePrompt(prompt); !status) {
       messages_.erase(messages_.size() - 1);
-      say(status.message());
+      fail(status);
       return Status::ok();
     }
     const auto begin = Clock::now();
@@ -91,13 +93,21 @@ public:
     output.endLine();
     messages_.push_back({{"role", "assistant"}, {"content", answer.text}});
     if (!answer.generation.status)
-      say(answer.generation.status.message());
+      fail(answer.generation.status);
     if (!options_.quiet)
       sayFigures(prompt.size(), answer, begin);
     return Status::ok();
   }
 
+  /// Whether a message went without an answer.
+  bool failed() const { return failed_; }
+
 private:
+  void fail(const Status &status) {
+    failed_ = true;
+    say(status.message());
+  }
+
   struct Answer {
     std::string text;
     Generation generation;
@@ -206,6 +216,7 @@ private:
   ChatTemplate template_;
   SamplingParams sampling_;
   uint64_t context_;
+  bool failed_ = false;
   Json messages_;
 };
 
@@ -324,7 +335,7 @@ Result<int> runChat(const RunOptions &options) {
   SINTER_RETURN_IF_ERROR(converse(chat, terminal));
   if (terminal)
     std::fprintf(stderr, "\n");
-  return 0;
+  return !terminal && chat.failed() ? 1 : 0; // a person has seen it
 }
 
 } // namespace sinter

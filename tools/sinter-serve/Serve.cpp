@@ -57,6 +57,8 @@ Result<ServerOptions> makeServerOptions(const ServeOptions &options) {
   server.port = options.port;
   server.maxConnections = options.maxConnections;
   SINTER_ASSIGN_OR_RETURN(server.api.maxBodyBytes, parseBytes(options.maxBody, "--max-body"));
+  if (server.api.maxBodyBytes == 0)
+    return invalidArgument("--max-body 0: expected a size above zero");
   SINTER_ASSIGN_OR_RETURN(server.api.apiKey, readApiKey(options));
   if (!options.quiet)
     server.api.log = logRequest;
@@ -105,6 +107,10 @@ RequestDefaults makeDefaults(const ServeOptions &options, const Manifest &manife
 }
 
 Result<EngineOptions> makeEngineOptions(const ServeOptions &options) {
+  if (options.tokensPerStep && options.promptTokensPerStep > options.tokensPerStep)
+    return invalidArgument(
+        "--prompt-tokens-per-step " + std::to_string(options.promptTokensPerStep) +
+        " is more than --tokens-per-step " + std::to_string(options.tokensPerStep));
   EngineOptions engine;
   engine.maxSequences = options.maxSequences;
   engine.tokensPerStep = options.tokensPerStep;
