@@ -1,6 +1,8 @@
 //===- GpuAttention.cpp ---------------------------------------------------===//
 #include "GpuAttention.h"
 
+#include "Bars.h"
+
 #include "runtime/cli/Session.h"
 
 #include <algorithm>
@@ -112,7 +114,8 @@ Status keepRecords(const BenchOptions &options, const std::vector<Line> &lines, 
   };
   for (const Line &line : lines) {
     if (!line.decode) {
-      add(line.name, line.rate() * 1e-12, "TFLOP/s", {});
+      const double peak = tensorPeakOf(hardware) * 1e-12;
+      add(line.name, line.rate() * 1e-12, "TFLOP/s", peak > 0 ? std::optional(peak) : std::nullopt);
       continue;
     }
     const double perLayer = 1e6 / double(session.manifest().kv.layers);

@@ -1,6 +1,8 @@
 //===- GpuBench.cpp -------------------------------------------------------===//
 #include "GpuBench.h"
 
+#include "Bars.h"
+
 #include "runtime/cli/Quantity.h"
 
 #include <algorithm>
@@ -34,6 +36,8 @@ void addTimes(GpuLine &line, const std::vector<double> &seconds, double tokens) 
   line.tokensPerSecond = tokens / line.median;
 }
 
+constexpr double kMostHostGap = 3; ///< % of a step
+
 std::string percent(const std::optional<double> &share) {
   char text[16] = "";
   if (share)
@@ -41,11 +45,12 @@ std::string percent(const std::optional<double> &share) {
   return text;
 }
 
-/// Prefill is bound by arithmetic, whose peak is not measured: only decode has a floor.
-std::optional<double> floorOf(const GpuLine &line, double bandwidth) {
-  if (!line.decode || bandwidth <= 0)
+/// Seconds: decode is bound by memory, prefill by arithmetic.
+std::optional<double> floorOf(const GpuLine &line, double bandwidth, const std::string &hardware) {
+  const double speed = line.decode ? bandwidth : tensorPeakOf(hardware);
+  if (speed <= 0)
     return std::nullopt;
-  return double(line.cost.bytes) / bandwidth;
+  return double(line.decode ? line.cost.bytes : line.cost.flops) / speed;
 }
 
 void printLines(const std::vector<GpuLine> &lines, double bandwidth, const Session &session) {
@@ -62,7 +67,7 @@ void printLines(const std::vector<GpuLine> &lines, double bandwidth, const Sessi
     char replay[32] = "";
     if (line.replay)
       std::snprintf(replay, sizeof replay, "%.4f", *line.replay * 1e3);
-    const std::optional<double> floor = floorOf(line, bandwidth);
+    const std::optional<double> floor = floorOf(line, bandwidth, session.device->name());
     std::printf("%-26s %10.4f %10.4f %10s %9s %10.1f %10s %8.0f %9.1f %9s\n", line.name.c_str(),
                 line.median * 1e3, line.worst * 1e3, replay, percent(line.hostGap).c_str(),
                 line.tokensPerSecond, formatBytes(double(line.cost.bytes)).c_str(),
@@ -82,7 +87,7 @@ Status keepRecords(const BenchOptions &options, const std::vector<GpuLine> &line
     records.push_back(
         {"machine/read-bandwidth", bandwidth * 1e-9, "GB/s", {}, {}, hardware, commit});
   for (const GpuLine &line : lines) {
-    std::optional<double> floor = floorOf(line, bandwidth);
+    std::optional<double> floor = floorOf(line, bandwidth, hardware);
     if (floor)
       floor = *floor * 1e3;
     records.push_back({line.name, line.median * 1e3, "ms", floor, {}, hardware, commit});
@@ -90,6 +95,9 @@ Status keepRecords(const BenchOptions &options, const std::vector<GpuLine> &line
     if (line.replay)
       records.push_back(
           {line.name + "/graph", *line.replay * 1e3, "ms", floor, {}, hardware, commit});
+    if (line.hostGap)
+      records.push_back(
+          {line.name + "/host-gap", 100 * *line.hostGap, "%", {}, kMostHostGap, hardware, commit});
   }
   return mergeRecords(options.json, records);
 }
