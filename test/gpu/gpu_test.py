@@ -13,7 +13,8 @@ tenth of what the cache changes, 16-bit types 1.3 times the error of transformer
 "bf16-kv_e4m3" is bf16 on an fp8 cache; the goldens' K and V are rounded alike (make_fp8.py). Cases
 that end in "-invariant" are compiled with --batch-invariant: every way must give the same
 bits, and sinter-serve the same answers alone and beside others (beside.py; shakespeare only).
-The case "mutants" is models broken on purpose, which must be outside the bounds (mutants.py).
+The case "mutants" is models broken on purpose, which must be outside the bounds (mutants.py), "endurance"
+10^4 steps of decode and compute-sanitizer (endurance.py).
 """
 import argparse
 import json
@@ -24,6 +25,7 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 
 import beside
+import endurance
 import mutants
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -96,14 +98,14 @@ def chosen(arguments):
 
 
 def check_names(arguments):
-    known = {MUTANTS, *(f"{name}.{dtype}" for name, dtypes, _ in CASES for dtype in dtypes)}
+    known = {MUTANTS, endurance.CASE, *(f"{name}.{dtype}" for name, dtypes, _ in CASES for dtype in dtypes)}
     for name in arguments.only.split(",") if arguments.only else []:
         if name not in known:
             sys.exit(f"gpu_test.py: error: --only: no case is called {name}")
 
 
-def with_mutants(arguments):
-    return not arguments.only or MUTANTS in arguments.only.split(",")
+def wanted(arguments, case):
+    return not arguments.only or case in arguments.only.split(",")
 
 
 def build(arguments):
@@ -117,9 +119,11 @@ def build(arguments):
              "--max-tokens-per-step", str(tokens), "-o", artefact(arguments.folder, name, kind),
              *(["--batch-invariant"] if kind.endswith(INVARIANT) else [])],
             check=True)
-    if with_mutants(arguments):
-        mutants.build(arguments.folder, os.path.join(arguments.bin, "sinter-compile"),
-                      f"cuda:{arguments.chip}", model_directory(mutants.MODEL))
+    compiler, target = os.path.join(arguments.bin, "sinter-compile"), f"cuda:{arguments.chip}"
+    if wanted(arguments, MUTANTS):
+        mutants.build(arguments.folder, compiler, target, model_directory(mutants.MODEL))
+    if wanted(arguments, endurance.CASE):
+        endurance.build(arguments.folder, compiler, target)
 
 
 class Runner:
@@ -233,8 +237,12 @@ class Runner:
         for name, dtype in cases:
             if name == "shakespeare" and dtype.endswith(INVARIANT):
                 self.check_beside(dtype)
-        if with_mutants(self.arguments):
+        if wanted(self.arguments, MUTANTS):
             mutants.check(self, self.arguments.folder, model_directory(mutants.MODEL))
+        if wanted(self.arguments, endurance.CASE):
+            endurance.check_steps(self, self.arguments.folder)
+        if ("shakespeare", "bf16") in cases:
+            endurance.check_sanitizer(self, artefact(self.arguments.folder, "shakespeare", "bf16"), SHAKESPEARE)
         if len(self.fp8_ratios) > 4:  # the mean of a few says nothing
             mean = float(self.numpy.exp(self.numpy.log(self.fp8_ratios).mean()))
             self.expect(mean <= 1.1, f"fp8 caches: {mean:.3f} times the error of transformers in the mean")

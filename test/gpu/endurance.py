@@ -1,0 +1,47 @@
+"""What only many steps or a second look show, on a GPU: 10^4 steps of decode give the same tokens in
+every way of running them, and compute-sanitizer (where it is installed) finds nothing in a tiny model.
+"""
+import json
+import os
+import shutil
+import subprocess
+
+CASE = "endurance"
+MODEL = "qwen3-0.6b"
+STEPS = 10000
+WAYS = [("graph", []), ("graph again", []), ("no graph", ["--no-graph"]), ("no pdl", ["--no-pdl"])]
+TOOLS = ["memcheck", "racecheck"]
+
+
+def artefact(folder):
+    return os.path.join(folder, f"{CASE}.sinter")
+
+
+def build(folder, compiler, target):
+    subprocess.run([compiler, MODEL, f"--target={target}", "-o", artefact(folder)], check=True)
+
+
+def check_steps(runner, folder):
+    first = None
+    for way, options in WAYS:
+        done = runner.sinter_run(artefact(folder), "--token-ids", "1,2,3", "--max-tokens", str(STEPS), "--greedy",
+                                 "--ignore-eos", "--json", *options, weights="random:1")
+        ids = json.loads(done.stdout)["ids"] if done.returncode == 0 else []
+        runner.expect(len(ids) == STEPS, f"{CASE} {way}: {len(ids)} of {STEPS} tokens {done.stderr.strip()[-200:]}")
+        first = first or ids
+        differ = next((i for i, (a, b) in enumerate(zip(ids, first)) if a != b), None)
+        runner.expect(differ is None, f"{CASE} {way}: token {differ} differs")
+
+
+def check_sanitizer(runner, path, weights):
+    sanitizer = shutil.which("compute-sanitizer") or shutil.which("compute-sanitizer", path="/usr/local/cuda/bin")
+    if not sanitizer:
+        print("compute-sanitizer is not installed: skipped")
+        return
+    for tool in TOOLS:
+        done = subprocess.run(
+            [sanitizer, "--tool", tool, "--report-api-errors", "no", "--error-exitcode", "9",
+             os.path.join(runner.arguments.bin, "sinter-run"), path, "--weights", weights, "-q", "--no-graph",
+             "--token-ids", "1,2,3,4,5,6,7,8,9,10", "--max-tokens", "4", "--greedy", "--ignore-eos"],
+            capture_output=True, text=True, timeout=300)
+        runner.expect(done.returncode == 0, f"{CASE} {tool}: {(done.stdout + done.stderr).strip()[-400:]}")
