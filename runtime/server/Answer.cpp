@@ -9,11 +9,12 @@
 namespace sinter {
 
 Result<std::shared_ptr<Answer>> Answer::create(const Tokenizer &tokenizer,
-                                               const TextStreamOptions &options, uint32_t samples) {
+                                               const TextStreamOptions &options, uint32_t samples,
+                                               bool streamed) {
   const int descriptor = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (descriptor < 0)
     return unavailable(std::string("no descriptor for an answer: ") + std::strerror(errno));
-  return std::shared_ptr<Answer>(new Answer(tokenizer, options, samples, descriptor));
+  return std::shared_ptr<Answer>(new Answer(tokenizer, options, samples, streamed, descriptor));
 }
 
 Answer::~Answer() { close(descriptor_); }
@@ -25,10 +26,14 @@ void Answer::wake() {
 }
 
 void Answer::put(AnswerEvent event) {
-  const std::lock_guard lock(mutex_);
-  if (news_.events.empty())
+  bool isFirst = false;
+  {
+    const std::lock_guard lock(mutex_);
+    isFirst = news_.events.empty();
+    news_.events.push_back(std::move(event));
+  }
+  if (streamed_ && isFirst)
     wake();
-  news_.events.push_back(std::move(event));
 }
 
 bool Answer::onToken(const TokenEvent &event) {
@@ -51,9 +56,11 @@ void Answer::onFinish(uint32_t sample, FinishReason reason, const Status &status
 }
 
 void Answer::onDone(const Usage &usage) {
-  const std::lock_guard lock(mutex_);
-  news_.done = true;
-  news_.usage = usage;
+  {
+    const std::lock_guard lock(mutex_);
+    news_.done = true;
+    news_.usage = usage;
+  }
   wake();
 }
 

@@ -27,16 +27,18 @@ struct AnswerEvent {
 
 class Answer : public RequestListener {
 public:
-  /// Unavailable: no descriptors are left.
+  /// Whoever does not stream is woken once, at the end: a wakeup for every token costs the engine
+  /// more than the token. Unavailable: no descriptors are left.
   static Result<std::shared_ptr<Answer>> create(const Tokenizer &tokenizer,
-                                                const TextStreamOptions &options, uint32_t samples);
+                                                const TextStreamOptions &options, uint32_t samples,
+                                                bool streamed);
   ~Answer() override;
 
   bool onToken(const TokenEvent &event) override;
   void onFinish(uint32_t sample, FinishReason reason, const Status &status) override;
   void onDone(const Usage &usage) override;
 
-  /// Readable when take() has something new.
+  /// Readable when take() has something new that is to be sent.
   int descriptor() const { return descriptor_; }
   struct News {
     std::vector<AnswerEvent> events;
@@ -47,12 +49,14 @@ public:
 
 private:
   Answer(const Tokenizer &tokenizer, const TextStreamOptions &options, uint32_t samples,
-         int descriptor)
-      : streams_(samples, TextStream(tokenizer, options)), descriptor_(descriptor) {}
+         bool streamed, int descriptor)
+      : streams_(samples, TextStream(tokenizer, options)), streamed_(streamed),
+        descriptor_(descriptor) {}
   void put(AnswerEvent event);
   void wake();
 
   std::vector<TextStream> streams_; ///< by sample; the engine's thread only
+  const bool streamed_;
   int descriptor_;
   std::mutex mutex_;
   News news_; ///< under the mutex

@@ -8,7 +8,7 @@ void generate(const std::shared_ptr<const ServedModel> &model, PreparedRequest p
               httplib::Response &response, FirstError &error) {
   if (error)
     return;
-  auto answer = Answer::create(model->tokenizer, prepared.text, fields.samples);
+  auto answer = Answer::create(model->tokenizer, prepared.text, fields.samples, fields.stream);
   if (!answer) {
     error = toApiError(answer.status());
     return;

@@ -163,7 +163,7 @@ class BenchTest(CudaTest):
             sorted(
                 f"decode/fake/b{batch}/c8{part}"
                 for batch in (1, 3)
-                for part in ("", "/graph", "/p99")
+                for part in ("", "/graph", "/host-gap", "/p99")
             )
             + ["machine/read-bandwidth", "prefill/fake/t30", "prefill/fake/t30/p99"],
         )

@@ -1,10 +1,13 @@
 //===- TextStreamTest.cpp - tokens to certain text ------------------------===//
 #include "runtime/server/TextStream.h"
 
+#include "runtime/server/Answer.h"
+
 #include "runtime/text/Unicode.h"
 #include "test/runtime/server/SmallTokenizer.h"
 
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <random>
 
 using namespace sinter;
@@ -153,6 +156,33 @@ TEST(TextStream, OneToolCall) {
   EXPECT_EQ(out.parts.toolCalls.size(), 1u);
   EXPECT_EQ(out.parts.content, "");
   EXPECT_TRUE(out.ended);
+}
+
+/// Whether somebody who watches the answer is woken.
+bool wakes(const Answer &answer) {
+  pollfd watched = {answer.descriptor(), POLLIN, 0};
+  return poll(&watched, 1, 0) == 1;
+}
+
+TEST(Answers, WakeWhoStreamsForEveryTokenAndOthersOnce) {
+  static const Tokenizer tokenizer = smallTokenizer();
+  const std::vector<int32_t> ids = *tokenizer.encode("ab");
+  for (const bool streamed : {true, false}) {
+    const auto answer = *Answer::create(tokenizer, {}, 1, streamed);
+    for (const int32_t id : ids) {
+      answer->onToken({0, id, 0, {}});
+      EXPECT_EQ(wakes(*answer), streamed);
+      if (streamed)
+        answer->take();
+    }
+    answer->onFinish(0, FinishReason::Length, Status::ok());
+    answer->onDone({});
+    EXPECT_TRUE(wakes(*answer));
+    const Answer::News news = answer->take();
+    EXPECT_TRUE(news.done);
+    EXPECT_EQ(news.events.size(), streamed ? 1u : ids.size() + 1);
+    EXPECT_FALSE(wakes(*answer));
+  }
 }
 
 } // namespace
