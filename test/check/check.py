@@ -43,8 +43,8 @@ LAYERS = {
     "runtime/server": ["sinter/Support", "runtime/engine", "runtime/model", "runtime/server", "runtime/text"],
     "runtime": ["sinter/Abi", "sinter/Support", "runtime"],
     # A compiler may know the runner's parsers: what it embeds, it checks with the code that will read it.
-    "tools/sinter-compile": ["sinter", "models", "runtime/text/Tokenizer.h", "runtime/cli/ToolMain.h",
-                             "runtime/cli/CacheFolder.h", "mlir", "llvm"],
+    "tools/sinter-compile": ["sinter", "models", "runtime/text/ChatTemplate.h", "runtime/text/Tokenizer.h",
+                             "runtime/cli/ToolMain.h", "runtime/cli/CacheFolder.h", "mlir", "llvm"],
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s+(?:"([^"]+)"|<((?:mlir|llvm|llvm-c|mlir-c|lld)/[^>]+)>)')
 
