@@ -20,6 +20,15 @@ int report(const std::string &tool, std::string message) {
 
 constexpr const char *kUnsigned = "a whole number, not negative and not too large";
 
+/// Whether CLI11 would read digits in another base than ten: 010 as 8.
+bool hasOtherBase(const CLI::Option &option, std::string_view value) {
+  const std::string type = option.get_type_name();
+  if (type.rfind("UINT", 0) != 0 && type.rfind("INT", 0) != 0)
+    return false;
+  value.remove_prefix(value[0] == '-' || value[0] == '+');
+  return value.size() > 1 && value[0] == '0';
+}
+
 /// A value that is empty, as of a script's unset variable, would read like an option not given, and
 /// CLI11 takes -1 for the largest number.
 Status checkValues(const CLI::App &app) {
@@ -29,6 +38,10 @@ Status checkValues(const CLI::App &app) {
         return invalidArgument(option->get_name() + ": the value is empty");
       else if (value[0] == '-' && option->get_type_name() == "UINT")
         return invalidArgument(option->get_name() + ": expected " + kUnsigned + ", got \"" + value +
+                               '"');
+      else if (hasOtherBase(*option, value))
+        return invalidArgument(option->get_name() +
+                               ": expected a decimal number without leading zeros, got \"" + value +
                                '"');
   for (const CLI::App *command : app.get_subcommands())
     SINTER_RETURN_IF_ERROR(checkValues(*command));

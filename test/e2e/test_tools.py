@@ -245,6 +245,8 @@ class RunErrorTest(ToolTest):
             ("MODEL is required", ["sinter-run"]),
             ('not expected: "--bogus"', [*ids, "--bogus", 3]),
             ("--max-tokens: expected a whole number, not negative and not too large, got", [*ids, "--max-tokens", -5]),
+            ('--max-tokens: expected a decimal number without leading zeros, got "010"', [*ids, "--max-tokens", "010"]),
+            ('--top-k: expected a decimal number without leading zeros, got "0x1"', [*ids, "--top-k", "0x1"]),
             ('--temperature: expected a number, got "hot"', [*ids, "--temperature", "hot"]),
             ("--greedy takes no value", [*ids, "--greedy=no"]),
             ("--max-tokens: the value is missing", [*ids, "--max-tokens"]),
