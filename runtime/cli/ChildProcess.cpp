@@ -89,7 +89,10 @@ Result<ChildResult> runChild(const std::string &program,
   err.closeEnd(1);
   failure.closeEnd(1);
   int reason = 0;
-  if (::read(failure.ends[0], &reason, sizeof reason) == sizeof reason) {
+  ssize_t told = 0;
+  while ((told = ::read(failure.ends[0], &reason, sizeof reason)) < 0 && errno == EINTR) {
+  }
+  if (told == sizeof reason) {
     waitpid(pid, nullptr, 0);
     return unavailable(program + ": cannot start: " + std::strerror(reason));
   }

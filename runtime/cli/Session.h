@@ -22,8 +22,8 @@ struct SessionOptions {
   uint64_t kvBytes = 0;   ///< size of the page pool; 0: what `positions` need
   uint64_t positions = 0; ///< tokens the page pool must hold, over `sequences`
   uint64_t sequences = 1;
-  /// Of the GPU memory that weights and activations leave: most that a pool whose size nobody has
-  /// named takes without a word.
+  /// The part of the GPU memory that weights and activations leave which a pool whose size nobody
+  /// has named takes at most.
   double kvShare = 1;
   bool poison = false;
   std::function<void(const std::string &line)> say; ///< lines for the user; may be empty

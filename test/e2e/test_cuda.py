@@ -124,6 +124,10 @@ class ErrorTest(CudaTest):
                        "of 512 B", "fail-alloc=1")
         self.check_run("a KV cache of 1.00 GB", "memory=800000000", "--kv-memory", "1GB")
 
+    def test_an_artefact_that_is_not_batch_invariant(self):
+        self.make_cuda()
+        self.check_run("--batch-invariant: ", "capability=90", "--batch-invariant")
+
     def test_a_smaller_cache_instead_of_none(self):
         model = self.make_cuda({"kv": {"page_bytes": 40_000_000}})
         flags = [model, "--token-ids", "1,2", "--ignore-eos", "--max-tokens"]
@@ -136,6 +140,9 @@ class ErrorTest(CudaTest):
         config = f"memory={memory + 40_000_000},take=40000000,fail-alloc=4"
         run = self.succeed("sinter-run", *flags, 6, env=self.gpu(config))
         self.assertNotIn("memory is short", run.stderr)  # it was there again
+        run = self.succeed("sinter-run", model, "--token-ids", "1,2", "--ignore-eos", "--max-tokens", 2, "--max-context", 8,
+                           env=self.gpu(f"memory={memory},take=40000000,fail-alloc=4"))
+        self.assertIn("-- GPU memory is short: the KV cache holds 4 tokens instead of 8", run.stderr)
 
     def test_failures_while_running(self):
         self.make_cuda()

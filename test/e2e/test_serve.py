@@ -315,6 +315,38 @@ class ServeTest(unittest.TestCase):
                 self.assertLess(time.monotonic(), deadline)
             self.assertLess(server.figures()["sinter_generated_tokens_total"], 1500)
 
+    def test_salts_keep_prefixes_apart(self):
+        server = self.serve("-q")
+
+        def cached(**fields):
+            answer = server.complete(prompt=PROMPTS[2], max_tokens=2, temperature=0, **fields)
+            return answer["usage"]["prompt_tokens_details"]["cached_tokens"]
+
+        self.assertEqual(cached(cache_salt="a"), 0)
+        self.assertGreater(cached(cache_salt="a"), 0)
+        self.assertEqual(cached(cache_salt="b"), 0)
+        self.assertEqual(cached(), 0)
+
+    def test_a_lower_priority_goes_first(self):
+        server, done = self.serve("-q", "--max-sequences", 1), []
+
+        def ask(name, priority, tokens):
+            server.complete(prompt="ROMEO:", max_tokens=tokens, temperature=0, ignore_eos=True, priority=priority)
+            done.append(name)
+
+        threads = []
+        for name, priority, tokens in [("running", -9, 1000), ("later", 5, 2), ("sooner", -5, 2)]:
+            threads.append(threading.Thread(target=ask, args=(name, priority, tokens)))
+            threads[-1].start()
+            wanted, deadline = len(threads), time.monotonic() + 20
+            while time.monotonic() < deadline:
+                figures = server.figures()
+                if figures["sinter_requests_queued"] + figures["sinter_samples_running"] >= wanted:
+                    break
+        for thread in threads:
+            thread.join()
+        self.assertEqual(done, ["running", "sooner", "later"])
+
     def test_soak(self):
         """Many clients, some of them rude, and too few pages: every greedy answer is the lonely one."""
         # About 70 pages of 16 tokens for up to 32 answers: some are swapped out, some computed again.

@@ -123,7 +123,7 @@ def build(arguments):
     if wanted(arguments, MUTANTS):
         mutants.build(arguments.folder, compiler, target, model_directory(mutants.MODEL))
     if wanted(arguments, endurance.CASE):
-        endurance.build(arguments.folder, compiler, target)
+        endurance.build(arguments.folder, compiler, target, SHAKESPEARE)
 
 
 class Runner:
@@ -241,8 +241,7 @@ class Runner:
             mutants.check(self, self.arguments.folder, model_directory(mutants.MODEL))
         if wanted(self.arguments, endurance.CASE):
             endurance.check_steps(self, self.arguments.folder)
-        if ("shakespeare", "bf16") in cases:
-            endurance.check_sanitizer(self, artefact(self.arguments.folder, "shakespeare", "bf16"), SHAKESPEARE)
+            endurance.check_sanitizer(self, self.arguments.folder, SHAKESPEARE)
         if len(self.fp8_ratios) > 4:  # the mean of a few says nothing
             mean = float(self.numpy.exp(self.numpy.log(self.fp8_ratios).mean()))
             self.expect(mean <= 1.1, f"fp8 caches: {mean:.3f} times the error of transformers in the mean")

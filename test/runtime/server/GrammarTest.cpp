@@ -1,4 +1,5 @@
 //===- GrammarTest.cpp - schemas to what may be written -------------------===//
+#include "runtime/server/AnswerGrammar.h"
 #include "runtime/server/GrammarConstraint.h"
 #include "runtime/server/SchemaGrammar.h"
 
@@ -63,6 +64,34 @@ TEST(Grammar, Scalars) {
   check(R"({"const": {"a": [1, "b"]}})", {R"({"a":[1,"b"]})"}, {"{}"});
   check(R"({"enum": ["red", 3, null]})", {"\"red\"", "3", "null"}, {"\"re\"", "33"});
   check(R"({"type": "string", "enum": ["red", 3]})", {"\"red\""}, {"3"});
+}
+
+// A function that is named is called once; of calls that are only required there may be more.
+TEST(Grammar, CallsOfTools) {
+  ChatRequest chat;
+  chat.tools = OrderedJson::parse(R"([{"type": "function", "function": {"name": "g"}},
+                                      {"type": "function", "function": {"name": "h"}}])");
+  const auto call = [](const char *name) {
+    return "<tool_call>\n{\"name\": \"" + std::string(name) +
+           "\", \"arguments\": {}}\n</tool_call>";
+  };
+  const auto letsThrough = [&](const std::string &text) {
+    FirstError error;
+    const auto grammar = answerGrammar(chat, Reasoning::None, error);
+    EXPECT_TRUE(grammar && !error);
+    GrammarMatcher matcher(grammar, smallTrie(), size_t(kSmallVocab + 31) / 32);
+    return matches(matcher, text);
+  };
+  chat.toolChoice = {ToolChoice::Kind::Required, ""};
+  EXPECT_TRUE(letsThrough(call("g")) && letsThrough(call("g") + "\n" + call("h")));
+  chat.parallelToolCalls = false;
+  EXPECT_TRUE(letsThrough(call("h")));
+  EXPECT_FALSE(letsThrough(call("g") + "\n" + call("h")));
+  chat.parallelToolCalls = true;
+  chat.toolChoice = {ToolChoice::Kind::Named, "g"};
+  EXPECT_TRUE(letsThrough(call("g")));
+  EXPECT_FALSE(letsThrough(call("h")));
+  EXPECT_FALSE(letsThrough(call("g") + "\n" + call("g")));
 }
 
 TEST(Grammar, Strings) {
