@@ -417,9 +417,26 @@ class BenchTest(ToolTest):
             self.assertGreater(records["intrude/fake/n3/t40/" + row]["value"], 0)
         self.check_error("more than the model's 64", "sinter-bench", *flags, "--prompt", 64)
 
+    def test_guesses(self):
+        model = self.make_fake()
+        kept, text = self.path("bench.json"), self.path("text.txt")
+        flags = ["lookup", model, "--min-length", 20, "--tokens", 12]
+        table = self.succeed("sinter-bench", *flags, "--sequences", "2,5", "--json", kept).stdout
+        self.assertRegex(table, r"prompt-lookup/fake/n5: \d.* guesses right\n  other answers +0 of 5, 0.000 in 1000")
+        records = self.read(kept)
+        self.assertEqual(records["prompt-lookup/fake/n5"]["peer"], "without guesses")
+        self.assertGreater(records["prompt-lookup/fake/n5"]["peer_value"], 0)
+        self.assertEqual(records["prompt-lookup/fake/n2/divergence"]["value"], 0)
+        with open(text, "w") as file:
+            file.write("one two " * 40)
+        self.check_error("has no tokenizer", "sinter-bench", *flags, "--prompt-file", text)
+        self.check_error("none.txt", "sinter-bench", *flags, "--prompt-file", self.path("none.txt"))
+        self.check_error("--prompt-lookup", "sinter-bench", *flags, "--prompt-lookup", 8)
+        self.check_error("more than the model's 64", "sinter-bench", "lookup", model, "--min-length", 60, "--tokens", 12)
+
     def test_errors(self):
         model = self.make_fake()
-        self.check_error("expected decode, prefill, throughput, attention, intrude", "sinter-bench")
+        self.check_error("expected decode, prefill, throughput, attention, intrude, lookup", "sinter-bench")
         self.check_error('got "deocde"', "sinter-bench", "deocde")
         self.check_error("more than the model's 64", "sinter-bench", "decode", model)
         self.check_error("no such file", "sinter-bench", "decode", self.path("none.sinter"))

@@ -48,6 +48,7 @@ struct BenchOptions {
   double rate = 0;             ///< requests per second; 0: all at once
   double load = 0;             ///< the same as a share of the throughput of all at once
   uint32_t promptLookup = 0;   ///< tokens guessed at a time
+  std::string promptFile;      ///< lookup: a text for prompts; empty: made-up tokens
 
   uint32_t intrude = 32768; ///< intrude: tokens of the long prompt
 };

@@ -2,6 +2,7 @@
 #include "Bench.h"
 #include "GpuAttention.h"
 #include "Intrusion.h"
+#include "Lookup.h"
 #include "Throughput.h"
 #include "Tune.h"
 
@@ -23,6 +24,7 @@ constexpr const char *kExamples = R"(examples:
   sinter-bench throughput qwen3-0.6b --sequences 1,16 --max-length 256
   sinter-bench throughput qwen3-0.6b --sequences 256 --load 0.7
   sinter-bench intrude qwen3-0.6b --sequences 32 --prompt 32768
+  sinter-bench lookup qwen3-0.6b --sequences 16 --prompt-lookup 7
   sinter-bench attention qwen3-0.6b --batch 1,64 --context 4096 --length 8192
   sinter-bench tune qwen3-0.6b.pack -o table.json
 
@@ -117,6 +119,21 @@ void addAttentionFlags(CLI::App &command, BenchOptions &o) {
       ->check(kPositive);
 }
 
+void addLookupFlags(CLI::App &command, BenchOptions &o) {
+  addCommonFlags(command, o);
+  command.add_option("--prompt-file", o.promptFile,
+                     "Prompts are pieces of this text (default: random tokens that repeat)");
+  command.add_option("--sequences", o.sequences, "Requests (16)")->delimiter(',')->check(kPositive);
+  command.add_option("--min-length", o.minLength, "Tokens of their prompts (100)")
+      ->check(kPositive);
+  command.add_option("--tokens", o.tokens, "Tokens of their answers (256)")->check(kPositive);
+  command.add_option("--max-sequences", o.maxSequences, "That run at a time (1)")->check(kPositive);
+  command.add_option("--seed", o.seed, "Of the prompts (0)")->check(checkUnsigned64);
+  command.add_option("--prompt-lookup", o.promptLookup, "Tokens guessed at a time (7)")
+      ->check(CLI::Range(1u, kMaxPromptLookup))
+      ->option_text("N");
+}
+
 void addIntrudeFlags(CLI::App &command, BenchOptions &o) {
   addCommonFlags(command, o);
   command.add_option("--prompt", o.intrude, "Tokens of the long prompt (32768)")->check(kPositive);
@@ -165,6 +182,11 @@ int main(int argc, char **argv) {
   addAttentionFlags(*attention, alone);
   CLI::App *intrude = app.add_subcommand("intrude", "A long prompt that arrives while answers run");
   addIntrudeFlags(*intrude, options);
+  BenchOptions guessing;
+  guessing.sequences = {16}, guessing.tokens = 256, guessing.maxSequences = 1;
+  guessing.promptLookup = kMaxPromptLookup;
+  CLI::App *lookup = app.add_subcommand("lookup", "What guessing by prompt lookup gains");
+  addLookupFlags(*lookup, guessing);
   TuneOptions tuning;
   CLI::App *tune = app.add_subcommand("tune", "Which of a pack's GPU kernels is fastest");
   tune->add_option("PACK", tuning.pack, "What sinter-compile --tune-pack wrote")->required();
@@ -184,6 +206,7 @@ int main(int argc, char **argv) {
            : prefill->parsed()   ? benchPrefill(options)
            : attention->parsed() ? benchAttention(alone)
            : intrude->parsed()   ? benchIntrusion(options)
+           : lookup->parsed()    ? benchLookup(guessing)
                                  : benchThroughput(options);
   });
 }
