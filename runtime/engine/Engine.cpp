@@ -15,7 +15,7 @@ double secondsBetween(Clock::time_point from, Clock::time_point to) {
 }
 
 EngineOptions cutDown(EngineOptions options, const Executor &executor, bool hostMemory) {
-  constexpr uint32_t kOnHost = 512, kElsewhere = 2048;
+  constexpr uint32_t kOnHost = 512, kBusy = 2048;
   // Of a small server and of a large GPU: they decide between two ways to the same tokens.
   constexpr double kHostRate = 100e9, kElsewhereRate = 200e12;
   uint32_t most = executor.maxTokens(HeadKind::Logits, false);
@@ -24,13 +24,16 @@ EngineOptions cutDown(EngineOptions options, const Executor &executor, bool host
       most = std::min(most, executor.maxTokens(head, false));
   if (options.promptTokensPerStep == 0)
     options.promptTokensPerStep = options.tokensPerStep;
+  if (options.busyTokensPerStep == 0)
+    options.busyTokensPerStep = options.tokensPerStep ? options.tokensPerStep : kBusy;
   if (options.tokensPerStep == 0)
-    options.tokensPerStep = hostMemory ? kOnHost : kElsewhere;
+    options.tokensPerStep = hostMemory ? kOnHost : most;
   options.tokensPerStep = std::min(options.tokensPerStep, most);
-  options.promptTokensPerStep = std::min(options.promptTokensPerStep, options.tokensPerStep);
+  options.busyTokensPerStep = std::min(options.busyTokensPerStep, options.tokensPerStep);
+  options.promptTokensPerStep = std::min(options.promptTokensPerStep, options.busyTokensPerStep);
   // A step of all decodes must exist and leave a token for a prompt.
   options.maxSequences =
-      std::clamp(options.maxSequences, 1u, std::max(options.tokensPerStep, 2u) - 1);
+      std::clamp(options.maxSequences, 1u, std::max(options.busyTokensPerStep, 2u) - 1);
   while (options.maxSequences > 1 &&
          !executor.fits(options.maxSequences, options.maxSequences, 1, HeadKind::Logits))
     --options.maxSequences;
@@ -48,7 +51,7 @@ uint32_t promptTokens(const EngineOptions &options, const Residency &residency) 
     return options.promptTokensPerStep;
   const double tokens =
       kSeconds * options.operationsPerSecond / std::max(residency.operationsPerToken(), 1.0);
-  const auto most = uint32_t(std::min(tokens, double(options.tokensPerStep)));
+  const auto most = uint32_t(std::min(tokens, double(options.busyTokensPerStep)));
   return std::max(kLeast, most / kTile * kTile);
 }
 
@@ -64,7 +67,8 @@ Engine::Engine(Executor &executor, const EngineOptions &options)
       residency_(executor, allocator_,
                  {options.swapBytes, options.swapBytesPerSecond, options.operationsPerSecond}),
       scheduler_(executor, residency_,
-                 {options.maxSequences, options.tokensPerStep, promptTokens(options, residency_)}),
+                 {options.maxSequences, options.tokensPerStep, options.busyTokensPerStep,
+                  promptTokens(options, residency_)}),
       picker_(executor.device(), executor.manifest().model.vocab) {
   const Manifest &manifest = executor.manifest();
   limits_.maxTokens =

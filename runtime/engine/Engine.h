@@ -32,9 +32,12 @@ struct EngineStep {
 
 struct EngineOptions {
   uint32_t maxSequences = 256; ///< samples that hold pages at a time
-  uint32_t tokensPerStep = 0;  ///< 0: 512 where the device has host memory, else 2048
-  /// Of prompts in a step that also decodes. 0: tokensPerStep where that was chosen, else by the
-  /// model's operations per token, so that no step takes much longer than others.
+  /// 0: 512 where the device has host memory, else what an entry point takes.
+  uint32_t tokensPerStep = 0;
+  /// Of a step that also decodes. 0: tokensPerStep where that was chosen, else at most 2048.
+  uint32_t busyTokensPerStep = 0;
+  /// Of prompts in such a step. 0: tokensPerStep where that was chosen, else by the model's
+  /// operations per token, so that no step takes much longer than others.
   uint32_t promptTokensPerStep = 0;
   uint64_t maxRequests = 4096; ///< running and queued, for EngineService
   bool prefixCache = true;     ///< between requests; samples of one share their prompt anyway

@@ -34,8 +34,7 @@ bool Scheduler::extends(const Sample &sample, uint32_t tokens, uint32_t rows, Sh
   shape.rows += rows;
   shape.maxQ = std::max(shape.maxQ, tokens);
   shape.head = widerHead(shape.head, headOf(sample));
-  return shape.tokens <= limits_.tokensPerStep &&
-         executor_.fits(shape.tokens, shape.rows, shape.maxQ, shape.head);
+  return shape.tokens <= limit_ && executor_.fits(shape.tokens, shape.rows, shape.maxQ, shape.head);
 }
 
 void Scheduler::take(Sample &sample, uint32_t tokens, uint32_t rows, const Shape &shape) {
@@ -83,7 +82,7 @@ void Scheduler::draft(Sample &sample) {
   const auto tokens = uint32_t(1 + guesses.size());
   // Guesses cost nobody a page or a place in the step.
   if (sample.sequence.pagesMissing(tokens) > residency_.allocator().availablePages() ||
-      shape_.tokens + tokens + running_.size() + reserved_ > limits_.tokensPerStep ||
+      shape_.tokens + tokens + running_.size() + reserved_ > limit_ ||
       !extends(sample, tokens, tokens, ignored))
     return;
   sample.sequence.append(guesses);
@@ -95,11 +94,11 @@ void Scheduler::draft(Sample &sample) {
 bool Scheduler::longQueue() const {
   constexpr uint32_t kSteps = 4;
   constexpr uint32_t kLooked = 256; // of the queue: the work of a step does not grow with it
-  uint64_t left = uint64_t(kSteps) * limits_.tokensPerStep;
+  uint64_t left = uint64_t(kSteps) * limits_.busyTokens;
   const auto enoughWith = [&](const Sample *sample) {
     const uint32_t waiting = sample->sequence.waiting();
     const uint32_t tokens = waiting > 1 && !sample->swapped ? waiting : 0;
-    left -= std::min<uint64_t>(left, std::min(tokens, limits_.tokensPerStep));
+    left -= std::min<uint64_t>(left, std::min(tokens, limits_.busyTokens));
     return left == 0;
   };
   if (std::any_of(running_.begin(), running_.end(), enoughWith))
@@ -109,13 +108,15 @@ bool Scheduler::longQueue() const {
   return std::any_of(waiting_.begin(), end, enoughWith);
 }
 
-/// Tokens that chunks may take of the next step.
+bool Scheduler::decodes() const {
+  return std::any_of(running_.begin(), running_.end(),
+                     [](const Sample *sample) { return sample->sequence.waiting() == 1; });
+}
+
+/// Tokens that chunks may take of a step of `limit_`.
 uint32_t Scheduler::promptShare() const {
-  const bool decodes = std::any_of(running_.begin(), running_.end(), [](const Sample *sample) {
-    return sample->sequence.waiting() == 1;
-  });
-  const bool limited = decodes && limits_.promptTokens < limits_.tokensPerStep && !longQueue();
-  return limited ? limits_.promptTokens : limits_.tokensPerStep;
+  const bool limited = decodes() && limits_.promptTokens < limit_ && !longQueue();
+  return limited ? limits_.promptTokens : limit_;
 }
 
 Status Scheduler::planDecodes() {
@@ -142,7 +143,7 @@ Status Scheduler::planDecodes() {
 
 /// The most of a sample's waiting tokens that the budget leaves.
 uint32_t Scheduler::chunkOf(const Sample &sample) const {
-  return std::min({sample.sequence.waiting(), limits_.tokensPerStep - shape_.tokens, promptLeft_});
+  return std::min({sample.sequence.waiting(), limit_ - shape_.tokens, promptLeft_});
 }
 
 /// Puts a chunk of a running sample into the step. False: no budget, pages or entry point for it.
@@ -173,16 +174,14 @@ Result<bool> Scheduler::schedulePrefill(Sample &sample) {
 }
 
 Status Scheduler::planPrefills() {
-  for (size_t i = 0;
-       i < running_.size() && shape_.tokens < limits_.tokensPerStep && promptLeft_ > 0; ++i)
+  for (size_t i = 0; i < running_.size() && shape_.tokens < limit_ && promptLeft_ > 0; ++i)
     if (running_[i]->sequence.waiting() > 1 && running_[i]->plannedIn != plans_)
       SINTER_RETURN_IF_ERROR(schedulePrefill(*running_[i]).status());
   return Status::ok();
 }
 
 Status Scheduler::admit() {
-  while (!waiting_.empty() && shape_.tokens < limits_.tokensPerStep && promptLeft_ > 0 &&
-         !chunkRefused_) {
+  while (!waiting_.empty() && shape_.tokens < limit_ && promptLeft_ > 0 && !chunkRefused_) {
     Sample &sample = **waiting_.begin();
     const PageAllocator &allocator = residency_.allocator();
     const bool outranks = !running_.empty() && before(&sample, running_.back());
@@ -219,12 +218,13 @@ Status Scheduler::plan(std::vector<PlannedItem> &items) {
   items.clear();
   items_ = &items;
   shape_ = {};
+  limit_ = decodes() ? limits_.busyTokens : limits_.tokensPerStep;
   promptLeft_ = promptShare();
   const bool prompts =
       !waiting_.empty() || std::any_of(running_.begin(), running_.end(), [](const Sample *sample) {
         return sample->sequence.waiting() > 1;
       });
-  reserved_ = prompts && promptLeft_ < limits_.tokensPerStep ? promptLeft_ : 0;
+  reserved_ = prompts && promptLeft_ < limit_ ? promptLeft_ : 0;
   chunkRefused_ = false;
   if (chunksFirst_) {
     chunksFirst_ = false;

@@ -11,9 +11,9 @@
 // always gets on. Where the artefact has no entry point for all decodes together with a chunk,
 // steps of both kinds take turns.
 //
-// Whoever decodes waits for the prompts in its step: while anyone does, chunks take no more than
-// `promptTokens` of it, and guesses leave them as many, unless prompts wait that fill several
-// steps.
+// Whoever decodes waits for the prompts in its step: while anyone does, it has `busyTokens`, and
+// chunks take no more than `promptTokens` of it, and guesses leave them as many, unless prompts
+// wait that fill several steps.
 //
 //===----------------------------------------------------------------------===//
 #pragma once
@@ -29,7 +29,8 @@ namespace sinter {
 struct SchedulerLimits {
   uint32_t maxSequences = 0;  ///< that hold pages at a time
   uint32_t tokensPerStep = 0; ///< at most what an entry point takes
-  uint32_t promptTokens = 0;  ///< of prompts in a step beside decodes
+  uint32_t busyTokens = 0;    ///< the same of a step that also decodes
+  uint32_t promptTokens = 0;  ///< of prompts in such a step
 };
 
 /// One sample's part of a step.
@@ -69,6 +70,7 @@ private:
 
   static bool before(const Sample *a, const Sample *b) { return a->order < b->order; }
 
+  bool decodes() const;
   uint32_t promptShare() const;
   bool longQueue() const;
   Status planDecodes();
@@ -90,6 +92,7 @@ private:
   std::set<Sample *, bool (*)(const Sample *, const Sample *)> waiting_{before};
   std::vector<PlannedItem> *items_ = nullptr; ///< of the step being formed
   Shape shape_;
+  uint32_t limit_ = 0;      ///< tokens of the step being formed
   uint32_t promptLeft_ = 0; ///< tokens that chunks may still take of the step being formed
   uint32_t reserved_ = 0;   ///< that guesses leave to chunks
   uint64_t plans_ = 0;

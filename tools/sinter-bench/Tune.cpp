@@ -1,6 +1,7 @@
 //===- Tune.cpp -----------------------------------------------------------===//
 #include "Tune.h"
 
+#include "Bars.h"
 #include "Records.h"
 #include "TunedFile.h"
 
@@ -185,10 +186,14 @@ Result<TunedFusion> tuneFusion(Bench &bench, const Pack &pack, const Fusion &fus
   if (!(row.micros > 0) || !(row.apart > 0))
     return internalError(fusion.name + ": what stands before both sides took longer than both");
   for (auto [n, k] : fusion.gemms) {
-    SINTER_ASSIGN_OR_RETURN(const auto gemm, bench.timeGemm(fusion.tokens, n, k));
+    // The head computes the rows whose logits are wanted, which are fewer than a prompt's tokens.
+    const uint32_t m =
+        n == pack.vocab ? std::min(fusion.tokens, uint32_t(sequences[0]->rows)) : fusion.tokens;
+    SINTER_ASSIGN_OR_RETURN(const auto gemm, bench.timeGemm(m, n, k));
     if (gemm)
       row.cublas = row.cublas.value_or(0) + *gemm;
     row.bytes += 2.0 * n * k;
+    row.operations += 2.0 * m * n * k;
   }
   char cublas[32] = "";
   if (row.cublas)
@@ -248,8 +253,9 @@ Status keepFusions(const TuneOptions &options, const Pack &pack, const std::stri
         "fused/" + row.name + "/" + shortModel(pack.model) + "/m" + std::to_string(row.tokens);
     record.value = row.micros;
     record.unit = "us";
+    const double peak = tensorPeakOf(hardware);
     if (bandwidth > 0 && row.bytes > 0)
-      record.floor = row.bytes / bandwidth * 1e6;
+      record.floor = 1e6 * std::max(row.bytes / bandwidth, peak > 0 ? row.operations / peak : 0.0);
     record.hardware = hardware;
     record.commit = pack.compiler;
     record.peer = "our kernels apart";

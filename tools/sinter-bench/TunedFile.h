@@ -28,6 +28,7 @@ struct TunedFusion {
   double micros = 0, apart = 0;
   std::optional<double> cublas; ///< the linear alone
   double bytes = 0;             ///< weights
+  double operations = 0;        ///< of the linears
 };
 
 class TunedFile {

@@ -49,6 +49,7 @@ struct Arguments {
   bool config = false;
   bool noCache = false;
   std::string tunePack;
+  std::optional<int64_t> maxTokensPerStep;
   CompileRequest request;
   std::vector<std::string> modelOnly; ///< options given that a graph has decided itself
 };
@@ -142,6 +143,7 @@ Status checkArguments(Arguments &arguments) {
     return invalidArgument("--page-size: " + std::to_string(page) + " is not a power of two from " +
                            std::to_string(least) + " to " + std::to_string(most) +
                            (cuda ? ", as the cuda target wants" : ""));
+  request.maxTokensPerStep = arguments.maxTokensPerStep.value_or(cuda ? 8192 : 2048);
   if (request.maxTokensPerStep < 1 || request.maxTokensPerStep > kMaxTokensPerStep)
     return invalidArgument("--max-tokens-per-step: " + std::to_string(request.maxTokensPerStep) +
                            " is not between 1 and " + std::to_string(kMaxTokensPerStep));
@@ -329,9 +331,9 @@ void declareOptions(CLI::App &app, Arguments &arguments) {
                  "fp8_e4m3 and fp8_e5m2, half the bytes of bf16")
       ->capture_default_str()
       ->option_text("DTYPE");
-  app.add_option("--max-tokens-per-step", request.maxTokensPerStep,
-                 "Longest prefill chunk (memory for activations grows with it)")
-      ->capture_default_str();
+  app.add_option(
+      "--max-tokens-per-step", arguments.maxTokensPerStep,
+      "Longest prefill chunk (2048, on cuda 8192); memory for activations grows with it");
   app.add_option("--page-size", request.pageSize, "Tokens per page of the cache")
       ->capture_default_str();
   app.add_flag(

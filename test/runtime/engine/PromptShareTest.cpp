@@ -116,6 +116,29 @@ TEST(PromptShare, OneLongPromptKeepsItsShare) {
   }
 }
 
+// Where nobody waits for a next token, steps are longer.
+TEST(PromptShare, StepsWithoutAnswersAreLonger) {
+  ToyModel model(roomy());
+  std::vector<uint32_t> tokens;
+  EngineOptions options = recording(tokens);
+  options.tokensPerStep = 60;
+  options.busyTokensPerStep = 20;
+  options.promptTokensPerStep = 10;
+  const auto engine = model.engine(options);
+  const Request request = greedyRequest(makePrompt(100), 30);
+  const Ear first = submit(*engine, 1, request);
+  ASSERT_TRUE(engine->step().isOk());
+  ASSERT_TRUE(engine->step().isOk());
+  EXPECT_EQ(tokens, (std::vector<uint32_t>{60, 40}));
+  std::vector<Ear> queue;
+  for (uint32_t i = 0; i < 6; ++i)
+    queue.push_back(submit(*engine, 10 + i, greedyRequest(makePrompt(33, 20 + i), 2)));
+  ASSERT_TRUE(engine->step().isOk());
+  EXPECT_EQ(tokens.back(), 20u) << "a long queue takes all of a busy step, and no more";
+  runAll(*engine);
+  EXPECT_EQ(first->tokens(), toyGreedy(request.prompt, 30));
+}
+
 TEST(PromptShare, TheShareGoesByTheModelsOperations) {
   for (const auto &[rate, share] : {std::pair(1e6, 256u), std::pair(10e6, 384u)}) {
     ToyShape shape = roomy();
