@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <climits>
 #include <csignal>
 #include <cstring>
@@ -14,6 +15,8 @@
 
 namespace sinter {
 namespace {
+
+using Clock = std::chrono::steady_clock;
 
 struct Pipe {
   int ends[2] = {-1, -1};
@@ -29,7 +32,7 @@ struct Pipe {
 };
 
 /// Reads both pipes until both are closed at the other side.
-Status collect(Pipe &out, Pipe &err, ChildResult &result) {
+Status collect(Pipe &out, Pipe &err, Clock::time_point start, ChildResult &result) {
   std::array<pollfd, 2> polls = {pollfd{out.ends[0], POLLIN, 0}, pollfd{err.ends[0], POLLIN, 0}};
   std::array<std::string *, 2> texts = {&result.output, &result.message};
   while (polls[0].fd >= 0 || polls[1].fd >= 0) {
@@ -40,6 +43,8 @@ Status collect(Pipe &out, Pipe &err, ChildResult &result) {
         continue;
       char buffer[4096];
       const ssize_t got = ::read(polls[i].fd, buffer, sizeof buffer);
+      if (got > 0 && i == 0 && result.output.empty())
+        result.firstOutputSeconds = std::chrono::duration<double>(Clock::now() - start).count();
       if (got > 0)
         texts[i]->append(buffer, size_t(got));
       else if (got == 0 || errno != EINTR)
@@ -72,6 +77,7 @@ Status collect(Pipe &out, Pipe &err, ChildResult &result) {
 
 Result<ChildResult> runChild(const std::string &program,
                              const std::vector<std::string> &arguments) {
+  const Clock::time_point start = Clock::now();
   Pipe out, err, failure; // the last closes when the program has started
   if (::pipe2(out.ends, O_CLOEXEC) != 0 || ::pipe2(err.ends, O_CLOEXEC) != 0 ||
       ::pipe2(failure.ends, O_CLOEXEC) != 0)
@@ -97,7 +103,7 @@ Result<ChildResult> runChild(const std::string &program,
     return unavailable(program + ": cannot start: " + std::strerror(reason));
   }
   ChildResult result;
-  const Status status = collect(out, err, result);
+  const Status status = collect(out, err, start, result);
   int code = 0;
   while (waitpid(pid, &code, 0) < 0 && errno == EINTR) {
   }

@@ -9,9 +9,10 @@
 namespace sinter {
 
 struct ChildResult {
-  int exitCode = 0;    ///< 128 + signal when a signal ended it
-  std::string output;  ///< standard output
-  std::string message; ///< standard error
+  int exitCode = 0;              ///< 128 + signal when a signal ended it
+  std::string output;            ///< standard output
+  std::string message;           ///< standard error
+  double firstOutputSeconds = 0; ///< from before its start to its first output; 0: it has none
 };
 
 /// Runs `program` with `arguments` (without the program's name) and collects what it prints.

@@ -162,7 +162,7 @@ def bench_table():
             if re.search(r"/(graph|host-gap|p99)$|-p(50|90|95|99)$|^fused/", r["name"]):
                 continue
             floor, bar, peer = r.get("floor"), r.get("bar"), r.get("peer_value")
-            better = lambda other: other / r["value"] if r["unit"] in ("ms", "us") else r["value"] / other
+            better = lambda other: other / r["value"] if r["unit"] in ("s", "ms", "us") else r["value"] / other
             ratio = "" if not peer else f"{better(peer):.2f}"
             share = "" if not floor else f"{100 * better(floor):.0f} %"
             cell = lambda v: "" if v is None else f"{v:.3g} {r['unit']}" if isinstance(v, (int, float)) else str(v)

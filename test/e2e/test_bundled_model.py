@@ -8,6 +8,7 @@ import array
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -275,6 +276,12 @@ class BundledModelTest(ToolTest):
                 file.write(spoiled)
             for way in (["--greedy"], ["--temperature", 1]):
                 self.check_error(message, *run, *way)
+
+    def test_how_it_starts(self):
+        table = self.succeed("sinter-bench", "start", self.artifacts["bf16"], "--repeats", 3).stdout
+        rate, first = re.search(r"upload/shakespeare +(\S+) GB/s .*\nfirst-token/shakespeare +(\S+) s", table).groups()
+        self.assertGreater(float(rate), 0.05)
+        self.assertLess(float(first), 1)
 
     def test_first_token_and_memory(self):
         flags = ["-p", "ROMEO:", "--max-tokens", 8, "--seed", 1, "--json", "-q"]

@@ -3,6 +3,7 @@
 #include "GpuAttention.h"
 #include "Intrusion.h"
 #include "Lookup.h"
+#include "Startup.h"
 #include "Throughput.h"
 #include "Tune.h"
 
@@ -26,6 +27,7 @@ constexpr const char *kExamples = R"(examples:
   sinter-bench intrude qwen3-0.6b --sequences 32 --prompt 32768
   sinter-bench lookup qwen3-0.6b --sequences 16 --prompt-lookup 7
   sinter-bench attention qwen3-0.6b --batch 1,64 --context 4096 --length 8192
+  sinter-bench start qwen3-0.6b.sinter
   sinter-bench tune qwen3-0.6b.pack -o table.json
 
 The roofline is the larger of bytes / read bandwidth and operations / FMA peak, both measured on the
@@ -148,6 +150,18 @@ void addIntrudeFlags(CLI::App &command, BenchOptions &o) {
   addEngineFlags(command, o);
 }
 
+void addStartFlags(CLI::App &command, StartOptions &o) {
+  command.add_option("MODEL", o.model, "Compiled model")->required();
+  command.add_option("--weights", o.weights,
+                     "Directory of the weights (default: what the model was compiled from, else a "
+                     "temporary file of random ones in $TMPDIR)");
+  command.add_option("--threads", o.threads, "Threads (default: the processors of this process)")
+      ->check(CLI::Range(1, 1024));
+  command.add_option("--device", o.device, "Number of the GPU (0)")->check(CLI::Range(0, 1023));
+  command.add_option("--repeats", o.repeats, "Loads and starts to measure (5)")->check(kPositive);
+  command.add_option("--json", o.json, "Merge the results into this file by name");
+}
+
 } // namespace
 
 int main(int argc, char **argv) {
@@ -187,6 +201,9 @@ int main(int argc, char **argv) {
   guessing.promptLookup = kMaxPromptLookup;
   CLI::App *lookup = app.add_subcommand("lookup", "What guessing by prompt lookup gains");
   addLookupFlags(*lookup, guessing);
+  StartOptions starting;
+  CLI::App *start = app.add_subcommand("start", "Loading of weights, and sinter-run's first token");
+  addStartFlags(*start, starting);
   TuneOptions tuning;
   CLI::App *tune = app.add_subcommand("tune", "Which of a pack's GPU kernels is fastest");
   tune->add_option("PACK", tuning.pack, "What sinter-compile --tune-pack wrote")->required();
@@ -205,6 +222,7 @@ int main(int argc, char **argv) {
            : decode->parsed()    ? benchDecode(options)
            : prefill->parsed()   ? benchPrefill(options)
            : attention->parsed() ? benchAttention(alone)
+           : start->parsed()     ? benchStart(starting)
            : intrude->parsed()   ? benchIntrusion(options)
            : lookup->parsed()    ? benchLookup(guessing)
                                  : benchThroughput(options);
