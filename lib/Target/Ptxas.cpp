@@ -14,7 +14,17 @@
 using namespace mlir;
 using namespace sinter;
 
+/// bin/ptxas of a toolkit.
+static std::string ptxasOf(StringRef toolkit) {
+  SmallString<128> path(toolkit);
+  llvm::sys::path::append(path, "bin", "ptxas");
+  return std::string(path);
+}
+
 std::optional<std::string> sinter::findPtxas() {
+  const std::optional<std::string> named = llvm::sys::Process::GetEnv("SINTER_CUDA");
+  if (named && !named->empty())
+    return *named == "none" ? std::nullopt : std::optional(ptxasOf(*named));
   if (llvm::ErrorOr<std::string> inPath = llvm::sys::findProgramByName("ptxas"))
     return *inPath;
   SmallVector<std::string, 3> toolkits;
@@ -22,12 +32,9 @@ std::optional<std::string> sinter::findPtxas() {
     if (std::optional<std::string> value = llvm::sys::Process::GetEnv(variable))
       toolkits.push_back(*value);
   toolkits.push_back("/usr/local/cuda");
-  for (const std::string &toolkit : toolkits) {
-    SmallString<128> path(toolkit);
-    llvm::sys::path::append(path, "bin", "ptxas");
-    if (llvm::sys::fs::can_execute(path))
-      return std::string(path);
-  }
+  for (const std::string &toolkit : toolkits)
+    if (std::string path = ptxasOf(toolkit); llvm::sys::fs::can_execute(path))
+      return path;
   return std::nullopt;
 }
 

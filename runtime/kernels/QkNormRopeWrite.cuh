@@ -14,6 +14,7 @@ namespace sinter::kernels {
 template <class Type, class Cache, int kDim> class QkNormRopeWrite {
   static constexpr int kHalf = kDim / 2;
   static constexpr int kSteps = (kHalf + 63) / 64;
+  static constexpr int kTogether = qkvHeadsTogether(kDim); // heads of a token that a warp takes
 
 public:
   SINTER_DEVICE static void run(const QkvArgs &args) {
@@ -137,7 +138,6 @@ private:
   /// A warp takes a few heads of a token: what they share is read once, and their rows are all
   /// under way before the first is used.
   SINTER_DEVICE void heads() {
-    constexpr int kTogether = qkvHeadsTogether(kDim);
     const int perToken = a.heads + 2 * a.kv_heads, groups = (perToken + kTogether - 1) / kTogether;
     const int warps = gridSize() * (kQkvThreads / 32);
     for (int item = blockIndex() * (kQkvThreads / 32) + (threadIndex() >> 5);

@@ -1,19 +1,19 @@
 // The CUDA target without a GPU or a toolkit: what runs, in which order, and as which PTX.
 // REQUIRES: sinter-compile, sinter-inspect
 // RUN: rm -rf %t.cache
-// RUN: env PATH=/nowhere CUDA_HOME= CUDA_PATH= XDG_CACHE_HOME=%t.cache sinter-compile %models/shakespeare --target=cuda:sm_90a --max-tokens-per-step 12 -o %t.sinter > %t.out
+// RUN: env SINTER_CUDA=none XDG_CACHE_HOME=%t.cache sinter-compile %models/shakespeare --target=cuda:sm_90a --max-tokens-per-step 12 -o %t.sinter > %t.out
 // RUN: FileCheck %s --check-prefix=WROTE < %t.out
 // WROTE: wrote {{.*}}.sinter ({{.*}} MB, 18 entry points, {{[0-9]+}} kernels
 
 // A kernel cache makes the second time short and the same.
-// RUN: env PATH=/nowhere CUDA_HOME= CUDA_PATH= XDG_CACHE_HOME=%t.cache sinter-compile %models/shakespeare --target=cuda:sm_90a --max-tokens-per-step 12 -o %t.again.sinter > %t.out
+// RUN: env SINTER_CUDA=none XDG_CACHE_HOME=%t.cache sinter-compile %models/shakespeare --target=cuda:sm_90a --max-tokens-per-step 12 -o %t.again.sinter > %t.out
 // RUN: FileCheck %s --check-prefix=CACHED < %t.out
 // CACHED: entry points, [[KERNELS:[0-9]+]] kernels, [[KERNELS]] cached
 // RUN: cmp %t.sinter %t.again.sinter
 
 // A damaged cache counts as none.
 // RUN: sh -c 'for f in %t.cache/sinter/kernels/*; do printf x >> $f; done'
-// RUN: env PATH=/nowhere CUDA_HOME= CUDA_PATH= XDG_CACHE_HOME=%t.cache sinter-compile %models/shakespeare --target=cuda:sm_90a --max-tokens-per-step 12 -o %t.again.sinter > %t.out
+// RUN: env SINTER_CUDA=none XDG_CACHE_HOME=%t.cache sinter-compile %models/shakespeare --target=cuda:sm_90a --max-tokens-per-step 12 -o %t.again.sinter > %t.out
 // RUN: FileCheck %s --check-prefix=WROTE --implicit-check-not=cached < %t.out
 // RUN: cmp %t.sinter %t.again.sinter
 
@@ -61,14 +61,14 @@
 // LLVM: define ptx_kernel void @decode_plan
 
 // No dependent launches before sm_90, no call in any kernel, nothing unresolved.
-// RUN: env PATH=/nowhere CUDA_HOME= CUDA_PATH= sinter-compile %models/shakespeare --target=cuda:sm_80 --max-tokens-per-step 1 --emit=asm --no-cache > %t.ptx
+// RUN: env SINTER_CUDA=none sinter-compile %models/shakespeare --target=cuda:sm_80 --max-tokens-per-step 1 --emit=asm --no-cache > %t.ptx
 // RUN: FileCheck %s --check-prefix=PTX --implicit-check-not=griddepcontrol --implicit-check-not=call.uni --implicit-check-not=.extern\ .func < %t.ptx
 // PTX: .target sm_80
 // PTX: .entry decode_plan_bf16
 // PTX: .entry rms_norm_linear_bf16_1024x256_m1
 
 // What copies in bulk needs PTX 8.0.
-// RUN: env PATH=/nowhere CUDA_HOME= CUDA_PATH= sinter-compile %models/shakespeare --target=cuda:sm_90 --max-tokens-per-step 1 --emit=asm --no-cache | FileCheck %s --check-prefix=SM90
+// RUN: env SINTER_CUDA=none sinter-compile %models/shakespeare --target=cuda:sm_90 --max-tokens-per-step 1 --emit=asm --no-cache | FileCheck %s --check-prefix=SM90
 // SM90: .version 8.0
 // SM90-NEXT: .target sm_90{{$}}
 // SM90: .entry attention

@@ -1,6 +1,6 @@
 // fp8 caches on the CUDA target: the launches of 16-bit caches, half their bytes.
 // REQUIRES: sinter-compile, sinter-inspect
-// RUN: env PATH=/nowhere CUDA_HOME= CUDA_PATH= sinter-compile %models/shakespeare --target=cuda:sm_90a --kv-cache-dtype fp8_e4m3 --max-tokens-per-step 1 -o %t.sinter > %t.out
+// RUN: env SINTER_CUDA=none sinter-compile %models/shakespeare --target=cuda:sm_90a --kv-cache-dtype fp8_e4m3 --max-tokens-per-step 1 -o %t.sinter > %t.out
 // RUN: sinter-inspect %t.sinter --schedule | FileCheck %s --check-prefix=SCHEDULE
 // SCHEDULE: step_m1_argmax: argmax, 1 to 1 tokens
 // SCHEDULE: decode_plan decode_plan_bf16_4_2x128_page16_fp8_e4m3_scaled_m1

@@ -255,8 +255,8 @@ Status writeResult(const Arguments &arguments, const CompileResult &result, cons
   fmt::print("wrote {} ({}, {} entry points, {} kernels{})   {:.1f} s\n", path,
              formatBytes(result.output.size()), result.entries, result.kernels, device, seconds);
   if (arguments.request.target.compare(0, 4, "cuda") == 0 && !result.hasCubins)
-    fmt::print(stderr, "sinter-compile: no ptxas found (in $PATH, $CUDA_HOME or /usr/local/cuda): "
-                       "PTX only, the driver compiles it where it runs\n");
+    fmt::print(stderr, "sinter-compile: no ptxas found (in $SINTER_CUDA, else $PATH, $CUDA_HOME or "
+                       "/usr/local/cuda): PTX only, the driver compiles it where it runs\n");
   return Status::ok();
 }
 

@@ -51,7 +51,8 @@ mlir::FailureOr<std::string> emitPtx(mlir::Location loc, llvm::Module &module,
 /// Both steps.
 mlir::FailureOr<std::string> emitPtx(mlir::Operation *gpuModule, llvm::StringRef chip);
 
-/// `ptxas` from $PATH, $CUDA_HOME, $CUDA_PATH or /usr/local/cuda; none: no cubins.
+/// `ptxas` from $PATH, $CUDA_HOME, $CUDA_PATH or /usr/local/cuda; none: no cubins. Where
+/// $SINTER_CUDA is set it is the one of that toolkit, or "none", and nothing else is looked for.
 std::optional<std::string> findPtxas();
 
 /// Runs `ptxas`. Its first complaint becomes the error.

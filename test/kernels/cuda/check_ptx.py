@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Compiles the hand-written CUDA kernels with clang-22 alone and checks the PTX.
 
-  check_ptx.py --sm sm_90a [--ptxas PATH]   every kernel for one SM; ptxas too where there is one
-  check_ptx.py --self-test                  the checks notice PTX that is broken on purpose
+  check_ptx.py --sm sm_90a          every kernel for one SM; ptxas too where there is one
+  check_ptx.py --sm sm_90a --nvcc   with nvcc: no warning, the same kernels, and ptxas takes them
+  check_ptx.py --self-test          the checks notice PTX that is broken on purpose
 
-Exit status 77, which ctest counts as skipped, when clang-22 or its NVPTX target is missing.
+Exit status 77, which ctest counts as skipped, when clang-22 or its NVPTX target is missing, or nvcc.
 """
 import argparse
 import os
@@ -14,10 +15,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 
 HERE = pathlib.Path(__file__).resolve().parent
-KERNELS = HERE.parents[2] / "runtime/kernels"
-SKIPPED = 77
+sys.path.append(str(HERE.parent))
+import toolkit
+
+ROOT = HERE.parents[2]
+KERNELS = ROOT / "runtime/kernels"
 
 
 def units():
@@ -94,12 +99,17 @@ def problems(name, body, sm):
         yield "widens e4m3 without the instruction for it"
 
 
-def compile_unit(source, group, sm, folder):
-    out = folder / f"{source}{group}.ptx"
-    r = subprocess.run([HERE / "ptx.sh", KERNELS / f"{source}.cu", group, sm, out],
-                       capture_output=True, text=True)
+def compile_unit(nvcc, source, group, sm, folder):
+    """PTX of a module, by clang-22 or by this nvcc."""
+    out, path = folder / f"{source}{group}.ptx", KERNELS / f"{source}.cu"
+    arch = sm.replace("sm_", "compute_")
+    command = [HERE / "ptx.sh", path, group, sm, out] if not nvcc else [
+        nvcc, "-std=c++17", "-Werror", "all-warnings", "-diag-suppress", "128",  # a loop that no variant enters
+        "-ptx", f"-gencode=arch={arch},code={arch}",
+        f"-DSINTER_GROUP={group}", f"-I{ROOT / 'include'}", path, "-o", out]
+    r = subprocess.run(command, capture_output=True, text=True)
     if r.returncode:
-        sys.exit(f"check_ptx: {source} group {group}: {r.stderr.strip()}")
+        sys.exit(f"check_ptx: {source} group {group}: {(r.stdout + r.stderr).strip()[:2000]}")
     return out
 
 
@@ -118,15 +128,15 @@ def assemble(ptxas, path, sm):
             yield f"{name}: {m.group(0)}"
 
 
-def check(sm, ptxas):
+def check(sm, ptxas, nvcc):
     findings, names = [], set()
-    with tempfile.TemporaryDirectory() as folder:
-        for source, group in units():
-            path = compile_unit(source, group, sm, pathlib.Path(folder))
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(os.cpu_count()) as pool:
+        jobs = [pool.submit(compile_unit, nvcc, source, group, sm, pathlib.Path(folder)) for source, group in units()]
+        for path in (job.result() for job in jobs):
             kernels = entries(path.read_text())
             names.update(kernels)
-            for name, body in kernels.items():
-                findings += [f"{name}: {what}" for what in problems(name, body, sm)]
+            if not nvcc:  # its choice of instructions is not what the compiler embeds
+                findings += [f"{name}: {what}" for name, body in kernels.items() for what in problems(name, body, sm)]
             if ptxas:
                 findings += assemble(ptxas, path, sm)
     findings += [f"{name}: missing" for name in sorted(expected_names() - names)]
@@ -170,19 +180,25 @@ def self_test():
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     p.add_argument("--sm")
-    p.add_argument("--ptxas", default=shutil.which("ptxas") or shutil.which("/usr/local/cuda/bin/ptxas"))
+    p.add_argument("--nvcc", action="store_true")
     p.add_argument("--self-test", action="store_true")
     args = p.parse_args()
     if args.self_test:
         sys.exit(self_test())
+    if not args.sm:
+        p.error("--sm or --self-test")
+    ptxas, nvcc = toolkit.find("ptxas"), toolkit.find("nvcc") if args.nvcc else None
+    if args.nvcc and not (nvcc and ptxas):
+        print("skipped: no nvcc and ptxas")
+        sys.exit(toolkit.SKIPPED)
     clang = os.environ.get("SINTER_CLANG", "clang-22")
-    if not shutil.which(clang):
+    if not nvcc and not shutil.which(clang):
         print(f"skipped: no {clang}")
-        sys.exit(SKIPPED)
-    if "nvptx64" not in subprocess.run([clang, "--print-targets"], capture_output=True, text=True).stdout:
+        sys.exit(toolkit.SKIPPED)
+    if not nvcc and "nvptx64" not in subprocess.run([clang, "--print-targets"], capture_output=True, text=True).stdout:
         print(f"skipped: {clang} has no NVPTX target")
-        sys.exit(SKIPPED)
-    sys.exit(check(args.sm, args.ptxas))
+        sys.exit(toolkit.SKIPPED)
+    sys.exit(check(args.sm, ptxas, nvcc))
 
 
 if __name__ == "__main__":

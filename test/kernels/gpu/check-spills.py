@@ -5,25 +5,21 @@ usage: check-spills.py GENERATOR LIST CHIP...
 Without ptxas the test is skipped (exit status 77).
 """
 
-import os
+import pathlib
 import re
-import shutil
 import subprocess
 import sys
+
+sys.path.append(str(pathlib.Path(__file__).resolve().parent.parent))
+import toolkit
 
 LINE = re.compile(r"^(\S+) registers (\d+) shared \d+ spills (\d+)$", re.M)
 
 
-def has_ptxas():
-    homes = [os.environ.get("CUDA_HOME"), os.environ.get("CUDA_PATH"), "/usr/local/cuda"]
-    return shutil.which("ptxas") or any(
-        h and os.access(os.path.join(h, "bin", "ptxas"), os.X_OK) for h in homes)
-
-
 def main(generator, kernels, *chips):
-    if not has_ptxas():
+    if not toolkit.find("ptxas"):
         print("skipped: no ptxas found")
-        return 77
+        return toolkit.SKIPPED
     with open(kernels) as f:
         expected = sum(1 for line in f if line.strip() and not line.startswith("#"))
     runs = [(chip, subprocess.Popen([generator, "--chip=" + chip, "--report", "--list=" + kernels],

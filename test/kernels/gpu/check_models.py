@@ -1,26 +1,30 @@
 #!/usr/bin/env python3
 """Compiles whole models for GPUs and checks what ptxas made of every kernel.
 
-  check_models.py BIN CACHE CHIP...   programs are in BIN, compiled kernels are kept under CACHE
-  check_models.py --self-test         the checks notice machine code that is broken on purpose
+  check_models.py spills BIN CACHE CHIP...   no kernel may spill registers
+  check_models.py order BIN CACHE            sm_90a's machine code must keep the order that the PTX has: loads of
+                                             constants (weights) < launch_dependents < wait < everything else
+  check_models.py --self-test                the checks notice machine code that is broken on purpose
 
-No kernel may spill registers. On sm_90a, where nvdisasm is found, the machine code must keep the
-order that the PTX has: loads of constants (weights) < launch_dependents < wait < everything else.
-Exit status 77, which ctest counts as skipped, without ptxas.
+Programs are in BIN, compiled kernels are kept under CACHE. Exit status 77, which ctest counts as skipped,
+without ptxas; `order` needs nvdisasm, too.
 """
 
 import concurrent.futures
 import json
 import os
+import pathlib
 import re
-import shutil
 import struct
 import subprocess
 import sys
 import tempfile
 
+sys.path.append(str(pathlib.Path(__file__).resolve().parent.parent))
+import toolkit
+
 MODELS = ["qwen3-0.6b", "qwen3-4b", "qwen3-8b"]
-SKIPPED = 77
+ORDERED = "sm_90a"
 
 # What may run before the predecessors have ended, in PTX and in machine code.
 PTX_CONSTANT = re.compile(r"\bld\.global\.nc|\bcp\.async\.(?:bulk|c[ag])")
@@ -28,13 +32,6 @@ SASS_CONSTANT = re.compile(r"\b(?:LDG\.\S*CONSTANT|LDGSTS|UTMALDG|UBLKCP)")
 # What may not, unless the PTX has it there as well.
 PTX_PLAIN = re.compile(r"\b(?:ld|st|red|atom)\.(?:\w+\.)*global(?!\.nc)")
 SASS_PLAIN = re.compile(r"\b(?:LDG|STG|REDG?|ATOMG?)\.(?!\S*CONSTANT)")
-
-
-def toolkit(name):
-    """The path of a program of the CUDA toolkit, or None."""
-    homes = [os.environ.get("CUDA_HOME"), os.environ.get("CUDA_PATH"), "/usr/local/cuda"]
-    places = [os.path.join(home, "bin") for home in homes if home]
-    return shutil.which(name) or shutil.which(name, path=os.pathsep.join(places))
 
 
 def section(elf, wanted):
@@ -113,6 +110,11 @@ def order_findings(model, artefact, meta, disassembler):
     return findings
 
 
+def spill_findings(model, chip, meta):
+    return [f"{model}, {chip}: {kernel['name']}: {kernel['registers']} registers, {kernel['spill_bytes']} bytes spilled"
+            for kernel in meta["kernels"] if kernel["spill_bytes"] or not kernel["registers"]]
+
+
 def check_model(model, chip, programs, environment, disassembler):
     """Findings, and the number of kernels looked at."""
     with tempfile.TemporaryDirectory() as folder:
@@ -124,32 +126,30 @@ def check_model(model, chip, programs, environment, disassembler):
         shown = subprocess.run([os.path.join(programs, "sinter-inspect"), artefact, "--meta"],
                                capture_output=True, text=True, check=True)
         meta = json.loads(shown.stdout)
-        findings = [f"{model}, {chip}: {kernel['name']}: {kernel['registers']} registers, "
-                    f"{kernel['spill_bytes']} bytes spilled"
-                    for kernel in meta["kernels"] if kernel["spill_bytes"] or not kernel["registers"]]
-        if chip == "sm_90a" and disassembler:
-            findings += order_findings(model, artefact, meta, disassembler)
+        findings = (order_findings(model, artefact, meta, disassembler) if disassembler
+                    else spill_findings(model, chip, meta))
         return findings, len(meta["kernels"])
 
 
-def check(programs, cache, *chips):
-    if not toolkit("ptxas"):
-        print("skipped: no ptxas found")
-        return SKIPPED
-    disassembler = toolkit("nvdisasm")
+def check(what, programs, cache, *chips):
+    needed = ["ptxas", "nvdisasm"] if what == "order" else ["ptxas"]
+    found = {name: toolkit.find(name) for name in needed}
+    for name in needed:
+        if not found[name]:
+            print(f"skipped: no {name} found")
+            return toolkit.SKIPPED
     environment = {**os.environ, "XDG_CACHE_HOME": cache}
     findings, kernels = [], 0
     for model in MODELS:
-        for chip in chips:
-            found, count = check_model(model, chip, programs, environment, disassembler)
-            findings += found
+        for chip in chips or [ORDERED]:
+            wrong, count = check_model(model, chip, programs, environment, found.get("nvdisasm"))
+            findings += wrong
             kernels += count
     if not kernels:
         findings.append("no kernels")
     for line in findings:
         print(line)
-    print(f"{kernels} kernels, {len(findings)} findings, order of machine code "
-          + ("checked" if disassembler else "not checked: no nvdisasm"))
+    print(f"{what}: {kernels} kernels, {len(findings)} findings")
     return 1 if findings else 0
 
 
