@@ -71,10 +71,14 @@ build() {
 }
 
 run() {
-  local from=$1 status=0 alive=0 dead=0 wanted mutant said
+  local from=$1 status=0 alive=0 dead=0 wanted mutant said part
   shift
   [ $# -gt 0 ] || set -- test time
   "$from/gpu-kernels-test" "$from/kernels" "$@" || status=1
+  # What the mutants are to fail must pass on the kernels as they are.
+  for part in $(sed -n 's/^\([a-z]*\)-.*|.*/\1/p' "$HERE/mutants.txt" | sort -u); do
+    "$from/gpu-kernels-test" "$from/kernels" "quick:$part" >/dev/null || { echo "FAIL quick:$part"; status=1; }
+  done
   for mutant in "$from"/mutants/*/; do
     # One that hangs is noticed, too; one without kernels is no mutant.
     if said=$(timeout 60 "$from/gpu-kernels-test" "$mutant" "quick:$(basename "$mutant" | sed 's/-.*//')" 2>&1) ||

@@ -1,6 +1,7 @@
 //===- Chain.cpp - layers of kernels under dependent launch ---------------===//
 #include "Chain.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <memory>
@@ -177,6 +178,13 @@ static int stressChain(const Kernels &kernels, const std::vector<Entry> &entries
 /// The chains that the list may have: name and tokens.
 static const std::pair<const char *, int> kChains[] = {
     {"chain", 1}, {"chain8", 8}, {"chain32", 32}, {"chain64", 64}, {"chain128", 128}};
+
+bool sinter::test::holdsStress(const std::vector<Entry> &entries) {
+  return find(entries, "pair") &&
+         std::any_of(std::begin(kChains), std::end(kChains), [&](const auto &c) {
+           return find(entries, std::string(c.first) + "_qkv") != nullptr;
+         });
+}
 
 int sinter::test::stressChains(const Kernels &kernels, const std::vector<Entry> &entries,
                                int rounds) {

@@ -11,6 +11,9 @@ namespace sinter::test {
 /// 128, where the manifest has them. Returns failures.
 int stressChains(const Kernels &kernels, const std::vector<Entry> &entries, int rounds);
 
+/// Whether the manifest has a chain and the pair below.
+bool holdsStress(const std::vector<Entry> &entries);
+
 /// The two-op persistent kernel "pair" against "pair_first" and "pair_second". Returns failures.
 int comparePair(const Kernels &kernels, const std::vector<Entry> &entries);
 

@@ -58,6 +58,11 @@ int main(int argc, char **argv) {
     only = parts.back().substr(5);
     parts.pop_back();
   }
+  for (const std::string &part : parts)
+    if (part != "check" && part != "stress" && part != "time" && part != "tune") {
+      std::fprintf(stderr, "error: unknown part '%s'\n", part.c_str());
+      return 2;
+    }
   auto wanted = [&](const char *part) {
     return parts.empty() || std::find(parts.begin(), parts.end(), part) != parts.end();
   };
@@ -84,11 +89,16 @@ int main(int argc, char **argv) {
     }
     std::printf("%d kernels, %d runs, %d failed, worst error / bound %.2f\n", checked, runs,
                 failures, worst);
+    failures += runs == 0; // a list without kernels shows nothing
     std::fflush(stdout);
   }
   if (wanted("stress")) {
     failures += stressChains(kernels, entries, 200);
     failures += comparePair(kernels, entries);
+    if (only.empty() && !holdsStress(entries)) {
+      std::printf("FAIL no chain and pair to stress\n");
+      ++failures;
+    }
   }
   if (wanted("time")) {
     timeAll(kernels, entries);
