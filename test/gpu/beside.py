@@ -69,7 +69,11 @@ def check(runner, path, weights, prompts):
     name = os.path.basename(path)
     with Server(runner.arguments.bin, path, weights, *WAYS["beside others"]) as server:
         alone = [server.answer(body) for body in wanted]
-    runner.expect(all(text.startswith("[") for text in alone), f"{name}: {alone[0]}")
+        sequential = server.figure("sinter_steps_total")
+    problem = next((text for text in alone if not text.startswith("[")), None)
+    runner.expect(problem is None, f"{name}: {problem}")
+    # Answers that are all alike would show nothing.
+    runner.expect(len(set(alone)) > len(alone) // 2, f"{name}: only {len(set(alone))} different answers")
     for way, options in WAYS.items():
         order = COPIES * list(range(len(wanted)))
         random.Random(1).shuffle(order)
@@ -77,8 +81,12 @@ def check(runner, path, weights, prompts):
             options = [{"6MB": "3MB"}.get(option, option) for option in options]
         with Server(runner.arguments.bin, path, weights, *options) as server, ThreadPoolExecutor(64) as pool:
             answers = list(pool.map(lambda i: server.answer(wanted[i]), order))
-            preempted = server.figure("sinter_preemptions")
+            preempted, hits, taken = (server.figure(f"sinter_{figure}_total")
+                                      for figure in ("preemptions", "prefix_hit_tokens", "steps"))
         other = sum(answer != alone[i] for i, answer in zip(order, answers))
         runner.expect(other == 0, f"{name} {way}: {other} of {len(order)} answers are others than alone")
+        runner.expect(taken < COPIES * sequential, f"{name} {way}: {taken:.0f} steps, nothing ran beside others")
         if way == "pages taken away":
             runner.expect(preempted > 0, f"{name} {way}: nothing was taken away")
+        if "prefix hits" in way:
+            runner.expect(hits > 0, f"{name} {way}: no prefix was found")

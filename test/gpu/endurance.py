@@ -10,7 +10,8 @@ CASE = "endurance"
 MODEL = "qwen3-0.6b"
 STEPS = 10000
 WAYS = [("graph", []), ("graph again", []), ("no graph", ["--no-graph"]), ("no pdl", ["--no-pdl"])]
-TOOLS = ["memcheck", "racecheck"]
+# What each prints where it has found nothing.
+TOOLS = {"memcheck": "ERROR SUMMARY: 0 errors", "racecheck": "RACECHECK SUMMARY: 0 hazards displayed (0 errors, 0 warnings)"}
 
 
 def artefact(folder):
@@ -44,12 +45,14 @@ def check_steps(runner, folder):
 def check_sanitizer(runner, folder, weights):
     sanitizer = shutil.which("compute-sanitizer") or shutil.which("compute-sanitizer", path="/usr/local/cuda/bin")
     if not sanitizer:
-        print("compute-sanitizer is not installed: skipped")
+        runner.skip(f"{CASE} {', '.join(TOOLS)}", "compute-sanitizer is not installed")
         return
-    for tool in TOOLS:
-        done = subprocess.run(
+    for tool, clean in TOOLS.items():
+        done = runner.program(
             [sanitizer, "--tool", tool, "--report-api-errors", "no", "--error-exitcode", "9",
              os.path.join(runner.arguments.bin, "sinter-run"), tiny(folder), "--weights", weights, "-q", "--no-graph",
-             "--token-ids", "1,2,3,4,5,6,7,8,9,10", "--max-tokens", "4", "--greedy", "--ignore-eos"],
-            capture_output=True, text=True, timeout=300)
-        runner.expect(done.returncode == 0, f"{CASE} {tool}: {(done.stdout + done.stderr).strip()[-400:]}")
+             "--token-ids", "1,2,3,4,5,6,7,8,9,10", "--max-tokens", "4", "--greedy", "--ignore-eos", "--json"], timeout=300)
+        said = (done.stdout + done.stderr).strip()
+        runner.expect(done.returncode == 0, f"{CASE} {tool}: {said[-400:]}")
+        # A tool that never saw the program, or a program that ran nothing, finds nothing, too.
+        runner.expect(clean in said and '"finish": "length"' in said, f"{CASE} {tool}: no summary or no tokens: {said[-400:]}")

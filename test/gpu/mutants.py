@@ -128,6 +128,8 @@ def check(runner, folder, original):
         if ours is None:
             runner.expect(False, f"mutant {mutant}: {problem}")
             continue
+        # What is not finite has broken in another way than it was meant to.
+        runner.expect(bool(runner.numpy.isfinite(ours).all()), f"mutant {mutant}: not finite")
         error = runner.error(ours[positions] if positions else ours, exact)
         survives = error <= BOUND
         runner.expect(survives == (mutant == "original"), f"mutant {mutant}: error {error:.3g}, bound {BOUND}")

@@ -58,6 +58,8 @@ CASES = [
          vocab=199, tokens=24, checkpoint="f32"),
     Case("gqa3_d96_bias_untied", 12, heads=3, kv_heads=1, head_dim=96, hidden=72,
          intermediate=131, vocab=331, tokens=25, tied=False, bias=True, eps=1e-5),
+    Case("gqa4_d128", 24, heads=8, kv_heads=2, head_dim=128, hidden=56, intermediate=115, vocab=211,
+         tokens=33, theta=1000000.0),
     Case("gqa5_d80_linear", 13, heads=10, kv_heads=2, head_dim=80, hidden=48, intermediate=257,
          vocab=131, tokens=33, rope_scaling={"rope_type": "linear", "factor": 2.0}),
     Case("gqa8_d128_yarn", 14, heads=8, kv_heads=1, head_dim=128, hidden=40, intermediate=96,
