@@ -70,6 +70,7 @@ Engine::Engine(Executor &executor, const EngineOptions &options)
                  {options.maxSequences, options.tokensPerStep, options.busyTokensPerStep,
                   promptTokens(options, residency_)}),
       picker_(executor.device(), executor.manifest().model.vocab) {
+  options_.promptTokensPerStep = promptTokens(options, residency_);
   const Manifest &manifest = executor.manifest();
   limits_.maxTokens =
       std::min(executor.positions(), uint64_t(executor.numPages()) * manifest.kv.pageSize);

@@ -227,11 +227,11 @@ void Api::models(const Request &request, Response &response) {
   const Model served = model(error);
   if (!served)
     return answer(response, *error);
-  const OrderedJson object = {{"id", served->defaults.model},
-                              {"object", "model"},
-                              {"created", served->created},
-                              {"owned_by", "sinter"},
-                              {"max_model_len", served->context()}};
+  const OrderedJson object = {
+      {"id", served->defaults.model},       {"object", "model"},
+      {"created", served->created},         {"owned_by", "sinter"},
+      {"max_model_len", served->context()}, {"vocab_size", served->defaults.vocab},
+      {"device", served->device},           {"compiler_build", served->compilerBuild}};
   constexpr std::string_view kList = "/v1/models";
   if (request.path == kList)
     return answer(response, OrderedJson{{"object", "list"}, {"data", {object}}});

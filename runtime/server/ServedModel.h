@@ -24,6 +24,7 @@ struct ServedModel {
   std::vector<int32_t> endIds;
   std::unique_ptr<Service> service;
   int64_t created = 0; ///< Unix time
+  std::string device = {}, compilerBuild = {};
   std::shared_ptr<const TokenTrie> trie = std::make_shared<const TokenTrie>(tokenizer);
 
   /// Tokens of prompt and answer together.

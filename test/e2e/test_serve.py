@@ -10,7 +10,6 @@ import json
 import os
 import random
 import resource
-import shutil
 import signal
 import socket
 import subprocess
@@ -22,81 +21,13 @@ import unittest
 
 import servers
 import tools
+from servers import MODEL
 
-MODEL = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../models/shakespeare")
 SOAK = float(os.environ.get("SINTER_SOAK_SECONDS", "60"))
 CLIENTS = 64
 PATIENCE = 240  # seconds; other programs may have the processors, but nothing may hang
 PROMPTS = ["ROMEO:\n", "JULIET:\nO Romeo, ", "First Citizen:\nBefore we proceed any further, hear me speak.\n" * 4,
            "KING HENRY:\n", "A " * 120, "What light through yonder window breaks?\n"]
-
-
-def compiler():
-    return os.environ.get("SINTER_COMPILE") or shutil.which("sinter-compile", path=tools.BIN)
-
-
-class Serve:
-    """A running sinter-serve."""
-
-    def __init__(self, artefact, *arguments):
-        self.errors = tempfile.TemporaryFile("w+")
-        command = [os.path.join(tools.BIN, "sinter-serve"), artefact, "--weights", MODEL, "--port", "0",
-                   *map(str, arguments)]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.errors, text=True)
-        line = self.process.stdout.readline().strip()
-        self.port = int(line.rsplit(":", 1)[1]) if line else 0
-
-    def request(self, method, path, body=None, headers=None, timeout=60):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
-        try:
-            if isinstance(body, dict):
-                body = json.dumps(body)
-            connection.request(method, path, body, {"Content-Type": "application/json", **(headers or {})})
-            answer = connection.getresponse()
-            return answer.status, answer.read()
-        finally:
-            connection.close()
-
-    def complete(self, **fields):
-        status, body = self.request("POST", "/v1/completions", fields)
-        if status != 200:
-            raise AssertionError(f"{status} {body}")
-        return json.loads(body)
-
-    def wait_ready(self):
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline and self.process.poll() is None:
-            if self.request("GET", "/health")[0] == 200:
-                return
-            time.sleep(0.05)
-        raise AssertionError("not ready: " + self.log())
-
-    def figures(self):
-        text = self.request("GET", "/metrics")[1].decode()
-        return {k: float(v) for k, v in (line.rsplit(" ", 1) for line in text.splitlines() if line[0] != "#")}
-
-    def resident(self):
-        with open(f"/proc/{self.process.pid}/status") as file:
-            return next(int(line.split()[1]) for line in file if line.startswith("VmRSS")) / 1024
-
-    def log(self):
-        self.errors.seek(0)
-        return self.errors.read()
-
-    def end(self, how=signal.SIGTERM):
-        if self.process.poll() is None:
-            self.process.send_signal(how)
-        try:
-            return self.process.wait(60)
-        finally:
-            self.process.stdout.close()
-
-    def close(self):
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
-        self.process.stdout.close()
-        self.errors.close()
 
 
 class DeathTest(unittest.TestCase):
@@ -199,25 +130,7 @@ class ThreadLimitTest(unittest.TestCase):
         self.assertIsNone(server.process.poll())
 
 
-class ServeTest(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.artefact = os.environ.get("SINTER_SERVE_ARTEFACT")
-        if cls.artefact:
-            return
-        if not compiler():
-            raise unittest.SkipTest("no sinter-compile")
-        folder = tempfile.TemporaryDirectory(prefix="sinter-serve-")
-        cls.addClassCleanup(folder.cleanup)
-        cls.artefact = os.path.join(folder.name, "shakespeare.sinter")
-        subprocess.run([compiler(), MODEL, "-o", cls.artefact, "--batch-invariant"], check=True, capture_output=True)
-
-    def serve(self, *arguments):
-        server = Serve(self.artefact, *arguments)
-        self.addCleanup(server.close)
-        server.wait_ready()
-        return server
-
+class ServeTest(servers.BundledModelTest):
     def test_answers(self):
         server = self.serve()
         greedy = server.complete(prompt="ROMEO:\n", max_tokens=20, temperature=0)

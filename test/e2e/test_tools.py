@@ -404,6 +404,11 @@ class BenchTest(ToolTest):
         for name in ("n6/rate200", "n6/load0.5"):
             for row in ("first-token-p50", "first-token-p95", "first-token-p99", "inter-token-p95"):
                 self.assertGreater(records[f"throughput/fake/{name}/{row}"]["value"], 0)
+            spread = records[f"throughput/fake/{name}/inter-token-spread"]
+            ends = [records[f"throughput/fake/{name}/inter-token-p{q}"]["value"] for q in (99, 50)]
+            self.assertAlmostEqual(spread["value"], ends[0] / ends[1])
+            self.assertEqual((spread["unit"], spread["bar"]), ("x", 3))
+        self.assertNotIn("throughput/fake/n6/inter-token-spread", records)
         self.check_error("--rate excludes --load", "sinter-bench", *flags, "--rate", 2, "--load", 1)
 
     def test_a_long_prompt_among_answers(self):
@@ -415,6 +420,9 @@ class BenchTest(ToolTest):
         records = self.read(kept)
         for row in ("before-p99", "during-p50", "during-p95", "during-p99", "first-token"):
             self.assertGreater(records["intrude/fake/n3/t40/" + row]["value"], 0)
+        rise = records["intrude/fake/n3/t40/p99-rise"]
+        self.assertEqual((rise["unit"], rise["bar"]), ("chunks", 1))
+        self.assertRegex(table, r"p99 rises by +\S+ chunks of 16 tokens, at most \d")
         self.check_error("more than the model's 64", "sinter-bench", *flags, "--prompt", 64)
 
     def test_guesses(self):

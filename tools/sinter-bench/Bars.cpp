@@ -8,6 +8,12 @@ struct Bar {
   const char *row;
   double value;
 };
+/// By the end of a row's name.
+constexpr Bar kAnywhere[] = {
+    {"/host-gap", 3},           // % of a step
+    {"/inter-token-spread", 3}, // p99 / median, Poisson arrivals
+    {"/p99-rise", 1},           // chunks: one waits for a part of a long prompt, not for more
+};
 constexpr Bar kOneH200[] = {
     // Milliseconds.
     {"decode/0.6b/b1/c512", 0.55},
@@ -48,11 +54,9 @@ double tensorPeakOf(const std::string &hardware) {
 }
 
 std::optional<double> barOf(const std::string &row, const std::string &hardware) {
-  constexpr double kMostHostGap = 3; // % of a step, on any GPU
-  constexpr std::string_view kHostGap = "/host-gap";
-  if (row.size() > kHostGap.size() &&
-      row.compare(row.size() - kHostGap.size(), kHostGap.size(), kHostGap) == 0)
-    return kMostHostGap;
+  for (const Bar &bar : kAnywhere)
+    if (std::string_view(row).ends_with(bar.row))
+      return bar.value;
   if (hardware.find("H200") == std::string::npos)
     return std::nullopt;
   for (const Bar &bar : kOneH200)

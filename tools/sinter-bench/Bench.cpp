@@ -112,16 +112,22 @@ std::string typesOf(const Manifest &manifest) {
   return types;
 }
 
+BenchMachine machineOf(const Session &session) {
+  return {session.device->name(), session.manifest().compilerBuild};
+}
+
+std::string shortName(const std::string &model) {
+  constexpr std::string_view kFamily = "qwen3-";
+  return model.compare(0, kFamily.size(), kFamily) == 0 ? model.substr(kFamily.size()) : model;
+}
+
 std::string rowName(std::string kind, const Manifest &manifest) {
   // On the CPU it costs nothing and is always so.
   if (manifest.batchInvariant && manifest.target == kCudaTarget)
     kind += "-batch-invariant";
   if (manifest.kv.dtype != manifest.dtype)
     kind += "-" + std::string(dtypeName(manifest.kv.dtype));
-  const std::string &name = manifest.model.name;
-  constexpr std::string_view kFamily = "qwen3-";
-  return kind + "/" +
-         (name.compare(0, kFamily.size(), kFamily) == 0 ? name.substr(kFamily.size()) : name);
+  return kind + "/" + shortName(manifest.model.name);
 }
 
 GenerationRequest makeBenchRequest(const Manifest &manifest, uint32_t length, uint32_t tokens,

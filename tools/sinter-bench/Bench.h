@@ -14,7 +14,9 @@
 namespace sinter {
 
 struct BenchOptions {
-  std::string model; ///< artefact, model directory or named shape
+  std::string model;      ///< artefact, model directory or named shape
+  std::string server;     ///< throughput: URL of a server to use instead
+  std::string apiKeyFile; ///< its key
   std::string weights;
   std::string dtype;
   std::string kvCacheDtype;
@@ -83,6 +85,13 @@ private:
 uint32_t prefillChunk(const BenchOptions &options, const Session &session);
 /// "bf16", or "bf16, fp8_e4m3 cache" where the cache has another type than activations.
 std::string typesOf(const Manifest &manifest);
+/// Whose figures they are.
+struct BenchMachine {
+  std::string hardware, commit;
+};
+BenchMachine machineOf(const Session &session);
+/// 0.6b for qwen3-0.6b, fake for fake.
+std::string shortName(const std::string &model);
 /// decode/0.6b for "decode" and qwen3-0.6b: how names in records begin. Batch-invariant artefacts
 /// of a GPU and caches of another type have rows of their own: decode-batch-invariant/0.6b,
 /// decode-fp8_e4m3/0.6b.

@@ -2,6 +2,9 @@
 #include "Intrusion.h"
 
 #include "Load.h"
+#include "Probes.h"
+
+#include "runtime/engine/Engine.h"
 
 #include <algorithm>
 #include <cstdio>
@@ -13,10 +16,22 @@ namespace {
 
 constexpr uint32_t kWarmUp = 4; ///< tokens of every answer that do not count
 
+/// What the engine lets a prompt take of a step that also decodes.
+struct Chunk {
+  uint32_t tokens = 0;
+  double milliseconds = 0; ///< of the longest step, when the long prompt is alone
+};
+
 struct Outcome {
   std::string name;
   std::vector<double> before, during, intruder; ///< milliseconds
+  Chunk chunk;
   uint64_t preemptions = 0;
+
+  /// What the slowest gaps grew by, in steps of such a chunk.
+  double rise() const {
+    return (quantile(during, 0.99) - quantile(before, 0.99)) / chunk.milliseconds;
+  }
 };
 
 /// Tokens that an answer may get while the long prompt is computed: one a step, and twice as many
@@ -26,7 +41,31 @@ uint32_t tokensMeanwhile(const BenchOptions &options, uint32_t count) {
   return 2 * (options.intrude / (step > count ? step - count : 1) + 2);
 }
 
+/// The long prompt alone, in chunks as they are beside `count` answers.
+Result<Chunk> measureChunk(const BenchOptions &options, Session &session, uint32_t count) {
+  Chunk chunk;
+  EngineOptions engine = loadEngineOptions(options, 1);
+  engine.maxSequences = count + 1;
+  {
+    SINTER_ASSIGN_OR_RETURN(const auto beside, Engine::create(*session.executor, engine));
+    chunk.tokens = beside->options().promptTokensPerStep;
+  }
+  engine.tokensPerStep = chunk.tokens;
+  engine.onStep = [&](const EngineStep &step) {
+    chunk.milliseconds = std::max(chunk.milliseconds, step.seconds * 1e3);
+  };
+  SINTER_ASSIGN_OR_RETURN(const auto alone, Engine::create(*session.executor, engine));
+  const auto watch = std::make_shared<Stopwatch>();
+  alone->submit(1, makeLoadRequest(options, session.manifest(), {options.intrude, 1}, count),
+                watch);
+  while (!alone->idle())
+    SINTER_RETURN_IF_ERROR(alone->step());
+  SINTER_RETURN_IF_ERROR(watch->status());
+  return chunk;
+}
+
 Result<Outcome> runOnce(const BenchOptions &options, Session &session, uint32_t count) {
+  SINTER_ASSIGN_OR_RETURN(const Chunk chunk, measureChunk(options, session, count));
   const uint32_t first = kWarmUp + options.tokens;
   const LoadLengths lengths = {options.minLength, first + tokensMeanwhile(options, count)};
   std::vector<std::shared_ptr<Stopwatch>> watches;
@@ -77,6 +116,7 @@ Result<Outcome> runOnce(const BenchOptions &options, Session &session, uint32_t 
   outcome.name = rowName("intrude", session.manifest()) + "/n" + std::to_string(count) + "/t" +
                  std::to_string(options.intrude);
   outcome.intruder = {milliseconds(end - *arrival)};
+  outcome.chunk = chunk;
   outcome.preemptions = service->figures().preemptions;
   for (const auto &watch : watches) {
     const auto &times = watch->times();
@@ -93,6 +133,9 @@ void print(const Outcome &outcome) {
               static_cast<unsigned long long>(outcome.preemptions));
   printQuantiles("before, between", outcome.before);
   printQuantiles("during, between", outcome.during);
+  if (!outcome.during.empty())
+    std::printf("  p99 rises by       %.2f chunks of %u tokens, at most %.1f ms alone\n",
+                outcome.rise(), outcome.chunk.tokens, outcome.chunk.milliseconds);
 }
 
 } // namespace
@@ -106,19 +149,20 @@ Result<int> benchIntrusion(const BenchOptions &options) {
   SINTER_ASSIGN_OR_RETURN(
       Session session,
       openBench(options, answer + options.intrude / most + kLastPages, most + 1, longest));
+  const BenchMachine machine = machineOf(session);
   std::vector<BenchRecord> records;
   for (const uint32_t count : options.sequences) {
     SINTER_ASSIGN_OR_RETURN(const Outcome outcome, runOnce(options, session, count));
     print(outcome);
-    addQuantiles(outcome.name + "/before", outcome.before, session, records);
-    addQuantiles(outcome.name + "/during", outcome.during, session, records);
-    records.push_back({outcome.name + "/first-token",
-                       outcome.intruder.front(),
-                       "ms",
-                       {},
-                       {},
-                       session.device->name(),
-                       session.manifest().compilerBuild});
+    addQuantiles(outcome.name + "/before", outcome.before, machine, records);
+    addQuantiles(outcome.name + "/during", outcome.during, machine, records);
+    const auto add = [&](const char *row, double value, const char *unit) {
+      records.push_back(
+          {outcome.name + row, value, unit, {}, {}, machine.hardware, machine.commit});
+    };
+    add("/first-token", outcome.intruder.front(), "ms");
+    if (!outcome.during.empty())
+      add("/p99-rise", outcome.rise(), "chunks");
   }
   if (!options.json.empty())
     SINTER_RETURN_IF_ERROR(mergeRecords(options.json, records));

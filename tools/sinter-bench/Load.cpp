@@ -5,6 +5,7 @@
 
 #include "sinter/Support/Philox.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 
@@ -26,7 +27,16 @@ std::vector<LoadLengths> drawLengths(const BenchOptions &options, uint32_t count
   return lengths;
 }
 
+uint64_t longestOf(const std::vector<LoadLengths> &lengths) {
+  uint64_t longest = 0;
+  for (const LoadLengths &one : lengths)
+    longest = std::max(longest, one.total());
+  return longest;
+}
+
 std::vector<double> drawArrivals(const BenchOptions &options, double rate, uint32_t count) {
+  if (rate == 0)
+    return std::vector<double>(count);
   std::vector<double> arrivals;
   double now = 0;
   for (uint32_t i = 0; i < count; ++i) {
@@ -36,12 +46,18 @@ std::vector<double> drawArrivals(const BenchOptions &options, double rate, uint3
   return arrivals;
 }
 
+std::vector<int32_t> makeLoadPrompt(const BenchOptions &options, uint64_t vocab, uint32_t length,
+                                    uint32_t index) {
+  std::vector<int32_t> prompt;
+  for (uint32_t p = 0; p < length; ++p)
+    prompt.push_back(int32_t(philoxBlock(options.seed, index, p + 1)[0] % vocab));
+  return prompt;
+}
+
 Request makeLoadRequest(const BenchOptions &options, const Manifest &manifest,
                         const LoadLengths &lengths, uint32_t index) {
   Request request;
-  for (uint32_t p = 0; p < lengths.prompt; ++p)
-    request.prompt.push_back(
-        int32_t(philoxBlock(options.seed, index, p + 1)[0] % manifest.model.vocab));
+  request.prompt = makeLoadPrompt(options, manifest.model.vocab, lengths.prompt, index);
   request.maxTokens = lengths.tokens;
   request.sampling.temperature = options.temperature;
   request.sampling.topK = options.topK;
@@ -64,6 +80,19 @@ double milliseconds(LoadClock::duration time) {
   return std::chrono::duration<double, std::milli>(time).count();
 }
 
+LoadClock::duration toClock(double seconds) {
+  return std::chrono::duration_cast<LoadClock::duration>(std::chrono::duration<double>(seconds));
+}
+
+void addTimes(const std::vector<LoadClock::time_point> &times, LoadClock::time_point arrival,
+              LoadOutcome &outcome) {
+  if (times.empty())
+    return;
+  outcome.firstToken.push_back(milliseconds(times.front() - arrival));
+  for (size_t t = 1; t < times.size(); ++t)
+    outcome.interToken.push_back(milliseconds(times[t] - times[t - 1]));
+}
+
 void printQuantiles(const char *what, const std::vector<double> &values) {
   if (values.empty())
     return;
@@ -74,17 +103,12 @@ void printQuantiles(const char *what, const std::vector<double> &values) {
 }
 
 void addQuantiles(const std::string &name, const std::vector<double> &values,
-                  const Session &session, std::vector<BenchRecord> &records) {
+                  const BenchMachine &machine, std::vector<BenchRecord> &records) {
   if (values.empty())
     return;
   for (const auto &[suffix, q] : kQuantiles)
-    records.push_back({name + "-" + suffix,
-                       quantile(values, q),
-                       "ms",
-                       {},
-                       {},
-                       session.device->name(),
-                       session.manifest().compilerBuild});
+    records.push_back(
+        {name + "-" + suffix, quantile(values, q), "ms", {}, {}, machine.hardware, machine.commit});
 }
 
 } // namespace sinter

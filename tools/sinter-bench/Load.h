@@ -2,6 +2,7 @@
 #pragma once
 
 #include "Bench.h"
+#include "LoadReport.h"
 
 #include "runtime/engine/EngineService.h"
 
@@ -18,16 +19,25 @@ using LoadClock = std::chrono::steady_clock;
 /// Of a prompt and of what follows it, in tokens.
 struct LoadLengths {
   uint32_t prompt = 0, tokens = 0;
+
+  uint64_t total() const { return uint64_t(prompt) + tokens; }
 };
 
 /// Uniform in [minLength, maxLength], a pure function of the seed.
 std::vector<LoadLengths> drawLengths(const BenchOptions &options, uint32_t count);
 
+/// Of the longest prompt and answer together.
+uint64_t longestOf(const std::vector<LoadLengths> &lengths);
+
 /// Seconds from the first to each request where `rate` of them come in a second on average, as many
-/// independent clients would send them (Poisson); a pure function of the seed.
+/// independent clients would send them (Poisson); a pure function of the seed. Rate 0: all zero.
 std::vector<double> drawArrivals(const BenchOptions &options, double rate, uint32_t count);
 
-/// A prompt of random tokens that differ with `index`.
+/// Random tokens that differ with `index`.
+std::vector<int32_t> makeLoadPrompt(const BenchOptions &options, uint64_t vocab, uint32_t length,
+                                    uint32_t index);
+
+/// A request with such a prompt.
 Request makeLoadRequest(const BenchOptions &options, const Manifest &manifest,
                         const LoadLengths &lengths, uint32_t index);
 
@@ -60,12 +70,18 @@ private:
 };
 
 double milliseconds(LoadClock::duration time);
+LoadClock::duration toClock(double seconds);
+
+/// Adds the waiting times of one request, whose tokens came at `times`. They count from when it was
+/// to come: a late submission is waiting, too.
+void addTimes(const std::vector<LoadClock::time_point> &times, LoadClock::time_point arrival,
+              LoadOutcome &outcome);
 
 /// `  first token        p50 1.0 ms, p95 2.0 ms, p99 2.1 ms`; nothing of no values.
 void printQuantiles(const char *what, const std::vector<double> &values);
 
 /// NAME-p50, -p95 and -p99 in milliseconds; nothing of no values.
 void addQuantiles(const std::string &name, const std::vector<double> &values,
-                  const Session &session, std::vector<BenchRecord> &records);
+                  const BenchMachine &machine, std::vector<BenchRecord> &records);
 
 } // namespace sinter

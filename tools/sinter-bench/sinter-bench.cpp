@@ -24,6 +24,7 @@ constexpr const char *kExamples = R"(examples:
   sinter-bench decode qwen3-0.6b --batch 16 --profile
   sinter-bench throughput qwen3-0.6b --sequences 1,16 --max-length 256
   sinter-bench throughput qwen3-0.6b --sequences 256 --load 0.7
+  sinter-bench throughput --server http://127.0.0.1:8000 --load 0.7
   sinter-bench intrude qwen3-0.6b --sequences 32 --prompt 32768
   sinter-bench lookup qwen3-0.6b --sequences 16 --prompt-lookup 7
   sinter-bench attention qwen3-0.6b --batch 1,64 --context 4096 --length 8192
@@ -36,10 +37,10 @@ after it, and the median of these ratios is printed. The probes themselves are n
 GPU only read bandwidth is measured, and a step's graph alone stands beside the step.
 Named shapes are compiled on first use and run with random weights.)";
 
-void addCommonFlags(CLI::App &command, BenchOptions &o) {
-  command
-      .add_option("MODEL", o.model, "Compiled model, model directory or a shape: qwen3-0.6b, ...")
-      ->required();
+CLI::Option *addCommonFlags(CLI::App &command, BenchOptions &o) {
+  CLI::Option *model = command.add_option(
+      "MODEL", o.model, "Compiled model, model directory or a shape: qwen3-0.6b, ...");
+  model->required();
   command.add_option("--weights", o.weights, "Directory of the weights, or random:SEED");
   command.add_option("--dtype", o.dtype, "Activations, when compiling: bf16, f32 or f16")
       ->check(CLI::IsMember({"bf16", "f32", "f16"}));
@@ -61,6 +62,7 @@ void addCommonFlags(CLI::App &command, BenchOptions &o) {
       ->check(CLI::Range(1u, 1u << 20));
   command.add_flag("--no-cache", o.noCache, "Compile again and keep nothing");
   command.add_option("--json", o.json, "Merge the results into this file by name");
+  return model;
 }
 
 void addProfileFlag(CLI::App &command, BenchOptions &o) {
@@ -84,8 +86,20 @@ void addEngineFlags(CLI::App &command, BenchOptions &o) {
       ->option_text("N");
 }
 
+/// Instead of a model: its server has one, and all that is said about it.
+void addServerFlags(CLI::App &command, BenchOptions &o) {
+  auto *server = command.add_option(
+      "--server", o.server, "Drive a running server instead of MODEL: http://127.0.0.1:8000");
+  for (const char *other :
+       {"MODEL", "--weights", "--dtype", "--kv-cache-dtype", "--threads", "--isa", "--target",
+        "--device", "--no-graph", "--no-pdl", "--prefill-chunk", "--no-cache", "--profile",
+        "--max-sequences", "--prompt-lookup"})
+    server->excludes(command.get_option(other));
+  command.add_option("--api-key-file", o.apiKeyFile, "A file with the server's key")->needs(server);
+}
+
 void addThroughputFlags(CLI::App &command, BenchOptions &o) {
-  addCommonFlags(command, o);
+  addCommonFlags(command, o)->required(false);
   addProfileFlag(command, o);
   command.add_option("--sequences", o.sequences, "Requests (256)")
       ->delimiter(',')
@@ -106,6 +120,7 @@ void addThroughputFlags(CLI::App &command, BenchOptions &o) {
       ->check(kPositive);
   addSamplingFlags(command, o);
   addEngineFlags(command, o);
+  addServerFlags(command, o);
 }
 
 void addAttentionFlags(CLI::App &command, BenchOptions &o) {

@@ -1,11 +1,11 @@
 //===- Serve.cpp ----------------------------------------------------------===//
 #include "Serve.h"
 
+#include "runtime/cli/KeyFile.h"
 #include "runtime/cli/ModelText.h"
 #include "runtime/cli/Quantity.h"
 #include "runtime/engine/EngineService.h"
 #include "runtime/server/Server.h"
-#include "sinter/Support/MappedFile.h"
 
 #include <algorithm>
 #include <csignal>
@@ -40,17 +40,6 @@ bool signalled(const sigset_t &signals, std::chrono::milliseconds patience) {
   return sigtimedwait(&signals, nullptr, &time) > 0;
 }
 
-Result<std::string> readApiKey(const ServeOptions &options) {
-  if (options.apiKeyFile.empty())
-    return options.apiKey;
-  constexpr uint64_t kMaxBytes = 4096;
-  SINTER_ASSIGN_OR_RETURN(std::string key, readTextFile(options.apiKeyFile, kMaxBytes));
-  key.erase(key.find_last_not_of(" \r\n\t") + 1);
-  if (key.empty())
-    return invalidArgument(options.apiKeyFile + ": the key is empty");
-  return key;
-}
-
 Result<ServerOptions> makeServerOptions(const ServeOptions &options) {
   ServerOptions server;
   server.host = options.host;
@@ -59,7 +48,10 @@ Result<ServerOptions> makeServerOptions(const ServeOptions &options) {
   SINTER_ASSIGN_OR_RETURN(server.api.maxBodyBytes, parseBytes(options.maxBody, "--max-body"));
   if (server.api.maxBodyBytes == 0)
     return invalidArgument("--max-body 0: expected a size above zero");
-  SINTER_ASSIGN_OR_RETURN(server.api.apiKey, readApiKey(options));
+  server.api.apiKey = options.apiKey;
+  if (!options.apiKeyFile.empty()) {
+    SINTER_ASSIGN_OR_RETURN(server.api.apiKey, readKeyFile(options.apiKeyFile));
+  }
   if (!options.quiet)
     server.api.log = logRequest;
   return server;
@@ -149,15 +141,16 @@ Result<Loaded> load(const ServeOptions &options, const std::function<void()> &an
   chooseMemory(manifest, context, options.maxSequences, session);
   const RequestDefaults defaults = makeDefaults(options, manifest);
   const std::vector<int32_t> endIds = manifest.model.eos;
+  const std::string build = manifest.compilerBuild;
 
   Loaded loaded;
   SINTER_ASSIGN_OR_RETURN(Session opened, openSession(std::move(file), session));
   loaded.session = std::make_unique<Session>(std::move(opened));
   SINTER_ASSIGN_OR_RETURN(std::unique_ptr<EngineService> service,
                           EngineService::create(*loaded.session->executor, engine));
-  loaded.model =
-      std::make_shared<ServedModel>(ServedModel{*tokenizer, std::move(chat), defaults, endIds,
-                                                std::move(service), int64_t(std::time(nullptr))});
+  loaded.model = std::make_shared<ServedModel>(
+      ServedModel{*tokenizer, std::move(chat), defaults, endIds, std::move(service),
+                  int64_t(std::time(nullptr)), loaded.session->device->name(), build});
   return loaded;
 }
 
