@@ -51,6 +51,7 @@ void Answer::onFinish(uint32_t sample, FinishReason reason, const Status &status
   streams_[sample].finish(out.delta);
   out.finish = reason;
   out.calledTools = streams_[sample].calledTools();
+  out.cutCall = streams_[sample].cutCall();
   out.status = status;
   put(std::move(out));
 }

@@ -20,9 +20,9 @@ namespace sinter {
 struct AnswerEvent {
   uint32_t sample = 0;
   TextDelta delta;
-  FinishReason finish = FinishReason::None; ///< None: it goes on
-  bool calledTools = false;
-  Status status; ///< why it failed
+  FinishReason finish = FinishReason::None;  ///< None: it goes on
+  bool calledTools = false, cutCall = false; ///< see TextStream; once it has ended
+  Status status;                             ///< why it failed
 };
 
 class Answer : public RequestListener {

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <ctime>
 #include <random>
+#include <utility>
 
 namespace sinter {
 namespace {
@@ -22,7 +23,8 @@ std::string dump(const OrderedJson &value) {
   return value.dump(-1, ' ', false, OrderedJson::error_handler_t::replace);
 }
 
-OrderedJson callObject(const ToolCall &call) {
+/// A call that begins, or is whole.
+OrderedJson callObject(const ToolCallPart &call) {
   return {{"id", freshId("call_")},
           {"type", "function"},
           {"function", {{"name", call.name}, {"arguments", call.arguments}}}};
@@ -45,7 +47,7 @@ std::string finishName(const AnswerEvent &event) {
     return "length";
   case FinishReason::Eos:
   case FinishReason::Stopped:
-    return event.calledTools ? "tool_calls" : "stop";
+    return event.cutCall ? "length" : event.calledTools ? "tool_calls" : "stop";
   case FinishReason::Cancelled:
   case FinishReason::Failed:
     break;
@@ -89,17 +91,34 @@ std::string AnswerFormat::whole(const std::vector<CollectedSample> &samples,
 }
 
 std::string AnswerFormat::chunk(const AnswerEvent &event, bool withUsage) {
+  if (chunkHead_.empty()) {
+    chunkHead_ = dump(envelope(true));
+    chunkHead_.resize(chunkHead_.size() - std::string_view("]}").size());
+  }
   const std::string finish = finishName(event);
-  if (finish.empty() && event.delta.parts.empty() && event.delta.tokens.empty())
-    return {};
-  OrderedJson object = envelope(true);
   OrderedJson choice = {{"index", event.sample}};
   choice.update(deltaChoice(event));
   choice["finish_reason"] = finish.empty() ? OrderedJson(nullptr) : OrderedJson(finish);
-  object["choices"].push_back(std::move(choice));
-  if (withUsage)
-    object["usage"] = nullptr;
-  return dump(object);
+  return chunkHead_ + dump(choice) + (withUsage ? R"(],"usage":null})" : "]}");
+}
+
+std::vector<std::string> AnswerFormat::chunks(AnswerEvent event, bool withUsage) {
+  const FinishReason finish = std::exchange(event.finish, FinishReason::None);
+  const std::vector<ToolCallPart> calls = std::exchange(event.delta.parts.toolCalls, {});
+  std::vector<std::string> out;
+  const auto send = [&] {
+    out.push_back(chunk(event, withUsage));
+    event.delta = {};
+  };
+  for (const ToolCallPart &call : calls) {
+    event.delta.parts.toolCalls = {call};
+    if (&call != &calls.back())
+      send();
+  }
+  event.finish = finish;
+  if (!finishName(event).empty() || !event.delta.parts.empty() || !event.delta.tokens.empty())
+    send();
+  return out;
 }
 
 std::string AnswerFormat::usageChunk(const Usage &usage) const {
@@ -133,7 +152,7 @@ OrderedJson ChatFormat::wholeChoice(const CollectedSample &sample) const {
   OrderedJson message = {{"role", "assistant"}, {"content", parts.content}, {"refusal", nullptr}};
   if (!parts.reasoning.empty())
     message["reasoning_content"] = parts.reasoning;
-  for (const ToolCall &call : parts.toolCalls)
+  for (const ToolCallPart &call : parts.toolCalls)
     message["tool_calls"].push_back(callObject(call));
   if (!parts.toolCalls.empty() && parts.content.empty())
     message["content"] = nullptr;
@@ -152,9 +171,12 @@ OrderedJson ChatFormat::deltaChoice(const AnswerEvent &event) {
     delta["reasoning_content"] = parts.reasoning;
   if (!parts.content.empty())
     delta["content"] = parts.content;
-  for (const ToolCall &call : parts.toolCalls) {
-    OrderedJson object = {{"index", calls_[event.sample]++}};
-    object.update(callObject(call));
+  for (const ToolCallPart &call : parts.toolCalls) {
+    uint32_t &calls = calls_[event.sample];
+    calls += call.begins;
+    OrderedJson object = {{"index", calls - 1}};
+    object.update(call.begins ? callObject(call)
+                              : OrderedJson{{"function", {{"arguments", call.arguments}}}});
     delta["tool_calls"].push_back(std::move(object));
   }
   return {{"delta", std::move(delta)},

@@ -12,7 +12,7 @@ namespace sinter {
 
 /// All that one sample has said.
 struct CollectedSample {
-  AnswerParts parts;
+  AnswerParts parts; ///< each tool call as one
   std::vector<TokenDetail> tokens;
   std::string finish; ///< empty: it has not ended
 };
@@ -30,8 +30,9 @@ public:
 
   /// The whole answer.
   std::string whole(const std::vector<CollectedSample> &samples, const Usage &usage) const;
-  /// The object of one event; empty when a client learns nothing from it.
-  std::string chunk(const AnswerEvent &event, bool withUsage);
+  /// The objects of one event; none when a client learns nothing from it. Clients put a tool call
+  /// together from parts that come in objects of their own.
+  std::vector<std::string> chunks(AnswerEvent event, bool withUsage);
   /// The last object of a stream that asked for usage.
   std::string usageChunk(const Usage &usage) const;
 
@@ -46,11 +47,13 @@ protected:
 
 private:
   OrderedJson envelope(bool streamed) const;
+  std::string chunk(const AnswerEvent &event, bool withUsage);
 
   const ServedModel &model_;
   std::string id_;
   int64_t created_;
   bool logprobs_;
+  std::string chunkHead_; ///< what all objects of a stream begin with, once there is one
 };
 
 class ChatFormat : public AnswerFormat {
@@ -65,7 +68,7 @@ private:
   OrderedJson logprobsOf(const std::vector<TokenDetail> &tokens) const;
 
   std::vector<bool> begun_;     ///< by sample: whether its role was sent
-  std::vector<uint32_t> calls_; ///< by sample: tool calls sent so far
+  std::vector<uint32_t> calls_; ///< by sample: tool calls begun so far
 };
 
 class CompletionFormat : public AnswerFormat {

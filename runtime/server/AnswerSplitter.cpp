@@ -2,15 +2,12 @@
 #include "runtime/server/AnswerSplitter.h"
 
 #include "runtime/server/StopStrings.h"
-#include "sinter/Support/Json.h"
-
-#include <optional>
 
 namespace sinter {
 namespace {
 
 constexpr std::string_view kThink = "<think>", kThinkEnd = "</think>";
-constexpr std::string_view kCall = "<tool_call>", kCallEnd = "</tool_call>";
+constexpr std::string_view kCall = "<tool_call>";
 constexpr std::string_view kSpace = " \t\r\n";
 
 /// Takes up to `count` bytes off the front.
@@ -31,22 +28,14 @@ size_t certainBefore(std::string_view text, std::string_view mark) {
   return endOfInk(text.substr(0, text.size() - overlap(text, mark)));
 }
 
-/// An object, or a string that holds one, as some models write it.
-std::string argumentsOf(const nlohmann::ordered_json &call) {
-  const nlohmann::ordered_json &arguments = call["arguments"];
-  return arguments.is_string() ? arguments.get<std::string>() : arguments.dump();
-}
-
-std::optional<ToolCall> parseCall(const std::string &text) {
-  const auto checked = parseJson(text, "tool call"); // limits the nesting
-  if (!checked || !checked->is_object() || !checked->contains("name") ||
-      !(*checked)["name"].is_string() || !checked->contains("arguments"))
-    return std::nullopt;
-  const auto call = nlohmann::ordered_json::parse(text);
-  return ToolCall{call["name"].get<std::string>(), argumentsOf(call)};
-}
-
 } // namespace
+
+void AnswerParts::append(AnswerParts more) {
+  reasoning += more.reasoning;
+  content += more.content;
+  for (ToolCallPart &part : more.toolCalls)
+    toolCalls.push_back(std::move(part));
+}
 
 AnswerSplitter::AnswerSplitter(const SplitOptions &options)
     : options_(options), state_(options.thinking    ? State::Thinking
@@ -101,22 +90,24 @@ bool AnswerSplitter::content(AnswerParts &out) {
   out.content += pending_.substr(0, endOfInk(std::string_view(pending_).substr(0, begin)));
   pending_.erase(0, begin + kCall.size());
   state_ = State::Call;
+  call_ = {};
   return true;
 }
 
 bool AnswerSplitter::call(AnswerParts &out) {
-  const size_t end = pending_.find(kCallEnd);
-  if (end == std::string::npos)
+  switch (call_.read(pending_, out.toolCalls)) {
+  case ToolCallReader::Outcome::More:
+  case ToolCallReader::Outcome::Cut:
     return false;
-  const std::string text = take(pending_, end);
-  pending_.erase(0, kCallEnd.size());
-  if (auto call = parseCall(text)) {
-    out.toolCalls.push_back(*std::move(call));
-    state_ = State::AfterCall;
-  } else {
-    out.content += std::string(kCall) + text + std::string(kCallEnd);
-    state_ = State::Content;
+  case ToolCallReader::Outcome::Called:
+    calledTools_ = true;
+    state_ = options_.oneToolCall ? State::Ended : State::AfterCall;
+    return true;
+  case ToolCallReader::Outcome::NoCall:
+    break;
   }
+  out.content += kCall;
+  state_ = State::Content;
   return true;
 }
 
@@ -134,6 +125,8 @@ bool AnswerSplitter::advance(AnswerParts &out) {
     return content(out);
   case State::Call:
     return call(out);
+  case State::Ended:
+    break;
   }
   return false;
 }
@@ -148,12 +141,17 @@ AnswerParts AnswerSplitter::push(std::string_view text) {
 
 AnswerParts AnswerSplitter::flush() {
   AnswerParts out;
-  if (state_ == State::Thinking)
+  if (state_ == State::Thinking) {
     out.reasoning = pending_;
-  else if (state_ == State::Call)
-    out.content = std::string(kCall) + pending_;
-  else if (state_ == State::Content || state_ == State::Start)
+  } else if (state_ == State::Call) {
+    const ToolCallReader::Outcome outcome = call_.end(pending_, out.toolCalls);
+    calledTools_ = calledTools_ || outcome == ToolCallReader::Outcome::Called;
+    cutCall_ = outcome == ToolCallReader::Outcome::Cut;
+    if (outcome == ToolCallReader::Outcome::NoCall)
+      out.content = std::string(kCall) + pending_;
+  } else if (state_ == State::Content || state_ == State::Start) {
     out.content = pending_;
+  }
   pending_.clear();
   return out;
 }

@@ -1,6 +1,7 @@
 //===- Delivery.cpp -------------------------------------------------------===//
 #include "runtime/server/Delivery.h"
 
+#include <algorithm>
 #include <iterator>
 
 namespace sinter {
@@ -9,15 +10,16 @@ namespace {
 constexpr const char *kJson = "application/json";
 constexpr std::chrono::milliseconds kPatience{1000};
 
-template <typename T> void append(std::vector<T> &to, std::vector<T> from) {
-  to.insert(to.end(), std::make_move_iterator(from.begin()), std::make_move_iterator(from.end()));
-}
-
 void collect(CollectedSample &sample, AnswerEvent event) {
   sample.parts.reasoning += event.delta.parts.reasoning;
   sample.parts.content += event.delta.parts.content;
-  append(sample.parts.toolCalls, std::move(event.delta.parts.toolCalls));
-  append(sample.tokens, std::move(event.delta.tokens));
+  for (ToolCallPart &part : event.delta.parts.toolCalls)
+    if (part.begins)
+      sample.parts.toolCalls.push_back(std::move(part));
+    else
+      sample.parts.toolCalls.back().arguments += part.arguments;
+  std::move(event.delta.tokens.begin(), event.delta.tokens.end(),
+            std::back_inserter(sample.tokens));
   if (event.finish != FinishReason::None)
     sample.finish = finishName(event);
 }
@@ -81,16 +83,16 @@ void Delivery::whole(httplib::Response &response) {
 }
 
 bool Delivery::stream(httplib::DataSink &sink, bool includeUsage) {
-  const auto news = wait();
+  auto news = wait();
   if (!news)
     return false;
   std::string text;
   std::optional<ApiError> error;
-  for (const AnswerEvent &event : news->events) {
+  for (AnswerEvent &event : news->events) {
     error = errorOf(event);
     if (error)
       break;
-    if (const std::string chunk = format_->chunk(event, includeUsage); !chunk.empty())
+    for (const std::string &chunk : format_->chunks(std::move(event), includeUsage))
       text += sse(chunk);
   }
   const bool ends = error || news->done;

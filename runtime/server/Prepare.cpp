@@ -138,8 +138,7 @@ PreparedRequest prepareChat(const ChatRequest &chat, const ServedModel &model, F
   prepared.request.prompt = encode(model.tokenizer, prompt, true, "messages", error);
   chooseLength(chat.generation, model.context(), "messages", prepared.request, error);
   const bool begun = opensReasoning(prompt);
-  prepared.text.split = {model.thinks(), begun, chat.usesTools()};
-  prepared.text.oneToolCall = !chat.parallelToolCalls;
+  prepared.text.split = {model.thinks(), begun, chat.usesTools(), !chat.parallelToolCalls};
   const bool mayThink = model.thinks() && chat.enableThinking.value_or(true);
   addGrammar(chat, model,
              begun      ? Reasoning::Begun

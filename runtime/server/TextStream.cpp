@@ -5,17 +5,11 @@ namespace sinter {
 
 TextStream::TextStream(const Tokenizer &tokenizer, const TextStreamOptions &options)
     : decoder_(tokenizer, /*skipSpecial=*/true), stops_(options.stops), splitter_(options.split),
-      oneToolCall_(options.oneToolCall), logprobs_(options.logprobs) {}
+      logprobs_(options.logprobs) {}
 
-void TextStream::release(std::string certain, TextDelta &out) {
+void TextStream::release(const std::string &certain, TextDelta &out) {
   released_ += certain.size();
-  AnswerParts parts = splitter_.push(certain);
-  calledTools_ = calledTools_ || !parts.toolCalls.empty();
-  out.parts.reasoning += parts.reasoning;
-  out.parts.content += parts.content;
-  for (ToolCall &call : parts.toolCalls)
-    if (!oneToolCall_ || out.parts.toolCalls.empty())
-      out.parts.toolCalls.push_back(std::move(call));
+  out.parts.append(splitter_.push(certain));
 }
 
 /// Tokens whose text begins in what is released. Of a stopped sample the rest is discarded.
@@ -34,7 +28,7 @@ bool TextStream::push(const TokenEvent &event, TextDelta &out) {
   produced_ += text.size();
   release(stops_.push(text), out);
   releaseTokens(out, !stops_.found() && stops_.held() == 0);
-  return !stops_.found() && !(oneToolCall_ && calledTools_);
+  return !stops_.found() && !splitter_.ended();
 }
 
 void TextStream::finish(TextDelta &out) {
@@ -46,11 +40,7 @@ void TextStream::finish(TextDelta &out) {
     release(stops_.flush(), out);
     releaseTokens(out, !stopped);
   }
-  AnswerParts parts = splitter_.flush();
-  if (oneToolCall_ && calledTools_)
-    return;
-  out.parts.reasoning += parts.reasoning;
-  out.parts.content += parts.content;
+  out.parts.append(splitter_.flush());
 }
 
 } // namespace sinter

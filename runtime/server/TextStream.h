@@ -16,7 +16,6 @@ namespace sinter {
 struct TextStreamOptions {
   std::vector<std::string> stops;
   SplitOptions split;
-  bool oneToolCall = false; ///< the first tool call ends the answer
   bool logprobs = false;
 };
 
@@ -46,18 +45,18 @@ public:
   void finish(TextDelta &out);
 
   /// Whether tools are called, which clients hear as finish reason "tool_calls".
-  bool calledTools() const { return calledTools_; }
+  bool calledTools() const { return splitter_.calledTools(); }
+  /// Once it has ended: whether that was within a tool call.
+  bool cutCall() const { return splitter_.cutCall(); }
 
 private:
-  void release(std::string certain, TextDelta &out);
+  void release(const std::string &certain, TextDelta &out);
   void releaseTokens(TextDelta &out, bool all);
 
   StreamDecoder decoder_;
   StopStrings stops_;
   AnswerSplitter splitter_;
-  bool oneToolCall_;
   bool logprobs_;
-  bool calledTools_ = false;
   uint64_t produced_ = 0; ///< bytes of text so far, held back ones included
   uint64_t released_ = 0;
   std::deque<TokenDetail> details_; ///< of tokens whose text is held back

@@ -123,13 +123,32 @@ class OpenAi(unittest.TestCase):
         self.client.chat.completions.create(model="fake", messages=messages, tools=TOOLS)
 
     def test_tools_streamed(self):
-        arguments, names = "", []
-        for chunk in self.chat(CALL, tools=TOOLS, stream=True):
+        two = CALL + CALL.replace("Rome", "Oslo")
+        calls, deltas = [], 0
+        for chunk in self.chat(two, tools=TOOLS, stream=True):
             for call in chunk.choices[0].delta.tool_calls or []:
-                names += [call.function.name] if call.function.name else []
-                arguments += call.function.arguments or ""
+                deltas += 1
+                if call.id:
+                    self.assertEqual((call.index, call.type, call.function.arguments), (len(calls), "function", ""))
+                    calls.append([call.function.name, ""])
+                calls[call.index][1] += call.function.arguments
             finish = chunk.choices[0].finish_reason
-        self.assertEqual((names, json.loads(arguments), finish), (["weather"], {"city": "Rome"}, "tool_calls"))
+        self.assertEqual(calls, [["weather", '{"city": "Rome"}'], ["weather", '{"city": "Oslo"}']])
+        self.assertEqual(finish, "tool_calls")
+        self.assertGreater(deltas, 10)
+        whole = self.chat(two, tools=TOOLS).choices[0].message.tool_calls
+        self.assertEqual([[call.function.name, call.function.arguments] for call in whole], calls)
+        with self.client.chat.completions.stream(model="fake", messages=[{"role": "user", "content": two}],
+                                                 tools=TOOLS) as stream:
+            put_together = stream.get_final_completion().choices[0].message.tool_calls
+        self.assertEqual([call.function.arguments for call in put_together], [call[1] for call in calls])
+
+    def test_a_tool_call_that_is_cut_off(self):
+        for limit, arguments in ((9, None), (len(CALL) - 29, '{"city": "R')):
+            choice = self.chat(CALL, tools=TOOLS, max_tokens=limit).choices[0]
+            self.assertEqual((choice.finish_reason, choice.message.content or ""), ("length", ""))
+            calls = choice.message.tool_calls or []
+            self.assertEqual([call.function.arguments for call in calls], [arguments] if arguments else [])
 
     def test_tools_that_must_be_called(self):
         off = {"chat_template_kwargs": {"enable_thinking": False}}

@@ -92,6 +92,25 @@ TEST(Http, Logprobs) {
   EXPECT_EQ(object["choices"][0]["logprobs"]["text_offset"], OrderedJson::array({0, 1}));
 }
 
+/// What the deltas say about tool calls, one an event.
+std::vector<OrderedJson> callsOf(const std::vector<OrderedJson> &events) {
+  std::vector<OrderedJson> calls;
+  for (const OrderedJson &event : events)
+    if (event.is_object() && event["choices"][0]["delta"].contains("tool_calls")) {
+      EXPECT_EQ(event["choices"][0]["delta"]["tool_calls"].size(), 1u);
+      calls.push_back(event["choices"][0]["delta"]["tool_calls"][0]);
+    }
+  return calls;
+}
+
+std::string argumentsOf(const std::vector<OrderedJson> &calls, int index) {
+  std::string text;
+  for (const OrderedJson &call : calls)
+    if (call["index"] == index)
+      text += call["function"]["arguments"].get<std::string>();
+  return text;
+}
+
 TEST(Http, ReasoningAndToolCalls) {
   TestServer server("<think>\nhm\n</think>\n\nSure.\n<tool_call>\n{\"name\": \"f\", \"arguments\": "
                     "{\"x\": 1}}\n</tool_call>");
@@ -101,17 +120,49 @@ TEST(Http, ReasoningAndToolCalls) {
   EXPECT_EQ(message["reasoning_content"], "hm");
   EXPECT_EQ(message["content"], "Sure.");
   EXPECT_EQ(message["tool_calls"][0]["function"]["name"], "f");
-  EXPECT_EQ(message["tool_calls"][0]["function"]["arguments"], "{\"x\":1}");
+  EXPECT_EQ(message["tool_calls"][0]["function"]["arguments"], "{\"x\": 1}");
   EXPECT_EQ(object["choices"][0]["finish_reason"], "tool_calls");
   const auto all = events(server.chat(tools + R"(, "stream": true)")->body);
   EXPECT_EQ(contentOf(all), "Sure.");
-  OrderedJson call;
-  for (const OrderedJson &event : all)
-    if (event.is_object() && event["choices"][0]["delta"].contains("tool_calls"))
-      call = event["choices"][0]["delta"]["tool_calls"][0];
-  EXPECT_EQ(call["index"], 0);
-  EXPECT_EQ(call["function"]["name"], "f");
+  const std::vector<OrderedJson> calls = callsOf(all);
+  ASSERT_EQ(calls.size(), 1u + std::strlen("{\"x\": 1}")) << "a token a letter";
+  EXPECT_EQ(calls[0]["index"], 0);
+  EXPECT_EQ(calls[0]["type"], "function");
+  EXPECT_EQ(calls[0]["id"].get<std::string>().substr(0, 5), "call_");
+  EXPECT_EQ(calls[0]["function"], (OrderedJson{{"name", "f"}, {"arguments", ""}}));
+  EXPECT_EQ(calls[3], (OrderedJson{{"index", 0}, {"function", {{"arguments", "x"}}}}));
+  EXPECT_EQ(argumentsOf(calls, 0), "{\"x\": 1}");
   EXPECT_EQ(all[all.size() - 2]["choices"][0]["finish_reason"], "tool_calls");
+}
+
+TEST(Http, ToolCallsThatAreCutOff) {
+  const std::string call = "<tool_call>{\"name\": \"f\", \"arguments\": {\"x\": 12}}</tool_call>";
+  TestServer server(call + call);
+  const std::string tools = R"("tools": [{"type": "function", "function": {"name": "f"}}], )";
+  const auto tokens = [&](size_t more) {
+    return std::to_string(smallTokenizer().encode(call)->size() + more);
+  };
+  for (const auto &[fields, count, arguments] :
+       {std::tuple(R"("max_tokens": 9)" + std::string(), 0u, ""),
+        std::tuple(R"("stop": "2}")" + std::string(), 1u, "{\"x\": 1"),
+        std::tuple(R"("max_tokens": )" + tokens(10), 1u, "{\"x\": 12}"),
+        std::tuple(R"("max_tokens": )" + tokens(34), 2u, "{\"x\": ")}) {
+    const OrderedJson choice = json(server.chat(tools + fields))["choices"][0];
+    EXPECT_EQ(choice["finish_reason"], "length") << choice.dump();
+    EXPECT_TRUE(choice["message"]["content"].is_null() || choice["message"]["content"] == "")
+        << choice.dump();
+    const auto all = events(server.chat(tools + R"("stream": true, )" + fields)->body);
+    EXPECT_EQ(contentOf(all), "");
+    EXPECT_EQ(all[all.size() - 2]["choices"][0]["finish_reason"], "length");
+    if (count == 0) {
+      EXPECT_FALSE(choice["message"].contains("tool_calls")) << choice.dump();
+      EXPECT_TRUE(callsOf(all).empty());
+      continue;
+    }
+    ASSERT_EQ(choice["message"]["tool_calls"].size(), count) << choice.dump();
+    EXPECT_EQ(choice["message"]["tool_calls"][count - 1]["function"]["arguments"], arguments);
+    EXPECT_EQ(argumentsOf(callsOf(all), int(count) - 1), arguments);
+  }
 }
 
 TEST(Http, AnswersFollowGrammars) {
@@ -132,7 +183,7 @@ TEST(Http, AnswersFollowGrammars) {
          "chat_template_kwargs": {"enable_thinking": false})"));
   const OrderedJson &call = object["choices"][0]["message"]["tool_calls"][0]["function"];
   EXPECT_EQ(call["name"], "g") << object.dump();
-  EXPECT_EQ(call["arguments"], "{\"k\":7}");
+  EXPECT_EQ(call["arguments"], "{\"k\": 7}");
   const auto refused = server.chat(
       R"("response_format": {"type": "json_schema", "json_schema": {"schema": {"pattern": ""}}})");
   EXPECT_EQ(json(refused)["error"]["param"], "response_format.json_schema.schema.pattern");

@@ -6,7 +6,9 @@
 #include "runtime/text/Unicode.h"
 #include "test/runtime/server/SmallTokenizer.h"
 
+#include <cstring>
 #include <gtest/gtest.h>
+#include <iterator>
 #include <poll.h>
 #include <random>
 
@@ -20,22 +22,32 @@ struct Streamed {
   std::string tokens; ///< text of the tokens with log-probabilities
   std::vector<std::string> pieces;
   bool ended = false; ///< by the stream itself
-  bool calledTools = false;
+  bool calledTools = false, cutCall = false;
 };
+
+/// Adds what came to what was there, parts of a tool call to the call.
+void add(AnswerParts parts, AnswerParts &to) {
+  to.reasoning += parts.reasoning;
+  to.content += parts.content;
+  for (ToolCallPart &part : parts.toolCalls) {
+    EXPECT_EQ(part.begins, part.arguments.empty());
+    if (part.begins)
+      to.toolCalls.push_back(std::move(part));
+    else
+      to.toolCalls.back().arguments += part.arguments;
+  }
+}
 
 /// Streams `text` token by token, bytes and marks alike.
 Streamed stream(const std::string &text, const TextStreamOptions &options) {
   static const Tokenizer tokenizer = smallTokenizer();
   TextStream stream(tokenizer, options);
   Streamed out;
-  auto add = [&](TextDelta &delta) {
+  auto collect = [&](TextDelta &delta) {
     for (const std::string *piece : {&delta.parts.reasoning, &delta.parts.content})
       EXPECT_EQ(text::findInvalidUtf8(*piece), std::nullopt);
-    out.parts.reasoning += delta.parts.reasoning;
-    out.parts.content += delta.parts.content;
     out.pieces.push_back(delta.parts.content);
-    for (ToolCall &call : delta.parts.toolCalls)
-      out.parts.toolCalls.push_back(std::move(call));
+    add(std::move(delta.parts), out.parts);
     for (const TokenDetail &detail : delta.tokens)
       out.tokens += tokenizer.tokenBytes(detail.token);
   };
@@ -43,14 +55,15 @@ Streamed stream(const std::string &text, const TextStreamOptions &options) {
   for (const int32_t id : *ids) {
     TextDelta delta;
     out.ended = !stream.push({0, id, 0, {}}, delta);
-    add(delta);
+    collect(delta);
     if (out.ended)
       break;
   }
   TextDelta delta;
   stream.finish(delta);
-  add(delta);
+  collect(delta);
   out.calledTools = stream.calledTools();
+  out.cutCall = stream.cutCall();
   return out;
 }
 
@@ -132,25 +145,112 @@ TEST(TextStream, ParsesToolCalls) {
   EXPECT_EQ(out.parts.content, "Let me.");
   ASSERT_EQ(out.parts.toolCalls.size(), 2u);
   EXPECT_EQ(out.parts.toolCalls[0].name, "f");
-  EXPECT_EQ(out.parts.toolCalls[0].arguments, R"({"b":1,"a":"</x>"})");
+  EXPECT_EQ(out.parts.toolCalls[0].arguments, R"({"b": 1, "a": "</x>"})") << "as written";
   EXPECT_EQ(out.parts.toolCalls[1].name, "g");
   EXPECT_TRUE(out.calledTools);
   EXPECT_FALSE(out.ended);
 }
 
 TEST(TextStream, WhatIsNoToolCallIsContent) {
-  for (const char *text : {"<tool_call>nonsense</tool_call>", "<tool_call>{\"name\": \"f\"",
+  for (const char *text : {"<tool_call>nonsense</tool_call>", "<tool_call> nonsense",
+                           "<tool_call>{\"name\": \"f\"}</tool_call>", "<tool_call>{\"x\": 1}",
                            "<tool_call>{\"name\": 1, \"arguments\": {}}</tool_call> x"}) {
     const Streamed out = stream(text, withMarks());
     EXPECT_EQ(out.parts.content, text);
-    EXPECT_FALSE(out.calledTools);
+    EXPECT_TRUE(out.parts.toolCalls.empty()) << text;
+    EXPECT_FALSE(out.calledTools || out.cutCall) << text;
   }
   EXPECT_EQ(stream("<tool_call>{}", {}).parts.content, "<tool_call>{}") << "without tools";
 }
 
+TEST(TextStream, HalfAToolCallIsNoContent) {
+  const std::string before = "Well.", open = "<tool_call>\n{\"name\": \"f\", \"arguments\": ";
+  const std::string arguments = R"({"a": "}</tool_call>\"{", "b": [{"c": "é"}, 5]})";
+  const std::string text = before + open + arguments + "}\n</tool_call>";
+  for (size_t n = before.size() + std::strlen("<tool_call>"); n <= text.size(); ++n) {
+    const std::string cut = text.substr(0, n);
+    if (text::findInvalidUtf8(cut))
+      continue;
+    const Streamed out = stream(cut, withMarks());
+    const size_t begin = before.size() + open.size();
+    EXPECT_EQ(out.parts.content, before) << cut;
+    ASSERT_EQ(out.parts.toolCalls.size(), n > begin ? 1u : 0u) << cut;
+    EXPECT_EQ(out.calledTools, n >= begin + arguments.size()) << cut;
+    EXPECT_NE(out.calledTools, out.cutCall) << cut;
+    if (n > begin) {
+      EXPECT_EQ(out.parts.toolCalls[0].name, "f");
+      EXPECT_EQ(out.parts.toolCalls[0].arguments, cut.substr(begin, arguments.size()));
+    }
+  }
+  TextStreamOptions stopped = withMarks();
+  stopped.stops = {"[{"};
+  const Streamed out = stream(text, stopped);
+  EXPECT_EQ(out.parts.toolCalls[0].arguments, R"({"a": "}</tool_call>\"{", "b": )");
+  EXPECT_TRUE(out.cutCall);
+}
+
+TEST(TextStream, CallsInAnotherForm) {
+  for (const char *text : {R"({"arguments": {"x": [1, 2]}, "name": "f"})",
+                           R"({"name": "f", "arguments": "{\"x\":[1,2]}"})",
+                           R"({"id": 3, "name": "f", "arguments": {"x":[1,2]}})"})
+    for (const char *end : {"</tool_call>", ""}) {
+      const Streamed out = stream("<tool_call>" + std::string(text) + end, withMarks());
+      ASSERT_EQ(out.parts.toolCalls.size(), 1u) << text;
+      EXPECT_EQ(out.parts.toolCalls[0].name, "f");
+      EXPECT_EQ(out.parts.toolCalls[0].arguments, R"({"x":[1,2]})");
+      EXPECT_TRUE(out.calledTools && !out.cutCall) << text;
+    }
+  const Streamed broken =
+      stream(R"(<tool_call>{"name": "f", "arguments": {"x": <5>, </tool_call> x)", withMarks());
+  EXPECT_EQ(broken.parts.toolCalls.at(0).arguments, R"({"x": <5>, )") << "as written";
+  EXPECT_EQ(broken.parts.content, "x");
+}
+
+TEST(TextStream, ToolCallsAreTheSameHoweverTextComes) {
+  std::mt19937 random(11);
+  const char *pieces[] = {"<tool_call>",
+                          "</tool_call>",
+                          "{",
+                          "}",
+                          "\"name\": \"f\"",
+                          ", ",
+                          "\"arguments\": ",
+                          "\"",
+                          "\\",
+                          "[",
+                          "]",
+                          "<",
+                          "x",
+                          "\n",
+                          "<tool_call>{\"name\": \"f\", \"arguments\": {"};
+  for (int i = 0; i < 20000; ++i) {
+    std::string text;
+    for (size_t n = random() % 12; n > 0; --n)
+      text += pieces[random() % std::size(pieces)];
+    AnswerParts whole, parts;
+    AnswerSplitter once({false, false, true}), often({false, false, true});
+    add(once.push(text), whole);
+    add(once.flush(), whole);
+    for (size_t at = 0; at < text.size();) {
+      const size_t count = 1 + random() % 4;
+      add(often.push(std::string_view(text).substr(at, count)), parts);
+      at += count;
+    }
+    add(often.flush(), parts);
+    ASSERT_EQ(parts.content, whole.content) << text;
+    ASSERT_EQ(parts.toolCalls.size(), whole.toolCalls.size()) << text;
+    for (size_t c = 0; c < parts.toolCalls.size(); ++c) {
+      ASSERT_EQ(parts.toolCalls[c].name, whole.toolCalls[c].name) << text;
+      ASSERT_EQ(parts.toolCalls[c].arguments, whole.toolCalls[c].arguments) << text;
+    }
+    ASSERT_EQ(often.calledTools(), once.calledTools()) << text;
+    ASSERT_EQ(often.cutCall(), once.cutCall()) << text;
+  }
+}
+
 TEST(TextStream, OneToolCall) {
   TextStreamOptions options = withMarks();
-  options.oneToolCall = true;
+  options.split.oneToolCall = true;
   const std::string call = "<tool_call>{\"name\":\"f\",\"arguments\":{}}</tool_call>";
   const Streamed out = stream(call + " and " + call, options);
   EXPECT_EQ(out.parts.toolCalls.size(), 1u);
