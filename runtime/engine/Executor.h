@@ -4,6 +4,7 @@
 #include "runtime/abi/Manifest.h"
 #include "runtime/device/Device.h"
 #include "runtime/engine/BatchBuilder.h"
+#include "runtime/engine/PageBytes.h"
 #include "runtime/engine/SamplingParams.h"
 
 #include <chrono>
@@ -58,7 +59,7 @@ struct Profile {
   std::vector<std::vector<StepCost>> costs;
 };
 
-class Executor {
+class Executor final : public PageBytes {
 public:
   static Result<std::unique_ptr<Executor>> create(ModelView model, Device &device,
                                                   const ExecutorOptions &options);
@@ -105,9 +106,9 @@ public:
   uint64_t cacheBytes() const { return numPages_ * manifest().kv.pageBytes; }
   Device &device() { return *device_; }
 
-  /// Copies a page, manifest().kv.pageBytes, to or from host memory.
-  Status savePage(PageId page, void *to);
-  Status restorePage(PageId page, const void *from);
+  uint64_t pageBytes() const override { return manifest().kv.pageBytes; }
+  Status savePage(PageId page, void *to) override;
+  Status restorePage(PageId page, const void *from) override;
   /// Fills a page with NaN: for tests that check that freed pages are not read.
   Status poisonPage(PageId page);
 

@@ -23,17 +23,8 @@ bool Residency::prefersSwap(uint32_t pages, uint32_t tokens) const {
 }
 
 Status Residency::restore(Sample &sample) {
-  Sequence &sequence = sample.sequence;
-  if (sample.swapped && sample.swappedTokens > sequence.cached()) {
-    const uint32_t missing = sample.swappedTokens - sequence.cached();
-    SINTER_RETURN_IF_ERROR(sequence.reserve(missing));
-    const uint32_t shared = sequence.sharedEnd() / sequence.pageSize();
-    if (shared < sample.swapped->pages())
-      SINTER_RETURN_IF_ERROR(swap_.restore(
-          *sample.swapped, shared,
-          std::span(sequence.pages()).subspan(shared, sample.swapped->pages() - shared)));
-    sequence.advance(missing);
-  }
+  if (sample.swapped)
+    SINTER_RETURN_IF_ERROR(swap_.restore(*sample.swapped, sample.sequence));
   sample.swapped.reset();
   return Status::ok();
 }
@@ -41,11 +32,9 @@ Status Residency::restore(Sample &sample) {
 Status Residency::leave(Sample &sample) {
   Sequence &sequence = sample.sequence;
   sample.dropDraft();
-  const uint32_t tokens = sequence.cached();
-  const uint32_t pages = (tokens + sequence.pageSize() - 1) / sequence.pageSize();
-  if (pages > 0 && swap_.hasRoom(pages) && prefersSwap(pages, tokens)) {
-    SINTER_ASSIGN_OR_RETURN(sample.swapped, swap_.save(std::span(sequence.pages()).first(pages)));
-    sample.swappedTokens = tokens;
+  const uint32_t pages = SwapSpace::pagesOf(sequence);
+  if (pages > 0 && swap_.hasRoom(pages) && prefersSwap(pages, sequence.cached())) {
+    SINTER_ASSIGN_OR_RETURN(sample.swapped, swap_.save(sequence));
     everSwapped_ += pages;
   }
   sequence.releasePages();

@@ -1,6 +1,7 @@
 //===- Residency.h - brings samples' caches in and out ----------*- C++ -*-===//
 #pragma once
 
+#include "runtime/engine/Executor.h"
 #include "runtime/engine/Sample.h"
 
 #include <cstdint>

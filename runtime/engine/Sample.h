@@ -48,7 +48,6 @@ struct Sample {
   uint64_t plannedIn = 0; ///< the scheduler's number of the last step with this sample in it
   std::unique_ptr<TokenConstraint> constraint; ///< may be null
   std::optional<SwappedPages> swapped;
-  uint32_t swappedTokens = 0; ///< positions that `swapped` holds
   std::chrono::steady_clock::time_point lastToken;
 
   /// Takes the guesses back.

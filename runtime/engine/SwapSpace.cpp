@@ -8,19 +8,30 @@ SwappedPages::~SwappedPages() {
     space_->used_ -= pages_;
 }
 
-Result<SwappedPages> SwapSpace::save(std::span<const PageId> pages) {
-  const uint64_t bytes = executor_.manifest().kv.pageBytes;
-  used_ += pages.size();
-  SwappedPages saved(*this, uint32_t(pages.size()), bytes);
-  for (size_t i = 0; i < pages.size(); ++i)
-    SINTER_RETURN_IF_ERROR(executor_.savePage(pages[i], saved.bytes_.get() + i * bytes));
+uint32_t SwapSpace::pagesOf(const Sequence &sequence) {
+  return (sequence.cached() + sequence.pageSize() - 1) / sequence.pageSize();
+}
+
+Result<SwappedPages> SwapSpace::save(const Sequence &sequence) {
+  const uint64_t bytes = memory_.pageBytes();
+  const uint32_t pages = pagesOf(sequence);
+  used_ += pages;
+  SwappedPages saved(*this, pages, sequence.cached(), bytes);
+  for (size_t i = 0; i < pages; ++i)
+    SINTER_RETURN_IF_ERROR(memory_.savePage(sequence.pages()[i], saved.bytes_.get() + i * bytes));
   return saved;
 }
 
-Status SwapSpace::restore(const SwappedPages &saved, uint32_t first, std::span<const PageId> to) {
-  const uint64_t bytes = executor_.manifest().kv.pageBytes;
-  for (size_t i = 0; i < to.size(); ++i)
-    SINTER_RETURN_IF_ERROR(executor_.restorePage(to[i], saved.bytes_.get() + (first + i) * bytes));
+Status SwapSpace::restore(const SwappedPages &saved, Sequence &sequence) {
+  if (saved.tokens_ <= sequence.cached())
+    return Status::ok();
+  const uint64_t bytes = memory_.pageBytes();
+  const uint32_t missing = saved.tokens_ - sequence.cached();
+  SINTER_RETURN_IF_ERROR(sequence.reserve(missing));
+  for (size_t i = sequence.sharedEnd() / sequence.pageSize(); i < saved.pages_; ++i)
+    SINTER_RETURN_IF_ERROR(
+        memory_.restorePage(sequence.pages()[i], saved.bytes_.get() + i * bytes));
+  sequence.advance(missing);
   return Status::ok();
 }
 

@@ -52,6 +52,56 @@ class DeathTest(unittest.TestCase):
         health.close()
 
 
+class DeadDeviceTest(tools.ToolTest):
+    """sinter-serve on test/runtime/fake/cuda's driver, one of whose kernels fails in the middle of answers."""
+
+    def test_a_dead_device_ends_the_process(self):
+        made = tools.run("make-fake-model", "--cuda-text", self.folder)
+        self.assertEqual(made.returncode, 0, made.stderr)
+        for stream in (True, False):
+            with self.subTest(stream=stream):
+                self.die(stream)
+
+    def die(self, stream):
+        driver = os.path.join(tools.BIN, "fake-cuda", "libcuda.so.1")
+        environment = {**os.environ, "SINTER_CUDA_DRIVER": driver, "SINTER_FAKE_CUDA": "fault=attend,fault-after=20"}
+        server = servers.Serve(self.path("fake.sinter"), weights=self.folder, env=environment)
+        self.addCleanup(server.close)
+        server.wait_ready()
+        answers = []
+
+        def ask():
+            answers.append(server.request("POST", "/v1/completions", {
+                "prompt": [1, 2], "max_tokens": 50, "ignore_eos": True, "temperature": 0, "stream": stream}))
+
+        clients = [threading.Thread(target=ask) for _ in range(3)]
+        for client in clients:
+            client.start()
+        while server.request("GET", "/health")[0] == 200:
+            time.sleep(0.01)
+        died = time.monotonic()
+        status, body = server.request("GET", "/health")
+        self.assertEqual(status, 503)
+        self.assertIn("failed on the GPU", json.loads(body)["error"]["message"])
+        for client in clients:
+            client.join()
+        self.assertEqual(server.process.wait(20), 1)
+        self.assertLess(time.monotonic() - died, 5)
+        last = server.log().splitlines()[-1]
+        self.assertRegex(last, r"^sinter-serve: error: .* failed on the GPU .*CUDA_ERROR_ILLEGAL_ADDRESS")
+        self.assertEqual(len(answers), 3)
+        # Who comes late is told, too; at least one was in the middle.
+        self.assertIn(200 if stream else 500, [status for status, _ in answers])
+        for status, body in answers:
+            self.assertIn("failed on the GPU", body.decode())
+            self.assertIn(status, (200, 503) if stream else (500, 503))
+            if status == 200:
+                events = body.decode().split("\n\n")
+                self.assertIn("text", json.loads(events[0][6:])["choices"][0], "it had begun")
+                self.assertEqual(json.loads(events[-2][6:])["error"]["code"], "generation_failed")
+                self.assertNotIn("[DONE]", body.decode())
+
+
 class CompileTest(unittest.TestCase):
     def test_a_compiler_ends_with_its_server(self):
         """And the next one removes what it left."""

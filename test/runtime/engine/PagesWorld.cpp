@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <random>
 
 namespace sinter::test {
@@ -23,7 +24,8 @@ std::string saltOf(uint8_t arg) { return arg & 128 ? "salt" : ""; }
 
 PagesWorld::PagesWorld(uint64_t seed, Misuse misuse)
     : misuse_(misuse), allocator_(kPages, seed, kHashMasks[seed % kHashMasks.size()]),
-      cells_(kPages * kPageSize, kPoison), slots_(kSequences) {
+      cells_(kPages * kPageSize, kPoison), swap_(*this, kSwapPages * kPageSize * sizeof(uint64_t)),
+      slots_(kSequences) {
   allocator_.setOnFree([this](PageId page) {
     std::fill_n(cells_.begin() + page * int(kPageSize), kPageSize, kPoison);
   });
@@ -33,12 +35,13 @@ void PagesWorld::start(Slot &slot, uint8_t arg) {
   if (slot.sequence)
     return;
   slot.sequence.emplace(allocator_, kPageSize);
+  slot.root = prefixRoot(saltOf(arg));
   ++slot.generation;
   slot.inFlight = false;
   // Few distinct prompts, of which many are prefixes of others; the salt is part of none.
   for (uint32_t i = 0; i < 1 + arg % 11u; ++i)
     slot.sequence->append(int32_t((arg >> 4 & 3) == 3 ? i % 2 : i == (arg >> 4 & 3u) * 4u));
-  const uint32_t found = slot.sequence->adopt(prefixRoot(saltOf(arg)));
+  const uint32_t found = slot.sequence->adopt(slot.root);
   seen_.hits += found > 0;
   seen_.rewrittenNowhere += found < slot.sequence->sharedEnd();
 }
@@ -54,7 +57,8 @@ void PagesWorld::begin(uint8_t mask, uint8_t arg) {
   Step step;
   for (size_t i = 0; i < slots_.size(); ++i) {
     Slot &slot = slots_[i];
-    if (!slot.sequence || slot.inFlight || !(mask >> i & 1) || slot.sequence->waiting() == 0)
+    if (!slot.sequence || slot.swapped || slot.inFlight || !(mask >> i & 1) ||
+        slot.sequence->waiting() == 0)
       continue;
     Sequence &sequence = *slot.sequence;
     const uint32_t count = std::min<uint32_t>(sequence.waiting(), 1 + arg % 5);
@@ -84,13 +88,14 @@ void PagesWorld::begin(uint8_t mask, uint8_t arg) {
 }
 
 /// The kernels read as late as they can: at the step's end.
-std::string PagesWorld::read(const Item &item) const {
+std::string PagesWorld::read(size_t slot, const std::vector<int32_t> &tokens,
+                             const std::vector<PageId> &pages, uint32_t count) const {
   uint64_t hash = kGarbage;
-  for (uint32_t p = 0; p < item.first + item.count; ++p) {
-    hash = extend(hash, item.tokens[p]);
-    const PageId page = item.pages[p / kPageSize];
+  for (uint32_t p = 0; p < count; ++p) {
+    hash = extend(hash, tokens[p]);
+    const PageId page = pages[p / kPageSize];
     if (cells_[size_t(page) * kPageSize + p % kPageSize] != hash)
-      return "sequence " + std::to_string(item.slot) + " reads something else at position " +
+      return "sequence " + std::to_string(slot) + " reads something else at position " +
              std::to_string(p) + " in page " + std::to_string(page);
   }
   return {};
@@ -113,7 +118,7 @@ std::string PagesWorld::end(bool success) {
   std::string wrong;
   for (const Item &item : step.items) {
     if (success && wrong.empty())
-      wrong = read(item);
+      wrong = read(item.slot, item.tokens, item.pages, item.first + item.count);
     Slot &slot = slots_[item.slot];
     if (!slot.sequence || slot.generation != item.generation)
       continue;
@@ -124,6 +129,53 @@ std::string PagesWorld::end(bool success) {
   if (misuse_ != Misuse::EndStepsEarly)
     allocator_.endStep(step.id);
   return wrong;
+}
+
+Status PagesWorld::savePage(PageId page, void *to) {
+  std::memcpy(to, &cells_[size_t(page) * kPageSize], pageBytes());
+  return Status::ok();
+}
+
+Status PagesWorld::restorePage(PageId page, const void *from) {
+  std::memcpy(&cells_[size_t(page) * kPageSize], from, pageBytes());
+  return Status::ok();
+}
+
+/// Also while a step writes behind what is cached: its tokens are lost then.
+void PagesWorld::swapOut(Slot &slot) {
+  if (!slot.sequence || slot.swapped || slot.sequence->cached() == 0 ||
+      !swap_.hasRoom(SwapSpace::pagesOf(*slot.sequence)))
+    return;
+  ++seen_.swappedOut;
+  seen_.swappedOutInFlight += slot.inFlight;
+  slot.swapped.emplace(*swap_.save(*slot.sequence));
+  slot.sequence->releasePages();
+  ++slot.generation;
+  slot.inFlight = false;
+}
+
+std::string PagesWorld::swapIn(Slot &slot) {
+  if (!slot.swapped)
+    return {};
+  Sequence &sequence = *slot.sequence;
+  const bool found = sequence.adopt(slot.root) > 0;
+  const uint32_t tokens = std::max(slot.swapped->tokens(), sequence.cached());
+  const uint32_t missing = tokens - sequence.cached();
+  if (sequence.pagesMissing(missing) > allocator_.availablePages()) {
+    sequence.releasePages();
+    return {};
+  }
+  ++seen_.swappedIn;
+  seen_.swappedInInFlight += !steps_.empty();
+  seen_.swappedBehindHits += found && missing > 0;
+  if (misuse_ == Misuse::SwapInNothing && sequence.reserve(missing))
+    sequence.advance(missing);
+  if (const Status status = swap_.restore(*slot.swapped, sequence); !status)
+    return status.message();
+  slot.swapped.reset();
+  if (sequence.cached() != tokens)
+    return "another number of tokens came back";
+  return read(size_t(&slot - slots_.data()), sequence.tokens(), sequence.pages(), tokens);
 }
 
 std::string PagesWorld::checkBooks() const {
@@ -142,6 +194,11 @@ std::string PagesWorld::checkBooks() const {
   }
   if (owned != allocator_.ownedPages())
     return "another number of pages is owned";
+  uint64_t swapped = 0;
+  for (const Slot &slot : slots_)
+    swapped += slot.swapped ? slot.swapped->pages() : 0;
+  if (swapped != swap_.usedPages() || swapped > kSwapPages)
+    return "another number of pages is swapped out";
   return {};
 }
 
@@ -161,11 +218,13 @@ std::string PagesWorld::run(const PageOp &op) {
     break;
   case PageOp::Release:
     seen_.releasedInFlight += slot.sequence && slot.inFlight;
+    slot.swapped.reset();
     slot.sequence.reset();
     break;
   case PageOp::Fork:
-    if (Slot &to = slots_[op.arg % kSequences]; slot.sequence && !to.sequence) {
+    if (Slot &to = slots_[op.arg % kSequences]; slot.sequence && !slot.swapped && !to.sequence) {
       to.sequence.emplace(slot.sequence->fork());
+      to.root = slot.root;
       ++to.generation;
       to.inFlight = false;
     }
@@ -175,12 +234,18 @@ std::string PagesWorld::run(const PageOp &op) {
       slot.sequence->append(op.arg & 1);
     break;
   case PageOp::Truncate:
-    if (slot.sequence && !slot.inFlight) {
+    if (slot.sequence && !slot.swapped && !slot.inFlight) {
       const uint32_t least = std::max(
           {slot.sequence->cached() / kPageSize * kPageSize, slot.sequence->sharedEnd(), 1u});
       const auto length = uint32_t(slot.sequence->tokens().size());
       slot.sequence->truncate(std::max(least, length - std::min<uint32_t>(length, op.arg % 3)));
     }
+    break;
+  case PageOp::SwapOut:
+    swapOut(slot);
+    break;
+  case PageOp::SwapIn:
+    wrong = swapIn(slot);
     break;
   default:
     break;
@@ -190,11 +255,11 @@ std::string PagesWorld::run(const PageOp &op) {
 
 std::vector<PageOp> randomOps(uint64_t seed, size_t count) {
   std::mt19937_64 random(seed);
-  constexpr std::array<PageOp::Kind, 16> kMix = {
-      PageOp::Start,  PageOp::Start,   PageOp::Start,    PageOp::Begin,
-      PageOp::Begin,  PageOp::Begin,   PageOp::Succeed,  PageOp::Succeed,
-      PageOp::Fail,   PageOp::Release, PageOp::Release,  PageOp::Fork,
-      PageOp::Append, PageOp::Append,  PageOp::Truncate, PageOp::Begin};
+  constexpr std::array<PageOp::Kind, 19> kMix = {
+      PageOp::Start,   PageOp::Start,   PageOp::Start,   PageOp::Begin,  PageOp::Begin,
+      PageOp::Begin,   PageOp::Succeed, PageOp::Succeed, PageOp::Fail,   PageOp::Release,
+      PageOp::Release, PageOp::Fork,    PageOp::Append,  PageOp::Append, PageOp::Truncate,
+      PageOp::Begin,   PageOp::SwapOut, PageOp::SwapIn,  PageOp::SwapIn};
   std::vector<PageOp> ops(count);
   for (PageOp &op : ops) {
     const uint64_t bits = random();
@@ -215,6 +280,11 @@ std::string runOps(const std::vector<PageOp> &ops, uint64_t seed, Misuse misuse,
     seen->releasedInFlight += world.seen().releasedInFlight;
     seen->evictions += world.seen().evictions;
     seen->failures += world.seen().failures;
+    seen->swappedOut += world.seen().swappedOut;
+    seen->swappedOutInFlight += world.seen().swappedOutInFlight;
+    seen->swappedIn += world.seen().swappedIn;
+    seen->swappedInInFlight += world.seen().swappedInInFlight;
+    seen->swappedBehindHits += world.seen().swappedBehindHits;
   }
   return wrong;
 }
@@ -236,7 +306,8 @@ std::vector<PageOp> shrink(std::vector<PageOp> ops, uint64_t seed, Misuse misuse
 
 std::string toText(const std::vector<PageOp> &ops) {
   constexpr std::array<const char *, PageOp::kKinds> kNames = {
-      "start", "begin", "succeed", "fail", "release", "fork", "append", "truncate"};
+      "start", "begin",  "succeed",  "fail",     "release",
+      "fork",  "append", "truncate", "swap-out", "swap-in"};
   std::string text;
   for (const PageOp &op : ops)
     text += std::string(kNames[op.kind]) + " " + std::to_string(op.which) + " " +

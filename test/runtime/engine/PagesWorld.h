@@ -8,7 +8,7 @@
 //===----------------------------------------------------------------------===//
 #pragma once
 
-#include "runtime/engine/Sequence.h"
+#include "runtime/engine/SwapSpace.h"
 
 #include <cstdint>
 #include <deque>
@@ -19,16 +19,35 @@
 namespace sinter::test {
 
 struct PageOp {
-  enum Kind : uint8_t { Start, Begin, Succeed, Fail, Release, Fork, Append, Truncate, kKinds };
+  enum Kind : uint8_t {
+    Start,
+    Begin,
+    Succeed,
+    Fail,
+    Release,
+    Fork,
+    Append,
+    Truncate,
+    SwapOut,
+    SwapIn,
+    kKinds
+  };
   Kind kind;
   uint8_t which;
   uint8_t arg;
 };
 
 /// Ways to use an allocator wrongly. The world must notice each.
-enum class Misuse { None, EndStepsEarly, PublishEarly, WriteSharedPages, CountFailedSteps };
+enum class Misuse {
+  None,
+  EndStepsEarly,
+  PublishEarly,
+  WriteSharedPages,
+  CountFailedSteps,
+  SwapInNothing,
+};
 
-class PagesWorld {
+class PagesWorld final : private PageBytes {
 public:
   PagesWorld(uint64_t seed, Misuse misuse);
 
@@ -38,14 +57,19 @@ public:
   /// What the run has seen, so that a test can tell that it tests something.
   struct Seen {
     uint64_t hits = 0, rewrittenNowhere = 0, releasedInFlight = 0, evictions = 0, failures = 0;
+    uint64_t swappedOut = 0, swappedOutInFlight = 0, swappedIn = 0, swappedInInFlight = 0,
+             swappedBehindHits = 0;
   };
   const Seen &seen() const { return seen_; }
 
 private:
   static constexpr uint32_t kPages = 12, kPageSize = 3, kSequences = 6, kMaxLength = 16;
+  static constexpr uint32_t kSwapPages = 8;
 
   struct Slot {
     std::optional<Sequence> sequence;
+    PrefixNode root;
+    std::optional<SwappedPages> swapped; ///< then the sequence has no pages and does not run
     uint64_t generation = 0;
     bool inFlight = false;
   };
@@ -64,14 +88,22 @@ private:
   void start(Slot &slot, uint8_t arg);
   void begin(uint8_t mask, uint8_t arg);
   std::string end(bool success);
-  std::string read(const Item &item) const;
+  /// What is wrong with the cells of the first `count` tokens; empty: nothing.
+  std::string read(size_t slot, const std::vector<int32_t> &tokens,
+                   const std::vector<PageId> &pages, uint32_t count) const;
+  void swapOut(Slot &slot);
+  std::string swapIn(Slot &slot);
+  uint64_t pageBytes() const override { return kPageSize * sizeof(uint64_t); }
+  Status savePage(PageId page, void *to) override;
+  Status restorePage(PageId page, const void *from) override;
   void commit(Slot &slot, uint32_t count);
   std::string checkBooks() const;
 
   Misuse misuse_;
   PageAllocator allocator_;
   std::vector<uint64_t> cells_;
-  std::vector<Slot> slots_;
+  SwapSpace swap_;
+  std::vector<Slot> slots_; ///< they give room back to swap_
   std::deque<Step> steps_;
   Seen seen_;
 };

@@ -272,6 +272,10 @@ std::vector<uint8_t> makeCudaArtifact(const std::string &meta) {
   return makeArtifactOf(SINTER_FAKE_CUDA_MODEL, meta);
 }
 
+std::vector<uint8_t> makeCudaTextArtifact(const std::string &meta) {
+  return makeArtifactOf(SINTER_FAKE_CUDA_TEXT_MODEL, meta);
+}
+
 void writeBytes(const std::string &path, const std::vector<uint8_t> &bytes) {
   std::ofstream(path, std::ios::binary)
       .write(reinterpret_cast<const char *>(bytes.data()), std::streamsize(bytes.size()));

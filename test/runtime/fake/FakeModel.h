@@ -53,6 +53,8 @@ nlohmann::json makeCudaMeta(const std::string &directory, const std::string &hea
 /// The bytes of an artefact with this metadata text and a right digest.
 std::vector<uint8_t> makeArtifact(const std::string &meta);
 std::vector<uint8_t> makeCudaArtifact(const std::string &meta);
+/// The same with a tokenizer, most of whose tokens the model does not have.
+std::vector<uint8_t> makeCudaTextArtifact(const std::string &meta);
 /// Puts the right digest into a changed artefact.
 void sealArtifact(std::vector<uint8_t> &artifact);
 

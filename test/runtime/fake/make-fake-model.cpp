@@ -1,7 +1,7 @@
 //===- make-fake-model.cpp - the fake model as files ----------------------===//
 //
-// make-fake-model [--cuda] DIR [PATCH]: writes DIR/model.safetensors and DIR/fake.sinter, whose
-// metadata is changed by the JSON merge patch PATCH.
+// make-fake-model [--cuda|--cuda-text] DIR [PATCH]: writes DIR/model.safetensors and
+// DIR/fake.sinter, whose metadata is changed by the JSON merge patch PATCH.
 //
 //===----------------------------------------------------------------------===//
 #include "test/runtime/fake/FakeModel.h"
@@ -12,13 +12,14 @@
 
 int main(int argc, char **argv) {
   using namespace sinter::fake;
-  const bool cuda = argc > 1 && std::string(argv[1]) == "--cuda";
+  const std::string kind = argc > 1 ? argv[1] : "";
+  const bool text = kind == "--cuda-text", cuda = text || kind == "--cuda";
   if (cuda) {
     --argc;
     ++argv;
   }
   if (argc < 2 || argc > 3) {
-    std::fprintf(stderr, "usage: make-fake-model [--cuda] DIR [PATCH]\n");
+    std::fprintf(stderr, "usage: make-fake-model [--cuda|--cuda-text] DIR [PATCH]\n");
     return 1;
   }
   try {
@@ -27,8 +28,9 @@ int main(int argc, char **argv) {
     nlohmann::json meta = cuda ? makeCudaMeta(folder, hash) : makeMeta(folder, hash);
     if (argc == 3)
       meta.merge_patch(nlohmann::json::parse(argv[2]));
-    writeBytes(folder + "/fake.sinter",
-               cuda ? makeCudaArtifact(meta.dump()) : makeArtifact(meta.dump()));
+    writeBytes(folder + "/fake.sinter", text   ? makeCudaTextArtifact(meta.dump())
+                                        : cuda ? makeCudaArtifact(meta.dump())
+                                               : makeArtifact(meta.dump()));
     return 0;
   } catch (const std::exception &error) {
     std::fprintf(stderr, "make-fake-model: error: %s\n", error.what());

@@ -1,7 +1,8 @@
 /*===- fake_program.c - the program table of the fake CUDA model -------------===
  *
  * Compiled together with lib/Target/step.c, as the compiler does with the tables it writes. The
- * model is that of fake_model.c; its kernels are in FakeKernels.cpp.
+ * model is that of fake_model.c; its kernels are in FakeKernels.cpp. TOKENIZER is a file for those
+ * who want text.
  *
  *===----------------------------------------------------------------------===*/
 #include "sinter/Abi/sinter_abi.h"
@@ -23,6 +24,10 @@ __asm__(".section .sinter.meta,\"\",@progbits\n"
         ".entry argmax\\n.entry draw\\n\"\n"
         ".section .sinter.digest,\"\",@progbits\n"
         ".fill 32, 1, 0\n"
+#ifdef TOKENIZER
+        ".section .sinter.tokenizer,\"\",@progbits\n"
+        ".incbin \"" TOKENIZER "\"\n"
+#endif
         ".text\n");
 
 #define ARENA {SINTER_ARG_ARENA, 0, 0}
