@@ -3,6 +3,7 @@ import random
 
 PROMPT_ROWS = 64  # most rows of a step in which a sequence has more than 8 tokens
 GUESSED = 8       # most tokens of a sequence that decodes
+MIXED = "prompts among decodes"
 
 
 class Script:
@@ -62,7 +63,7 @@ def decode(batch, start, end, budget, keep):
 def mixed(lengths, budget, seed, keep=1.0):
     """Prompts come one after the other, in chunks of any size beside the decodes of those before."""
     rng = random.Random(seed)
-    script = Script(f"prompts among decodes, {seed}", lengths)
+    script = Script(f"{MIXED}, {seed}", lengths)
     prompts = [rng.randint(max(1, length // 3), max(1, length - 2)) for length in lengths]
     coming = 0
     while script.done != lengths:

@@ -52,7 +52,7 @@ class ScriptTest(unittest.TestCase):
                              [n for script, n in zip(scripts, widest) if script.name.startswith("decode of")])
             for script, n in zip(scripts, widest):
                 self.assertGreater(len(script.rows), 0)
-                if "among" in script.name:
+                if script.name.startswith(steps.MIXED):
                     self.assertGreater(n, 2)
                     # A prompt's chunk beside decodes.
                     self.assertTrue(any(max(item[1] for item in step["items"]) > 8 and len(step["items"]) > 2
