@@ -88,7 +88,7 @@ Result<ArtifactFile> openModel(const ModelFlags &flags, const Say &say) {
     compile.target = flags.target;
     if (flags.isa.empty()) {
       SINTER_ASSIGN_OR_RETURN(compile.target,
-                              chooseTarget(flags.target, flags.device, compile.say));
+                              chooseTarget(flags.target, flags.device.value_or(0), compile.say));
     }
     return compileDirectory(flags.model, compile);
   }
@@ -125,7 +125,7 @@ Result<SessionOptions> makeSessionOptions(const ModelFlags &flags, const Say &sa
   session.cpu.threads = flags.threads;
   if (!flags.isa.empty())
     session.cpu.isa = flags.isa == "v3" ? 3 : 4;
-  session.cuda.device = flags.device;
+  session.device = flags.device;
   session.cuda.graphs = !flags.noGraph;
   session.cuda.programmaticLaunch = !flags.noPdl;
   session.say = say;

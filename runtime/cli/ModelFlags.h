@@ -7,6 +7,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 
 namespace sinter {
@@ -17,7 +18,7 @@ struct ModelFlags {
 
   uint32_t threads = 0;
   std::string isa;
-  int device = 0; ///< number of the GPU
+  std::optional<int> device; ///< number of the GPU
   bool noGraph = false;
   bool noPdl = false;
   std::string kvMemory;

@@ -14,19 +14,23 @@ Result<std::optional<Tokenizer>> openTokenizer(const ArtifactFile &file) {
   return std::optional<Tokenizer>(*std::move(tokenizer));
 }
 
-Result<std::optional<ChatTemplate>> openChatTemplate(const ArtifactFile &file,
-                                                     const std::string &path) {
+Result<std::optional<ChatTemplate>> readChatTemplate(const std::string &path) {
   constexpr uint64_t kMaxBytes = uint64_t(1) << 20;
-  std::string source(file.sections().chatTemplate);
-  if (!path.empty()) {
-    SINTER_ASSIGN_OR_RETURN(source, readTextFile(path, kMaxBytes));
-  } else if (source.empty()) {
+  if (path.empty())
     return std::optional<ChatTemplate>();
-  }
+  SINTER_ASSIGN_OR_RETURN(const std::string source, readTextFile(path, kMaxBytes));
   auto parsed = ChatTemplate::parse(source);
   if (!parsed)
-    return path.empty() ? parsed.status() : parsed.status().withContext(path);
+    return parsed.status().withContext(path);
   return std::optional<ChatTemplate>(*std::move(parsed));
+}
+
+Result<std::optional<ChatTemplate>> openChatTemplate(const ArtifactFile &file) {
+  const std::string source(file.sections().chatTemplate);
+  if (source.empty())
+    return std::optional<ChatTemplate>();
+  SINTER_ASSIGN_OR_RETURN(ChatTemplate parsed, ChatTemplate::parse(source));
+  return std::optional<ChatTemplate>(std::move(parsed));
 }
 
 } // namespace sinter

@@ -13,8 +13,9 @@ namespace sinter {
 /// Nothing where the artefact has none.
 Result<std::optional<Tokenizer>> openTokenizer(const ArtifactFile &file);
 
-/// The template in `path` or, where that is empty, the artefact's; nothing where it has none.
-Result<std::optional<ChatTemplate>> openChatTemplate(const ArtifactFile &file,
-                                                     const std::string &path);
+/// The template in `path`; nothing where that is empty.
+Result<std::optional<ChatTemplate>> readChatTemplate(const std::string &path);
+/// Nothing where the artefact has none.
+Result<std::optional<ChatTemplate>> openChatTemplate(const ArtifactFile &file);
 
 } // namespace sinter

@@ -95,6 +95,7 @@ Status openDevice(const ArtifactFile &file, const SessionOptions &options, Sessi
       return invalidArgument("--isa is for CPUs, " + name + " is compiled for cuda");
     CudaOptions cuda = options.cuda;
     cuda.say = options.say;
+    cuda.device = options.device.value_or(0);
     Result<std::unique_ptr<CudaDevice>> device = CudaDevice::create(cuda);
     if (!device)
       return device.status().withContext(name + ": compiled for NVIDIA GPUs");
@@ -103,7 +104,7 @@ Status openDevice(const ArtifactFile &file, const SessionOptions &options, Sessi
     return Status::ok();
   }
   const CudaOptions &cuda = options.cuda;
-  if (cuda.device != 0 || !cuda.graphs || !cuda.programmaticLaunch || cuda.syncLaunches)
+  if (options.device || !cuda.graphs || !cuda.programmaticLaunch || cuda.syncLaunches)
     return invalidArgument("--device, --no-graph, --no-pdl and --debug sync are for GPUs, " + name +
                            " is compiled for " + manifest.target);
   SINTER_ASSIGN_OR_RETURN(std::unique_ptr<CpuDevice> device, CpuDevice::create(options.cpu));

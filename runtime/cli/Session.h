@@ -18,6 +18,7 @@ namespace sinter {
 struct SessionOptions {
   CpuOptions cpu;
   CudaOptions cuda;
+  std::optional<int> device; ///< number of the GPU, where one is named
   WeightOptions weights;
   uint64_t kvBytes = 0;   ///< size of the page pool; 0: what `positions` need
   uint64_t positions = 0; ///< tokens the page pool must hold, over `sequences`

@@ -124,6 +124,24 @@ class CompileCacheTest(ToolTest):
         self.assertEqual([process.wait(timeout=60) for process in processes], [0] * 4)
         self.assertEqual(self.compiles(), 1)
 
+    def test_flags_are_checked_first(self):
+        def refuse(expected, tool, *flags):
+            shutil.copy(os.path.join(tools.BIN, tool), self.path("bin"))
+            self.check_error(expected, self.path("bin/" + tool), *flags, env=self.environment)
+            self.assertEqual(self.compiles(), 0, flags)
+
+        model, none = self.path("model"), self.path("none")
+        for expected, *flags in [("temperature", "--temperature", -1), ("top-p", "--top-p", 2, "-p", "x"),
+                                 ("exclude each other", "--greedy", "--top-k", 5), ("none", "--prompt-file", none),
+                                 ("expected token ids", "--token-ids", "1,x"), ("none", "--token-ids", "@" + none),
+                                 ("random:SEED", "--weights", "random:x"), ("none", "--chat", "--chat-template", none)]:
+            refuse(expected, "sinter-run", model, *flags)
+        for expected, *flags in [("none", "--chat-template", none), ("random:SEED", "--weights", "random:x"),
+                                 ("none", "--api-key-file", none), ("--swap-memory", "--swap-memory", "much")]:
+            refuse(expected, "sinter-serve", model, "--port", 0, *flags)
+        refuse("random:SEED", "sinter-bench", "decode", model, "--weights", "random:x")
+        refuse("--min-length is more", "sinter-bench", "throughput", model, "--min-length", 9, "--max-length", 5)
+
     def test_errors_are_one_line(self):
         self.write("fail", "")
         result = self.start("-q")

@@ -87,7 +87,7 @@ class RunTest(CudaTest):
         self.check_error("is compiled for cuda", *base, "--target", "cuda:sm_80", env=self.gpu())
         self.check_error("--isa is for CPUs", *base, "--isa", "v3", env=self.gpu())
         cpu = ["sinter-run", self.make_fake(), "--token-ids", "1", "-q"]
-        for flag in [["--no-graph"], ["--no-pdl"], ["--device", 1], ["--debug", "sync"]]:
+        for flag in [["--no-graph"], ["--no-pdl"], ["--device", 0], ["--device", 1], ["--debug", "sync"]]:
             self.check_error("are for GPUs", *cpu, *flag)
 
 

@@ -32,7 +32,8 @@ Result<ArtifactFile> openModel(const BenchOptions &options) {
   if (directory || shape) {
     compile.target = options.target;
     if (options.isa.empty()) {
-      SINTER_ASSIGN_OR_RETURN(compile.target, chooseTarget(options.target, options.device, say));
+      SINTER_ASSIGN_OR_RETURN(compile.target,
+                              chooseTarget(options.target, options.device.value_or(0), say));
     }
     return directory ? compileDirectory(options.model, compile)
                      : compileNamedShape(options.model, compile);
@@ -51,16 +52,15 @@ Result<Session> openBench(const BenchOptions &options, uint64_t positions, uint6
                           uint64_t longest) {
   if (!options.json.empty())
     SINTER_RETURN_IF_ERROR(checkRecords(options.json));
-  SINTER_ASSIGN_OR_RETURN(ArtifactFile file, openModel(options));
   SessionOptions session;
-  const bool noCheckpoint = file.manifest().sourceFiles.empty();
-  SINTER_ASSIGN_OR_RETURN(
-      session.weights,
-      parseWeightOptions(options.weights.empty() && noCheckpoint ? "random:1" : options.weights));
+  SINTER_ASSIGN_OR_RETURN(session.weights, parseWeightOptions(options.weights));
+  SINTER_ASSIGN_OR_RETURN(ArtifactFile file, openModel(options));
+  if (options.weights.empty() && file.manifest().sourceFiles.empty())
+    session.weights.randomSeed = 1; // there is no checkpoint
   session.cpu.threads = options.threads;
   if (!options.isa.empty())
     session.cpu.isa = options.isa == "v3" ? 3 : 4;
-  session.cuda.device = options.device;
+  session.device = options.device;
   session.cuda.graphs = !options.noGraph;
   session.cuda.programmaticLaunch = !options.noPdl;
   session.say = say;

@@ -8,6 +8,7 @@
 #include "sinter/Support/Status.h"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,7 +24,7 @@ struct BenchOptions {
   std::string target;
   std::string isa;
   uint32_t threads = 0;
-  int device = 0; ///< number of the GPU
+  std::optional<int> device; ///< number of the GPU
   bool noGraph = false;
   bool noPdl = false;
   bool noCache = false;

@@ -15,6 +15,12 @@ static void hideCodegenOptions() {
       option->setHiddenFlag(llvm::cl::Hidden);
 }
 
+/// An error stays one line: the operation that it is about may be a whole module.
+static void leaveOperationsOutOfErrors() {
+  llvm::cl::Option *option = llvm::cl::getRegisteredOptions().lookup("mlir-print-op-on-diagnostic");
+  static_cast<llvm::cl::opt<bool> *>(option)->setInitialValue(false);
+}
+
 /// One line on a wrong command line; LLVM's own report takes two.
 static bool parse(int argc, char **argv, llvm::StringRef overview) {
   std::string report;
@@ -43,7 +49,9 @@ int main(int argc, char **argv) {
   llvm::cl::opt<std::string> output("o", llvm::cl::desc("Output filename"),
                                     llvm::cl::value_desc("filename"), llvm::cl::init("-"));
   std::string overview = "Sinter: runs passes over xfmr graphs\n\n" + sinter::describePasses();
-  if (!parse(argc, argv, mlir::registerCLIOptions(overview, registry)))
+  overview = mlir::registerCLIOptions(overview, registry);
+  leaveOperationsOutOfErrors();
+  if (!parse(argc, argv, overview))
     return EXIT_FAILURE;
   if (input != "-" && !llvm::sys::fs::exists(input)) {
     llvm::errs() << "sinter-opt: error: " << input << ": no such file\n";

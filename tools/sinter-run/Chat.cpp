@@ -309,12 +309,16 @@ Result<int> runChat(const RunOptions &options) {
   const Say tell = options.quiet ? [](const std::string &) {} : Say(say);
   SINTER_ASSIGN_OR_RETURN(SessionOptions sessionOptions,
                           makeSessionOptions(options, tell, !options.quiet));
+  SINTER_ASSIGN_OR_RETURN(std::optional<ChatTemplate> chatTemplate,
+                          readChatTemplate(options.chatTemplate));
+  SINTER_RETURN_IF_ERROR(checkSampling(options));
   SINTER_ASSIGN_OR_RETURN(ArtifactFile file, openModel(options, tell));
   SINTER_ASSIGN_OR_RETURN(std::optional<Tokenizer> tokenizer, openTokenizer(file));
   if (!tokenizer)
     return unsupported(file.path() + ": has no tokenizer, which a chat needs");
-  SINTER_ASSIGN_OR_RETURN(std::optional<ChatTemplate> chatTemplate,
-                          openChatTemplate(file, options.chatTemplate));
+  if (!chatTemplate) {
+    SINTER_ASSIGN_OR_RETURN(chatTemplate, openChatTemplate(file));
+  }
   if (!chatTemplate)
     return unsupported(file.path() + ": the model has no chat template: give --chat-template");
   if (options.noThinking && !chatTemplate->mentions("enable_thinking"))

@@ -62,6 +62,15 @@ bool isSeparator(char c) {
   return c == ',' || c == ' ' || c == '\n' || c == '\t' || c == '\r' || c == '[' || c == ']';
 }
 
+/// A list, or @FILE.
+Result<std::vector<int32_t>> readTokenIds(const std::string &text) {
+  if (text[0] != '@')
+    return parseTokenIds(text, "--token-ids");
+  const std::string path = text.substr(1);
+  SINTER_ASSIGN_OR_RETURN(const std::string list, readTextFile(path, kMaxPromptBytes));
+  return parseTokenIds(list, path);
+}
+
 } // namespace
 
 Result<std::vector<int32_t>> parseTokenIds(const std::string &text, const std::string &what) {
@@ -88,15 +97,21 @@ Result<std::vector<int32_t>> parseTokenIds(const std::string &text, const std::s
   }
 }
 
+Status checkPromptFlags(const RunOptions &options) {
+  std::error_code ignored;
+  if (!options.tokenIds.empty())
+    return readTokenIds(options.tokenIds).status();
+  if (!options.promptFile.empty() && !std::filesystem::exists(options.promptFile, ignored))
+    return notFound(options.promptFile + ": no such file");
+  return !options.prompt && options.promptFile.empty() && isatty(STDIN_FILENO)
+             ? readStandardInput().status()
+             : Status::ok();
+}
+
 Result<Prompt> readPrompt(const RunOptions &options, const std::optional<Tokenizer> &tokenizer) {
   Prompt prompt;
   if (!options.tokenIds.empty()) {
-    std::string list = options.tokenIds, what = "--token-ids";
-    if (list[0] == '@') {
-      what = list.substr(1);
-      SINTER_ASSIGN_OR_RETURN(list, readTextFile(what, kMaxPromptBytes));
-    }
-    SINTER_ASSIGN_OR_RETURN(prompt.ids, parseTokenIds(list, what));
+    SINTER_ASSIGN_OR_RETURN(prompt.ids, readTokenIds(options.tokenIds));
   } else {
     SINTER_ASSIGN_OR_RETURN(prompt.text, readText(options));
     if (!tokenizer)

@@ -18,6 +18,9 @@ struct Prompt {
   std::vector<int32_t> ids;
 };
 
+/// What can be said without the model: a file that is not there, a list that is none.
+Status checkPromptFlags(const RunOptions &options);
+
 /// Reads -p, --prompt-file, --token-ids or standard input, and encodes text.
 Result<Prompt> readPrompt(const RunOptions &options, const std::optional<Tokenizer> &tokenizer);
 

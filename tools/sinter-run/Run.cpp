@@ -252,6 +252,8 @@ Result<int> runModel(const RunOptions &options) {
                           makeSessionOptions(options, tell, !options.quiet));
   sessionOptions.cuda.syncLaunches = debug.sync;
   sessionOptions.poison = debug.poison;
+  SINTER_RETURN_IF_ERROR(checkSampling(options));
+  SINTER_RETURN_IF_ERROR(checkPromptFlags(options));
   SINTER_ASSIGN_OR_RETURN(ArtifactFile file, openModel(options, tell));
   SINTER_ASSIGN_OR_RETURN(const std::optional<Tokenizer> tokenizer, openTokenizer(file));
   SINTER_ASSIGN_OR_RETURN(const Prompt prompt, readPrompt(options, tokenizer));

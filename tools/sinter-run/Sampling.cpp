@@ -40,4 +40,10 @@ Result<SamplingParams> chooseSampling(const RunOptions &options,
   return checked(params);
 }
 
+Status checkSampling(const RunOptions &options) {
+  GenerationDefaults draws;
+  draws.doSample = true;
+  return chooseSampling(options, draws).status();
+}
+
 } // namespace sinter

@@ -12,4 +12,7 @@ namespace sinter {
 Result<SamplingParams> chooseSampling(const RunOptions &options,
                                       const GenerationDefaults &defaults);
 
+/// What is wrong with the flags for any model.
+Status checkSampling(const RunOptions &options);
+
 } // namespace sinter

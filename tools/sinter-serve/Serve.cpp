@@ -126,12 +126,14 @@ Result<Loaded> load(const ServeOptions &options, const std::function<void()> &an
   SINTER_ASSIGN_OR_RETURN(const EngineOptions engine, makeEngineOptions(options));
   SINTER_ASSIGN_OR_RETURN(SessionOptions session, makeSessionOptions(options, say, true));
   session.weights.begin = announce;
+  SINTER_ASSIGN_OR_RETURN(std::optional<ChatTemplate> chat, readChatTemplate(options.chatTemplate));
   SINTER_ASSIGN_OR_RETURN(ArtifactFile file, openModel(options, say));
   SINTER_ASSIGN_OR_RETURN(const std::optional<Tokenizer> tokenizer, openTokenizer(file));
   if (!tokenizer)
     return unsupported(file.path() + ": has no tokenizer, which a server needs");
-  SINTER_ASSIGN_OR_RETURN(std::optional<ChatTemplate> chat,
-                          openChatTemplate(file, options.chatTemplate));
+  if (!chat) {
+    SINTER_ASSIGN_OR_RETURN(chat, openChatTemplate(file));
+  }
   const Manifest &manifest = file.manifest();
   uint64_t context = manifest.model.maxPosition;
   if (options.maxContext > context)
