@@ -169,8 +169,10 @@ void Importer::importAttention() {
   kv = KvWriteOp::create(builder, at("kv_write"), kv.getType(), kv, k, v, batch, scale);
   auto softmaxScale = builder.getF32FloatAttr(
       static_cast<float>(1.0 / std::sqrt(static_cast<double>(config.headDim))));
-  Value y =
-      AttentionOp::create(builder, at("attention"), q.getType(), q, kv, batch, scale, softmaxScale);
+  const int64_t window = config.windows[static_cast<size_t>(layer)];
+  Value y = AttentionOp::create(
+      builder, at("attention"), q.getType(), q, kv, batch, scale, softmaxScale,
+      window ? builder.getI32IntegerAttr(static_cast<int32_t>(window)) : IntegerAttr());
   y = MergeHeadsOp::create(builder, at("heads"), tokensBy({config.heads * config.headDim}), y);
   y = linear("o", y, "self_attn.o_proj", config.hidden, variants.hasOBias);
   hidden = AddOp::create(builder, at("residual"), hidden.getType(), hidden, y);

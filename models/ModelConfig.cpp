@@ -6,6 +6,8 @@
 #include "sinter/Support/Json.h"
 #include "sinter/Support/MappedFile.h"
 
+#include <algorithm>
+
 using namespace sinter;
 using namespace sinter::models;
 using nlohmann::json;
@@ -41,7 +43,6 @@ struct InertKey {
 };
 
 constexpr InertKey kInert[] = {
-    {"use_sliding_window", "false", "sliding-window attention is not supported yet"},
     {"quantization_config", "{}", "quantised checkpoints are not supported yet"},
     {"dual_chunk_attention_config", "{}", "dual chunk attention is not supported"},
     {"mlp_bias", "false", "biases in the MLP are not supported"},
@@ -138,21 +139,60 @@ Status parseTorchDType(const json &root, const std::string &fileName, ModelConfi
   return Status::ok();
 }
 
-Status checkInert(const json &root, const std::string &fileName, const ModelConfig &config) {
+Status checkInert(const json &root, const std::string &fileName) {
   for (const InertKey &key : kInert)
     if (hasValue(root, key.key) && root.at(key.key) != json::parse(key.inert))
       return unsupported(fileName + ": \"" + key.key + "\": " + key.why);
-  if (!hasValue(root, "layer_types"))
-    return Status::ok();
+  return Status::ok();
+}
+
+/// Which layers slide: those that `layer_types` names, without it those from `max_window_layers`
+/// on.
+Result<std::vector<bool>> slidingLayers(const json &root, const std::string &fileName,
+                                        const ModelConfig &config, bool sliding) {
+  std::vector<bool> slides(static_cast<size_t>(config.layers));
+  SINTER_ASSIGN_OR_RETURN(const int64_t first,
+                          getInt(root, "max_window_layers", fileName, 28, kNonNegative));
+  if (!hasValue(root, "layer_types")) {
+    for (int64_t layer = first; sliding && layer < config.layers; ++layer)
+      slides[static_cast<size_t>(layer)] = true;
+    return slides;
+  }
   const json &types = root.at("layer_types");
-  if (!types.is_array() || types.size() != static_cast<size_t>(config.layers))
+  if (!types.is_array() || types.size() != slides.size())
     return unexpectedValue(
         fileName, "layer_types",
         "a list of \"num_hidden_layers\" = " + std::to_string(config.layers) + " names", types);
-  for (const json &type : types)
-    if (type != "full_attention")
-      return unsupported(fileName + ": \"layer_types\": " + describeValue(type) +
-                         " is not supported (full_attention is)");
+  for (size_t layer = 0; layer < slides.size(); ++layer) {
+    slides[layer] = types[layer] == "sliding_attention";
+    if (!slides[layer] && types[layer] != "full_attention")
+      return unsupported(fileName + ": \"layer_types\": " + describeValue(types[layer]) +
+                         " is not supported (full_attention and sliding_attention are)");
+    if (slides[layer] && !sliding)
+      return invalidInput(fileName + ": \"layer_types\": \"sliding_attention\" needs "
+                                     "\"use_sliding_window\": true");
+  }
+  return slides;
+}
+
+Status parseWindows(const json &root, const std::string &fileName, ModelConfig &config) {
+  SINTER_ASSIGN_OR_RETURN(const bool sliding, getBool(root, "use_sliding_window", fileName, false));
+  SINTER_ASSIGN_OR_RETURN(const std::vector<bool> slides,
+                          slidingLayers(root, fileName, config, sliding));
+  config.windows.assign(slides.size(), 0);
+  if (!sliding)
+    return Status::ok();
+  // Qwen3Config: absent means 4096, an explicit null no window at all, which contradicts a layer
+  // that slides.
+  const bool null = root.contains("sliding_window") && root.at("sliding_window").is_null();
+  if (null && std::find(slides.begin(), slides.end(), true) != slides.end())
+    return unexpectedValue(fileName, "sliding_window", "a positive integer", json());
+  SINTER_ASSIGN_OR_RETURN(const int64_t window,
+                          getInt(root, "sliding_window", fileName, 4096, kPositive));
+  // Where it reaches over all positions it hides nothing, and the faster kernels will do.
+  for (size_t layer = 0; layer < slides.size(); ++layer)
+    if (slides[layer] && window < config.maxPositionEmbeddings)
+      config.windows[layer] = window;
   return Status::ok();
 }
 
@@ -175,7 +215,8 @@ Result<ModelConfig> models::parseModelConfig(std::string_view text, const std::s
   SINTER_RETURN_IF_ERROR(parseScalars(root, fileName, config));
   SINTER_RETURN_IF_ERROR(parseTorchDType(root, fileName, config));
   SINTER_RETURN_IF_ERROR(parseRope(root, fileName, config));
-  SINTER_RETURN_IF_ERROR(checkInert(root, fileName, config));
+  SINTER_RETURN_IF_ERROR(checkInert(root, fileName));
+  SINTER_RETURN_IF_ERROR(parseWindows(root, fileName, config));
   SINTER_RETURN_IF_ERROR(parseTokens(root, fileName, config));
   return config;
 }

@@ -50,6 +50,8 @@ struct ModelConfig {
   bool tieWordEmbeddings = false;
   bool attentionBias = false;
   std::string hiddenAct;
+  /// By layer: a token sees itself and the window - 1 positions before it; 0: every position.
+  std::vector<int64_t> windows;
   std::optional<DType> dtype; ///< what the checkpoint was saved as, when the file says so
   std::optional<int64_t> bosId;
   std::optional<int64_t> padId;

@@ -131,14 +131,15 @@ LogicalResult CpuLowering::attention(xfmr::AttentionOp op) {
                      *type,
                      static_cast<bool>(op.getKScale()),
                      op.getScale().convertToFloat(),
-                     ShapedType::isDynamic(tokens) ? entry->maxTokens : tokens};
+                     ShapedType::isDynamic(tokens) ? entry->maxTokens : tokens,
+                     op.windowOrZero()};
   const int64_t chunks = ceilDiv(maxPositions(), kAttentionChunk);
   spec.split = spec.maxTokens == 1 && cache->heads < kManyHeads && chunks > 1;
   const int64_t blockTokens = spec.blockTokens();
-  std::string name = "attention_" + std::string(dtypeName(*type)) + "_" +
-                     std::to_string(spec.queryHeads) + "_" + cacheName(*cache) + "_q" +
-                     std::to_string(blockTokens) + (spec.kScale ? "_scaled" : "") +
-                     (spec.split ? "_split" : "");
+  std::string name =
+      "attention_" + std::string(dtypeName(*type)) + "_" + std::to_string(spec.queryHeads) + "_" +
+      cacheName(*cache) + "_q" + std::to_string(blockTokens) + (spec.kScale ? "_scaled" : "") +
+      (spec.window ? "_w" + std::to_string(spec.window) : "") + (spec.split ? "_split" : "");
   unsigned k =
       kernel("attention", name, name + " " + bits(spec.scale),
              [&](ModuleOp m, StringRef s, CpuIsa isa) { return emitAttention(m, s, isa, spec); });

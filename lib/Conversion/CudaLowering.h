@@ -72,6 +72,8 @@ private:
   xfmr::AttentionOp readerOfRawQkv(xfmr::QkNormRopeWriteOp op) const;
   mlir::LogicalResult attentionFromQkv(xfmr::AttentionOp op, const gpu::AttentionSpec &spec);
   mlir::LogicalResult planAttention(xfmr::AttentionOp op);
+  int64_t decodePlanAt(const gpu::AttentionSpec &spec) const;
+  int64_t prefillPlanAt(const gpu::AttentionSpec &spec) const;
   mlir::LogicalResult attention(xfmr::AttentionOp op);
   mlir::LogicalResult qkNormRopeWrite(xfmr::QkNormRopeWriteOp op);
   mlir::LogicalResult kvWrite(xfmr::KvWriteOp op);
@@ -99,6 +101,7 @@ private:
   int64_t attendedAt = 0; ///< of the result of attention that reads raw q, k and v
   llvm::StringMap<gpu::GpuKernel> launches; ///< by key
   int64_t plansAt = 0;                      ///< arena offset of the attention plans
+  llvm::SmallVector<int64_t> windows;       ///< of the entry, in the order of its plans
   bool fullEdgeNext = false;                ///< the next launch waits for everything before it
 };
 

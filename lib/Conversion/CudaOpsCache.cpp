@@ -53,6 +53,7 @@ FailureOr<AttentionSpec> CudaLowering::attentionSpec(xfmr::AttentionOp op, int64
   spec.maxQ = maxQ;
   spec.early = chip.dependentLaunch();
   spec.invariant = options.batchInvariant;
+  spec.window = op.windowOrZero();
   return spec;
 }
 
@@ -61,7 +62,8 @@ static std::string kernelName(StringRef op, const AttentionSpec &s) {
          std::to_string(s.cache.heads) + "x" + std::to_string(s.cache.headDim) + "_page" +
          std::to_string(s.cache.page) + "_" + std::string(dtypeName(s.cache.type)) +
          (s.kScale ? "_scaled_m" : "_m") + std::to_string(s.maxTokens) +
-         (s.maxQ ? "_q" + std::to_string(s.maxQ) : "");
+         (s.maxQ ? "_q" + std::to_string(s.maxQ) : "") +
+         (s.window ? "_w" + std::to_string(s.window) : "");
 }
 
 static std::string kernelKey(StringRef op, const AttentionSpec &s) {
@@ -90,14 +92,28 @@ static int64_t tokenBytes(const PagedCache &c) {
 // Memory and plans
 //===----------------------------------------------------------------------===//
 
-/// The attention of an entry whose plan serves all others: they differ in their layer only.
-static xfmr::AttentionOp firstAttention(FunctionOpInterface func) {
-  xfmr::AttentionOp first;
+/// For each window of an entry its first attention, whose plan serves all others of that window:
+/// they differ in their layer only.
+static SmallVector<xfmr::AttentionOp> firstAttentions(FunctionOpInterface func) {
+  SmallVector<xfmr::AttentionOp> firsts;
   func->walk([&](xfmr::AttentionOp op) {
-    first = op;
-    return WalkResult::interrupt();
+    if (llvm::none_of(firsts, [&](auto first) { return first.getWindow() == op.getWindow(); }))
+      firsts.push_back(op);
   });
-  return first;
+  return firsts;
+}
+
+/// The plans of an entry, from plansAt: that of decode for the first window, that of prefill, those
+/// of decode for the other windows.
+int64_t CudaLowering::decodePlanAt(const AttentionSpec &spec) const {
+  const AttentionMemory memory = attentionMemory(chip, spec);
+  const auto index = llvm::find(windows, spec.window) - windows.begin();
+  const int64_t before = index ? alignUp(memory.prefillPlan, 256) : 0;
+  return plansAt + index * alignUp(memory.decodePlan, 256) + before;
+}
+
+int64_t CudaLowering::prefillPlanAt(const AttentionSpec &spec) const {
+  return plansAt + alignUp(attentionMemory(chip, spec).decodePlan, 256);
 }
 
 /// x * gamma and a sum of squares per 16 columns, for the widest rows a norm reads.
@@ -127,21 +143,22 @@ int64_t CudaLowering::preparedBytes() {
 LogicalResult CudaLowering::prepare() {
   int64_t plans = 0, attended = 0, mostRows = 0;
   for (auto func : planned.getOps<func::FuncOp>()) {
-    xfmr::AttentionOp attention = firstAttention(func);
+    SmallVector<xfmr::AttentionOp> firsts = firstAttentions(func);
     auto tokens = func->getAttrOfType<DenseI64ArrayAttr>(xfmr::kTokensAttr);
     if (!func->hasAttr(xfmr::kEntryAttr) || !tokens || tokens.size() != 2)
       continue;
     mostRows = std::max(mostRows, tokens[1]);
-    if (!attention)
+    if (firsts.empty())
       continue;
     auto maxQ = func->getAttrOfType<IntegerAttr>(xfmr::kMaxQAttr);
-    auto spec = attentionSpec(attention, tokens[1], maxQ ? maxQ.getInt() : 0);
+    auto spec = attentionSpec(firsts.front(), tokens[1], maxQ ? maxQ.getInt() : 0);
     if (failed(spec))
       return failure();
     const AttentionMemory memory = attentionMemory(chip, *spec);
     if (readsRawQkv(*spec))
-      attended = std::max(attended, tokens[1] * rowBytes(attention.getResult()));
-    plans = std::max(plans, alignUp(memory.decodePlan, 256) + alignUp(memory.prefillPlan, 256));
+      attended = std::max(attended, tokens[1] * rowBytes(firsts.front().getResult()));
+    plans = std::max(plans, int64_t(firsts.size()) * alignUp(memory.decodePlan, 256) +
+                                alignUp(memory.prefillPlan, 256));
     program.persistentBytes = std::max(program.persistentBytes, alignUp(memory.counters, 256));
   }
   feedbackAt = program.persistentBytes;
@@ -158,6 +175,8 @@ LogicalResult CudaLowering::planAttention(xfmr::AttentionOp op) {
   auto spec = attentionSpec(op, entry->maxTokens, entry->maxQ);
   if (failed(spec))
     return failure();
+  const bool first = windows.empty();
+  windows.push_back(spec->window);
   const auto plan = [&](StringRef name, auto emit, int64_t at) -> LogicalResult {
     auto k = kernel(
         name, kernelName(name, *spec), kernelKey(name, *spec),
@@ -166,15 +185,15 @@ LogicalResult CudaLowering::planAttention(xfmr::AttentionOp op) {
       return failure();
     if (failed(start(op, "", *k, {arena(at)}, {})))
       return failure();
-    entry->ops.back().name = name.str();
+    entry->ops.back().name = name.str() + (spec->window ? "_w" + std::to_string(spec->window) : "");
     entry->ops.back().op = name.str();
     return success();
   };
-  const AttentionMemory memory = attentionMemory(chip, *spec);
-  if (usesDecode(*spec) && failed(plan("decode_plan", emitDecodePlan, plansAt)))
+  if (usesDecode(*spec) && failed(plan("decode_plan", emitDecodePlan, decodePlanAt(*spec))))
     return failure();
-  if (usesPrefill(*spec) &&
-      failed(plan("prefill_plan", emitPrefillPlan, plansAt + alignUp(memory.decodePlan, 256))))
+  spec->window = 0; // the plan of prefill is the same for every window
+  if (first && usesPrefill(*spec) &&
+      failed(plan("prefill_plan", emitPrefillPlan, prefillPlanAt(*spec))))
     return failure();
   // Attention reads the plan before it waits for its predecessor.
   fullEdgeNext = true;
@@ -187,8 +206,11 @@ LogicalResult CudaLowering::beginEntry(FunctionOpInterface func) {
   auto rows = func->getAttrOfType<IntegerAttr>(xfmr::kMaxRowsAttr);
   if (rows || !entry->maxQ)
     entry->maxRows = std::min(entry->maxRows, rows ? rows.getInt() : kPromptRows);
-  xfmr::AttentionOp attention = firstAttention(func);
-  return attention ? planAttention(attention) : success();
+  windows.clear();
+  for (xfmr::AttentionOp first : firstAttentions(func))
+    if (failed(planAttention(first)))
+      return failure();
+  return success();
 }
 
 //===----------------------------------------------------------------------===//
@@ -230,12 +252,12 @@ LogicalResult CudaLowering::attention(xfmr::AttentionOp op) {
                                        : SINTER_GRID_LONG_SEQS);
   };
   if (prefills && failed(part("attention_prefill", decodes ? ".prefill" : "", emitPrefillAttention,
-                              {arena(plansAt + alignUp(memory.decodePlan, 256))})))
+                              {arena(prefillPlanAt(*spec))})))
     return failure();
   if (!decodes)
     return success();
   return part("attention_decode", "", emitDecodeAttention,
-              {arena(plansAt), room(memory.partials), persistent(0)});
+              {arena(decodePlanAt(*spec)), room(memory.partials), persistent(0)});
 }
 
 FailureOr<CacheWriteSpec> CudaLowering::cacheWrite(Operation *op, Value kv, Value x,
@@ -325,7 +347,8 @@ LogicalResult CudaLowering::attentionFromQkv(xfmr::AttentionOp op, const Attenti
                    {place(raw.getQkv()), place(raw.getTable()), place(op.getResult()),
                     cacheStream(op.getKv(), false), cacheStream(op.getKv(), true),
                     place(raw.getQGamma()), place(raw.getKGamma()), place(raw.getKScale()),
-                    arena(plansAt), room(attentionMemory(chip, spec).partials), persistent(0)},
+                    arena(decodePlanAt(spec)), room(attentionMemory(chip, spec).partials),
+                    persistent(0)},
                    {raw.getQkv(), op.getResult()}, {raw.getQGamma(), raw.getKGamma()},
                    7 * (write->heads + write->cache.heads) * write->cache.headDim,
                    /*readsKv=*/true)))

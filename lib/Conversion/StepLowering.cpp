@@ -169,6 +169,8 @@ void StepLowering::launch(Operation *op, StringRef suffix, unsigned kernel, Sint
               flops,
               0,
               readsKv};
+  if (auto attention = dyn_cast<xfmr::AttentionOp>(op); attention && readsKv)
+    made.window = attention.windowOrZero();
   for (Value v : tensors)
     made.actBytesPerToken += v ? rowBytes(v) : 0;
   for (Value w : weightOperands)

@@ -292,6 +292,8 @@ LogicalResult KvWriteOp::verify() {
 LogicalResult AttentionOp::verify() {
   if (getQ().getType() != getType())
     return emitOpError() << "result has type " << getType() << ", 'q' has " << getQ().getType();
+  if (getWindow() && failed(checkPositive(*this, windowOrZero(), "window")))
+    return failure();
   if (failed(checkKScale(*this, getKScale())))
     return failure();
   return checkHeads(*this, getQ(), "q", getKv().getType(), false);

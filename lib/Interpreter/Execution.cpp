@@ -329,7 +329,8 @@ Execution::Tensors Execution::eval(KvWriteOp op) {
 
 Execution::Tensors Execution::eval(AttentionOp op) {
   const double scale = double(op.getScale().convertToFloat()) * kScale(op.getKScale());
-  return std::vector<Tensor>{attention(in(op.getQ()), cacheOf(op.getKv()), batch_, scale)};
+  return std::vector<Tensor>{
+      attention(in(op.getQ()), cacheOf(op.getKv()), batch_, scale, op.windowOrZero())};
 }
 
 Execution::Tensors Execution::eval(QkNormRopeWriteOp op) {

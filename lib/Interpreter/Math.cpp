@@ -153,15 +153,16 @@ static void attendHead(const double *q, const PagedCache &cache, int64_t kvHead,
       out[d] += weights[p] / sum * cache.v(slots[p], kvHead)[d];
 }
 
-Tensor interp::attention(const Tensor &q, const PagedCache &cache, const Batch &batch,
-                         double scale) {
+Tensor interp::attention(const Tensor &q, const PagedCache &cache, const Batch &batch, double scale,
+                         int64_t window) {
   const int64_t heads = q.dim(1), size = q.dim(2), group = heads / cache.heads();
   Tensor y(q.shape);
   for (int64_t s = 0; s < batch.numSequences(); ++s) {
     const int32_t *pages = batch.blockTable.data() + s * batch.tableStride;
     for (int64_t t = batch.cuQ[size_t(s)]; t < batch.cuQ[size_t(s) + 1]; ++t) {
       std::vector<int64_t> slots;
-      for (int64_t p = 0; p <= batch.positions[size_t(t)]; ++p)
+      const int64_t last = batch.positions[size_t(t)];
+      for (int64_t p = window ? std::max<int64_t>(0, last - window + 1) : 0; p <= last; ++p)
         slots.push_back(int64_t(pages[p / cache.pageSize()]) * cache.pageSize() +
                         p % cache.pageSize());
       for (int64_t h = 0; h < heads; ++h)

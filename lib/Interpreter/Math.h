@@ -50,8 +50,9 @@ struct Argmax {
 /// Lowest index of equal values; the first NaN of a row that has one.
 Argmax argmax(const Tensor &x);
 
-/// softmax(scale * q K^T, causal) V. q [T, Hq, D]; `scale` includes the K scale. Tokens of no
-/// sequence give zeros.
-Tensor attention(const Tensor &q, const PagedCache &cache, const Batch &batch, double scale);
+/// softmax(scale * q K^T, causal) V. q [T, Hq, D]; `scale` includes the K scale. A token sees the
+/// last `window` positions up to its own; 0: all of them. Tokens of no sequence give zeros.
+Tensor attention(const Tensor &q, const PagedCache &cache, const Batch &batch, double scale,
+                 int64_t window);
 
 } // namespace sinter::interp

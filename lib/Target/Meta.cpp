@@ -243,6 +243,8 @@ private:
     json.attribute("layout", stringifyKvLayout(kv.getLayout()));
     json.attribute("layer_bytes", layerBytes);
     json.attribute("page_bytes", layerBytes * facts.layers);
+    if (facts.window)
+      json.attribute("window", facts.window);
   }
 
   void writeKernel(const StepKernel &kernel, int64_t index) {
@@ -289,6 +291,8 @@ private:
     json.attribute("flops_per_token", op.flopsPerToken);
     json.attribute("act_bytes_per_token", op.actBytesPerToken);
     json.attribute("kv", op.readsKv);
+    if (op.window)
+      json.attribute("window", op.window);
     if (program.device()) {
       json.attribute("grid", static_cast<int64_t>(op.grid.count));
       json.attribute("edge", op.edge == SINTER_EDGE_FULL ? "full" : "programmatic");

@@ -59,6 +59,7 @@ LogicalResult readWeights(ModuleOp module, ModelFacts &facts) {
 }
 
 void measure(ModuleOp module, ModelFacts &facts) {
+  bool unlimited = false;
   module.walk([&](Operation *op) {
     if (auto embedding = dyn_cast<EmbeddingOp>(op)) {
       facts.vocab = embedding.getTable().getType().getDimSize(0);
@@ -66,12 +67,16 @@ void measure(ModuleOp module, ModelFacts &facts) {
       facts.activation = embedding.getType().getElementType();
     } else if (auto attention = dyn_cast<AttentionOp>(op)) {
       facts.heads = attention.getQ().getType().getDimSize(1);
+      facts.window = std::max(facts.window, attention.windowOrZero());
+      unlimited |= !attention.getWindow();
     } else if (auto swiglu = dyn_cast<SwigluOp>(op)) {
       facts.intermediate = swiglu.getType().getDimSize(1);
     } else if (auto swiglu = dyn_cast<RmsNormSwigluOp>(op)) {
       facts.intermediate = swiglu.getType().getDimSize(1);
     }
   });
+  if (unlimited)
+    facts.window = 0;
 }
 
 /// What `xfmr.model` says wins over what was measured.

@@ -25,6 +25,7 @@ struct ModelFacts {
   int64_t layers = 0, hidden = 0, intermediate = 0, heads = 0, kvHeads = 0, headDim = 0, vocab = 0,
           maxPosition = 0;
   std::vector<int64_t> eos;
+  int64_t window = 0; ///< the farthest that any layer's attention sees back; 0: one sees all
   xfmr::KvType kv;
   mlir::Type activation;
   bool kScale = false; ///< K is divided by a power of two before it is stored

@@ -25,6 +25,9 @@ using namespace sinter::kernels;
 
 #define SINTER_BODY extern "C" __device__ __attribute__((always_inline)) void
 
+/// A macro argument with commas in it.
+#define SINTER_LIST(...) __VA_ARGS__
+
 /// A pointer of the batch, known to point to global memory.
 template <class T> SINTER_DEVICE T *global(T *const &field) {
   using Global = __attribute__((address_space(1))) T;
@@ -38,10 +41,11 @@ template <class Work> SINTER_DEVICE Work *entriesOf(void *plan) {
 
 SINTER_BODY sinter_device_decode_plan(void *plan, const SinterBatch *batch, int max_entries,
                                       int max_slots, int group, int rows, int max_q, int min_chunk,
-                                      int max_chunk, int target_splits, int fixed_chunk) {
+                                      int max_chunk, int target_splits, int fixed_chunk,
+                                      int window) {
   decodePlan({global(batch->cu_q), global(batch->ctx), static_cast<int *>(plan),
               entriesOf<DecodeWork>(plan), int(batch->num_seqs), max_entries, max_slots, group,
-              rows, max_q, min_chunk, max_chunk, target_splits, fixed_chunk});
+              rows, max_q, min_chunk, max_chunk, target_splits, fixed_chunk, window});
 }
 
 SINTER_BODY sinter_device_prefill_plan(void *plan, const SinterBatch *batch, int max_entries,
@@ -63,11 +67,15 @@ SINTER_BODY sinter_device_sample_draw(const float *logits, void *lists, float *v
               global(batch->sampling), int(batch->num_rows), vocabulary});
 }
 
+/// Each once without a window and once, as NAME_window, with one.
 #define SINTER_DECODE_BODY(name, query, cache, dim, rows, limit)                                   \
+  SINTER_DECODE_WITH(CausalHooks, name, query, cache, dim, rows, limit)                            \
+  SINTER_DECODE_WITH(WindowHooks, name##_window, query, cache, dim, rows, limit)
+#define SINTER_DECODE_WITH(hooks, name, query, cache, dim, rows, limit)                            \
   SINTER_BODY name(const void *q, void *out, const void *k, const void *v, const float *k_scale,   \
                    void *plan, float *partial, unsigned *counters, const SinterBatch *batch,       \
                    u64 page_bytes, float scale, int heads, int kv_heads, int page_log2,            \
-                   int k_packed, int max_entries, int max_slots, int early) {                      \
+                   int k_packed, int max_entries, int max_slots, int early, int window) {          \
     const DecodeArgs args{q,                                                                       \
                           out,                                                                     \
                           k,                                                                       \
@@ -90,18 +98,22 @@ SINTER_BODY sinter_device_sample_draw(const float *logits, void *lists, float *v
                           page_log2,                                                               \
                           k_packed,                                                                \
                           max_entries,                                                             \
-                          early};                                                                  \
-    DecodeAttention<query, cache, dim, ((rows) + 7) / 8, CausalHooks, rows, limit>::run(args);     \
+                          early,                                                                   \
+                          window};                                                                 \
+    DecodeAttention<query, cache, dim, ((rows) + 7) / 8, hooks, rows, limit>::run(args);           \
   }
 
 /// Decode attention that takes the raw result of the qkv linear: what qk_norm_rope_write does
 /// happens on the way.
 #define SINTER_DECODE_QKV_BODY(name, type, cache, dim, rows, limit)                                \
+  SINTER_DECODE_QKV_WITH(CausalHooks, name, type, cache, dim, rows, limit)                         \
+  SINTER_DECODE_QKV_WITH(WindowHooks, name##_window, type, cache, dim, rows, limit)
+#define SINTER_DECODE_QKV_WITH(hooks, name, type, cache, dim, rows, limit)                         \
   SINTER_BODY name(const void *qkv, const float *table, void *out, void *k, void *v,               \
                    const float *q_gamma, const float *k_gamma, const float *k_scale, void *plan,   \
                    float *partial, unsigned *counters, const SinterBatch *batch, u64 page_bytes,   \
                    float scale, float eps, int heads, int kv_heads, int page_log2, int k_packed,   \
-                   int max_entries, int max_slots, int early) {                                    \
+                   int max_entries, int max_slots, int early, int window) {                        \
     const QkvArgs raw{qkv,                                                                         \
                       nullptr,                                                                     \
                       k,                                                                           \
@@ -143,16 +155,20 @@ SINTER_BODY sinter_device_sample_draw(const float *logits, void *lists, float *v
                           page_log2,                                                               \
                           k_packed,                                                                \
                           max_entries,                                                             \
-                          early};                                                                  \
+                          early,                                                                   \
+                          window};                                                                 \
     using Raw = RawQkv<type, cache, dim>;                                                          \
-    DecodeAttention<type, cache, dim, ((rows) + 7) / 8, CausalHooks, rows, limit, Raw>::run(       \
+    DecodeAttention<type, cache, dim, ((rows) + 7) / 8, hooks, rows, limit, Raw>::run(             \
         args, Raw{QkNormRopeWrite<type, cache, dim>(raw)});                                        \
   }
 
-#define SINTER_PREFILL_BODY(name, kernel)                                                          \
+#define SINTER_PREFILL_BODY(name, kernel, ...)                                                     \
+  SINTER_PREFILL_WITH(name, SINTER_LIST(kernel<__VA_ARGS__, CausalHooks>))                         \
+  SINTER_PREFILL_WITH(name##_window, SINTER_LIST(kernel<__VA_ARGS__, WindowHooks>))
+#define SINTER_PREFILL_WITH(name, kernel)                                                          \
   SINTER_BODY name(const void *q, void *out, const void *k, const void *v, const float *k_scale,   \
                    void *plan, const SinterBatch *batch, u64 page_bytes, float scale, int heads,   \
-                   int kv_heads, int page_log2, int k_packed, int early) {                         \
+                   int kv_heads, int page_log2, int k_packed, int early, int window) {             \
     const PrefillArgs args{q,                                                                      \
                            out,                                                                    \
                            k,                                                                      \
@@ -170,7 +186,8 @@ SINTER_BODY sinter_device_sample_draw(const float *logits, void *lists, float *v
                            int(batch->block_table_stride),                                         \
                            page_log2,                                                              \
                            k_packed,                                                               \
-                           early};                                                                 \
+                           early,                                                                  \
+                           window};                                                                \
     kernel::run(args);                                                                             \
   }
 
@@ -239,9 +256,6 @@ SINTER_BODY sinter_device_sample_draw(const float *logits, void *lists, float *v
     QkNormRopeWrite<type, type, dim>::run(args);                                                   \
   }
 
-/// A macro argument with commas in it.
-#define SINTER_LIST(...) __VA_ARGS__
-
 #define SINTER_SIZES(X, ...)                                                                       \
   X(__VA_ARGS__, 64) X(__VA_ARGS__, 80) X(__VA_ARGS__, 96) X(__VA_ARGS__, 128) X(__VA_ARGS__, 256)
 
@@ -253,7 +267,7 @@ SINTER_BODY sinter_device_sample_draw(const float *logits, void *lists, float *v
                          kDecodeSharedLimit)
 #define SINTER_PREFILL_SIZE(name, type, cache, dim)                                                \
   SINTER_PREFILL_BODY(sinter_device_prefill_##name##_d##dim,                                       \
-                      SINTER_LIST(PrefillAttention<type, cache, dim, CausalHooks>))
+                      PrefillAttention, type, cache, dim)
 
 #define SINTER_PAIR(name, type, cache)                                                             \
   SINTER_SIZES(SINTER_DECODE_R8, name, type, cache)                                                \
@@ -306,8 +320,6 @@ SINTER_DECODE_R4(f16_f16, F16)
 #endif
 
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
-SINTER_PREFILL_BODY(sinter_device_prefill_wgmma_bf16_d128,
-                    SINTER_LIST(PrefillWgmma<BF16, CausalHooks>))
-SINTER_PREFILL_BODY(sinter_device_prefill_wgmma_f16_d128,
-                    SINTER_LIST(PrefillWgmma<F16, CausalHooks>))
+SINTER_PREFILL_BODY(sinter_device_prefill_wgmma_bf16_d128, PrefillWgmma, BF16)
+SINTER_PREFILL_BODY(sinter_device_prefill_wgmma_f16_d128, PrefillWgmma, F16)
 #endif

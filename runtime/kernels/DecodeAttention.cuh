@@ -79,7 +79,7 @@ private:
   SINTER_DEVICE void items() {
     next.read(a, blockIndex());
     const int count = *a.count * a.kv_heads;
-    DecodeLoader<Cache, kDim, kWarps, kBulk> loader(a, count, warp, lane);
+    DecodeLoader<Cache, kDim, kWarps, kBulk, Hooks::kWindow> loader(a, count, warp, lane);
     fill(loader);
     layerScale = a.scale * (a.k_scale ? *a.k_scale : 1.0f);
     int stage = 0;
@@ -268,6 +268,16 @@ private:
           storeShared128(slot + u32((position - key) * kLayout.row_bytes) + u32(lane * 16), {});
   }
 
+  /// The first position that a row of the item may see.
+  SINTER_DEVICE int firstSeen() const { return work.old_end + 1 - a.window; }
+
+  /// Zeros in the rows of V that have left the window, whose page may have gone.
+  SINTER_DEVICE void clearBefore(int key, u32 slot) {
+    for (int position = key; position < minOf(key + kTile, firstSeen()); ++position)
+      if (lane < kChunks)
+        storeShared128(slot + u32((position - key) * kLayout.row_bytes) + u32(lane * 16), {});
+  }
+
   /// The tile has arrived and is what it should be, for all lanes.
   SINTER_DEVICE void receive(int key, int stage, int isValue, u32 phase) {
     if constexpr (kBulk)
@@ -277,11 +287,17 @@ private:
     syncWarp();
     if constexpr (kBulk || Source::kRaw) {
       const u32 slot = slotAt(stage, isValue);
-      if (key + kTile <= minOf(work.old_end, work.kv_end))
+      bool whole = key + kTile <= minOf(work.old_end, work.kv_end);
+      if constexpr (kBulk && Hooks::kWindow)
+        whole = bool(whole & (key >= firstSeen()));
+      if (whole)
         return;
       replaceNew(key, slot, isValue);
       if (isValue)
         clearPast(key, slot);
+      if constexpr (kBulk && Hooks::kWindow)
+        if (isValue)
+          clearBefore(key, slot);
       if constexpr (kBulk)
         fenceAsyncProxy(); // the next copy into the slot comes after these stores
       syncWarp();
@@ -317,7 +333,9 @@ private:
       for (int k = 0; k < 2; ++k) {
         const int kvPos = key + (lane >> 2) + 8 * k, h = qHead[n][r], pos = qPos[n][r];
         const float x = Hooks::score(s[2 * k + r] * scale, work.seq, h, pos, kvPos) * kLog2e;
-        const bool seen = bool(Hooks::mask(work.seq, h, pos, kvPos) & (kvPos < work.kv_end));
+        bool seen = bool(Hooks::mask(work.seq, h, pos, kvPos) & (kvPos < work.kv_end));
+        if constexpr (Hooks::kWindow)
+          seen = bool(inWindow(a.window, pos, kvPos) & seen);
         s[2 * k + r] = seen ? x : minusInfinity();
       }
       float top = maxOf(s[r], s[2 + r]);

@@ -14,8 +14,10 @@
 // the attention kernels of all layers read it. A sequence's split depends on its own ctx only and
 // begins and ends at multiples of its own chunk, so a sequence gets the same bits in every batch
 // that leaves it slots; the first sequences whose parts fit `max_slots` are split, the others stay
-// whole. Grids are fixed (plan: 1 block; attention: blocks per SM times SMs): both fit a CUDA
-// graph.
+// whole. With a window a sequence begins with the 64 positions in which its first query token
+// begins to see: a tile then falls to the same warp whatever the step brings, and one that a row
+// does not see leaves no trace in it. A plan is for one window. Grids are fixed (plan: 1 block;
+// attention: blocks per SM times SMs): both fit a CUDA graph.
 //
 // A work item is (entry, kv head), numbered entry * H + head; block b takes b, b + grid, ... The
 // warps of a block take the item's tiles of 16 positions in turn; each has its own ring of shared
@@ -31,7 +33,8 @@
 //
 // Launch: block `threads`, dynamic shared memory `shared_bytes` of the variant (at most 99 KB: two
 // blocks fit an SM of an H200, one fits a consumer card).
-// Bytes: 2 * sum(ctx) * H * D * cache bytes. FLOPs: 4 * sum(q_len * ctx) * Hq * D.
+// Bytes: 2 * sum(ctx) * H * D * cache bytes. FLOPs: 4 * sum(q_len * ctx) * Hq * D; with a window
+// ctx is at most window + q_len - 1 here.
 //
 // PDL: everything is read after griddepcontrol.wait. With `early` the work list, the block table,
 // the positions and tiles of K and V that earlier steps wrote are read before it.
@@ -44,6 +47,8 @@ namespace sinter::kernels {
 /// The largest number of parts a sequence is cut into, and of query tokens it may bring.
 constexpr int kDecodeMaxSplits = 32;
 constexpr int kDecodeMaxQuery = 8;
+/// Parts begin at multiples of this: a turn of the warps, or two.
+constexpr int kDecodeAlign = 64;
 constexpr int kPlanHeader = 64; // bytes before the entries where count and work list are one buffer
 constexpr int kDecodeSharedLimit = 99 * 1024; // a block of a consumer card
 // Of an H100 or H200. What a ring does not take is L1, where the loads of linears beside it are in
@@ -89,6 +94,7 @@ struct DecodePlanArgs {
   int max_chunk;     ///< longer parts are cut further, as far as kDecodeMaxSplits allows
   int target_splits; ///< parts that sequences between the two are cut into
   int fixed_chunk;   ///< not 0: the part's size, whatever ctx is (batch-invariant artefacts)
+  int window;        ///< that of DecodeArgs
 };
 
 struct DecodeArgs {
@@ -98,7 +104,7 @@ struct DecodeArgs {
   const void *v; ///< the layer's V stream in page 0: [H, page, D]
   unsigned long long page_bytes; ///< from page to page, both streams
   const int *block_table;        ///< i32 [S, P]; -1: not there, every position must be masked (with
-                                 ///< bulk copies: past the end)
+                                 ///< bulk copies: past the end, or before the window)
   const int *positions;          ///< i32 [T]
   const float *k_scale;          ///< f32 [1] or null (1): what K was divided by before the store
   const float *k_dequant;        ///< f32 [H] or null (1): a stored K times this is K / k_scale
@@ -115,8 +121,9 @@ struct DecodeArgs {
   int page_log2; ///< pages of 8, 16, 32, 64 positions
   int k_packed;  ///< x = 16 / sizeof(element)
   int max_entries;
-  int early; ///< a full edge lies between the last write of the work list, block table, positions
-             ///< and cached positions of earlier steps, and this launch's predecessor
+  int early;  ///< a full edge lies between the last write of the work list, block table, positions
+              ///< and cached positions of earlier steps, and this launch's predecessor
+  int window; ///< a token sees the last `window` positions up to its own; 0: all
 };
 
 /// Shared memory of a block, from its start: mbarriers, the warps' rings, the merge area, the

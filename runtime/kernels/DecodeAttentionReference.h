@@ -14,14 +14,16 @@
 namespace sinter::kernels {
 
 /// One query row. q [D], keys and values [ctx, H, D] of the sequence, out [D]. `scale` includes
-/// every factor of the scores; the row sees positions 0 .. position below ctx.
+/// every factor of the scores; the row sees positions 0 .. position below ctx, with a window (not
+/// 0) the last `window` up to its own.
 inline void attentionRowReference(const float *q, const float *keys, const float *values, int ctx,
-                                  int position, int kvHead, int kvHeads, int dim, double scale,
-                                  double valueScale, double *out) {
+                                  int position, int window, int kvHead, int kvHeads, int dim,
+                                  double scale, double valueScale, double *out) {
   const int seen = std::min(ctx, position + 1);
+  const int first = window ? std::max(0, position + 1 - window) : 0;
   std::vector<double> p(size_t(std::max(seen, 0)));
   double top = -std::numeric_limits<double>::infinity(), total = 0;
-  for (int i = 0; i < seen; ++i) {
+  for (int i = first; i < seen; ++i) {
     const float *k = keys + (size_t(i) * size_t(kvHeads) + size_t(kvHead)) * size_t(dim);
     double dot = 0;
     for (int d = 0; d < dim; ++d)
@@ -30,7 +32,7 @@ inline void attentionRowReference(const float *q, const float *keys, const float
     top = std::max(top, p[size_t(i)]);
   }
   std::fill(out, out + dim, 0.0);
-  for (int i = 0; i < seen; ++i) {
+  for (int i = first; i < seen; ++i) {
     const float *v = values + (size_t(i) * size_t(kvHeads) + size_t(kvHead)) * size_t(dim);
     const double weight = std::exp(p[size_t(i)] - top);
     total += weight;

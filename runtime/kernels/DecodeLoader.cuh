@@ -12,7 +12,7 @@
 
 namespace sinter::kernels {
 
-template <class Cache, int kDim, int kWarps, bool kBulk> class DecodeLoader {
+template <class Cache, int kDim, int kWarps, bool kBulk, bool kWindow> class DecodeLoader {
   using Shape = TileShape<Cache, kDim>;
   static constexpr int kRow = kDim * Cache::kBytes;
 
@@ -122,6 +122,13 @@ private:
       return;
     const bool inOne = a.page_log2 >= 4, two = !inOne && now.begin + 8 < now.end;
     const u32 half = 8 * kRow, first = u32(now.begin) & ((1u << a.page_log2) - 1);
+    if constexpr (kWindow)
+      if (page[0] < 0) { // it has left the window: nobody looks at what the slot has in its place
+        expectBytes(barrier, two && page[1] >= 0 ? half : 0);
+        if (two && page[1] >= 0)
+          copyBulk(slot + half, stream + u64(u32(page[1])) * a.page_bytes, half, barrier);
+        return;
+      }
     expectBytes(barrier, inOne || two ? 2 * half : half);
     copyBulk(slot, stream + u64(u32(page[0])) * a.page_bytes + first * u32(kRow),
              inOne ? 2 * half : half, barrier);

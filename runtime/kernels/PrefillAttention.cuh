@@ -81,18 +81,22 @@ private:
     end = a.ctx[work.seq];
     const int walk = Hooks::kCausal ? minOf(end, last + 1) : end;
     open();
+    const int first = firstTile();
     syncThreads(); // the previous item has been read
     loadQueries();
-    readPages(0);
-    loadTile(keys(), a.k, 0, a.k_packed != 0);
-    for (int key = 0; key < walk; key += kKeys) {
+    readPages(first);
+    loadTile(keys(), a.k, first, a.k_packed != 0);
+    for (int key = first; key < walk; key += kKeys) {
       cpAsyncWait<0>();
       widen(keys(), a.k_packed != 0);
       syncThreads(); // K is there; V of the previous tile has been read
       loadTile(values(), a.v, key, false);
       readPages(key + kKeys);
       scores();
-      if (!Hooks::kCausal || key + kKeys > plain)
+      bool masks = !Hooks::kCausal || key + kKeys > plain;
+      if constexpr (Hooks::kWindow)
+        masks = bool(masks | !inWindow(a.window, last, key));
+      if (masks)
         modify(key);
       softmax();
       cpAsyncWait<0>();
@@ -144,6 +148,15 @@ private:
           out[m][n][j] = 0;
     }
   }
+
+  /// Where the first tile begins that a row sees some of.
+  SINTER_DEVICE int firstTile() const {
+    if constexpr (Hooks::kWindow)
+      return maxOf(0, a.positions[tokenOf(0)] + 1 - a.window) / kKeys * kKeys;
+    else
+      return 0;
+  }
+
 
   //===--- copies ---===//
 
@@ -265,7 +278,9 @@ private:
             const int kvPos = key + 8 * n + 2 * (lane() & 3) + (j & 1);
             if constexpr (!Hooks::kCausal)
               s[m][n][j] = Hooks::score(s[m][n][j] * scale, work.seq, h, qPos, kvPos) / scale;
-            const bool seen = bool(Hooks::mask(work.seq, h, qPos, kvPos) & (kvPos < end));
+            bool seen = bool(Hooks::mask(work.seq, h, qPos, kvPos) & (kvPos < end));
+            if constexpr (Hooks::kWindow)
+              seen = bool(inWindow(a.window, qPos, kvPos) & seen);
             s[m][n][j] = seen ? s[m][n][j] : minusInfinity();
           }
       }

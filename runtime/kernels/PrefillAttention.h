@@ -14,11 +14,12 @@
 // with the most positions first. An item is (entry, kv head), numbered entry * H + head; block b
 // takes b, b + grid, ...: any grid is right, one as large as the number of items balances best.
 //
-// A block loads its M query rows once and walks over tiles of N positions up to the last one that
-// its rows may see, K of the next tile and V of this one under way during the arithmetic
-// (mma.sync m16n8k16, sm_80 and later). Tiles of an fp8 cache arrive in a buffer of their own and
-// are widened to the queries' type (exact) by the threads that copied them. Launch: 128 threads,
-// `prefillLayout(D, bytes of a cache element).shared_bytes`.
+// A block loads its M query rows once and walks over tiles of N positions, from the first to the
+// last that its rows may see (tiles begin at multiples of N, whatever the window), K of the next
+// tile and V of this one under way during the arithmetic (mma.sync m16n8k16, sm_80 and later).
+// Tiles of an fp8 cache arrive in a buffer of their own and are widened to the queries' type
+// (exact) by the threads that copied them. Launch: 128 threads, `prefillLayout(D, bytes of a cache
+// element).shared_bytes`.
 //
 // Bytes: 2 * T * Hq * D * 2 + 2 * positions walked * H * D * cache bytes. FLOPs: 4 * sum over rows
 // of positions * D. Numerics: f32 scores, online softmax in base 2, probabilities rounded to the
@@ -97,6 +98,7 @@ struct PrefillArgs {
   int k_packed;  ///< [H, D/x, page, x], x = 16 / sizeof(element)
   int early;     ///< sm_90a: a full edge lies between the last write of the work list, block table,
              ///< positions and ctx, and this launch's predecessor: they are read before the wait
+  int window; ///< a token sees the last `window` positions up to its own; 0: all
 };
 
 } // namespace sinter::kernels

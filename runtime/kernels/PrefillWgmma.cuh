@@ -99,6 +99,16 @@ private:
     end = a.ctx[work.seq];
     const int last = a.positions[tokenOf(rows - 1)];
     tiles = maxOf(1, ceilDiv(Hooks::kCausal ? minOf(end, last + 1) : end, kKeys));
+    if constexpr (Hooks::kWindow) {
+      first = maxOf(0, a.positions[tokenOf(0)] + 1 - a.window) / kKeys;
+      tiles = maxOf(1, tiles - first);
+    }
+  }
+  /// Where tile j of the item begins.
+  SINTER_DEVICE int keyOf(int j) const {
+    if constexpr (Hooks::kWindow)
+      j += first;
+    return j * kKeys;
   }
   SINTER_DEVICE int tokenOf(int row) const {
     return work.first_token + (work.row0 + minOf(row, rows - 1)) / group();
@@ -121,23 +131,24 @@ private:
         continue;
       readItem(item);
       const int *table = a.block_table + u64(u32(work.seq)) * u32(a.block_table_stride);
-      int now = readPages(table, 0), next = readPages(table, kKeys);
+      int now = readPages(table, keyOf(0)), next = readPages(table, keyOf(1));
       if (round == 0)
         waitForPredecessors();
       waitBarrier(queriesEmpty(round & 1), u32(round >> 1 & 1) ^ 1);
       copyQueries(queries(round & 1));
       arriveAfterCopies(queriesFull(round & 1));
-      copyTile(a.k, keysEmpty(tile & 1), keysFull(tile & 1), keys(tile & 1), tile, 0, now);
+      copyTile(a.k, keysEmpty(tile & 1), keysFull(tile & 1), keys(tile & 1), tile, keyOf(0),
+               now);
       for (int j = 0; j < tiles; ++j, ++tile) {
         if (j + 1 < tiles) {
           const int stage = (tile + 1) & 1;
-          copyTile(a.k, keysEmpty(stage), keysFull(stage), keys(stage), tile + 1, (j + 1) * kKeys,
+          copyTile(a.k, keysEmpty(stage), keysFull(stage), keys(stage), tile + 1, keyOf(j + 1),
                    next);
         }
         copyTile(a.v, valuesEmpty(tile & 1), valuesFull(tile & 1), values(tile & 1), tile,
-                 j * kKeys, now);
+                 keyOf(j), now);
         now = next;
-        next = readPages(table, (j + 2) * kKeys);
+        next = readPages(table, keyOf(j + 2));
       }
     }
     waitForPredecessors(); // of whom has no item, too
@@ -236,9 +247,14 @@ private:
       if (item >= items)
         continue;
       readItem(item);
-      const int plain = Hooks::kCausal
-                            ? minOf(a.positions[tokenOf(mathGroup() * 64)] + 1, end) / kKeys
-                            : 0; // tiles that every row sees whole
+      int plain = Hooks::kCausal
+                      ? minOf(a.positions[tokenOf(mathGroup() * 64)] + 1, end) / kKeys
+                      : 0; // tiles that every row sees whole, or to their ends
+      int cut = 0;         // tiles that a row does not see from their beginnings
+      if constexpr (Hooks::kWindow) {
+        plain -= first;
+        cut = cutTiles(a.positions[tokenOf(mathGroup() * 64 + 63)]);
+      }
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
         position[half] = a.positions[tokenOf(rowOf(half))];
@@ -255,11 +271,17 @@ private:
       wgmmaOperand(s);
       release(keysEmpty(tile & 1));
       float alpha[2];
-      if (plain < 1)
-        modify(0);
+      bool masks = plain < 1;
+      if constexpr (Hooks::kWindow)
+        masks = bool(masks | (cut > 0));
+      if (masks)
+        modify(keyOf(0));
       softmax(alpha);
       pack();
       int j = 1;
+      if constexpr (Hooks::kWindow)
+        for (; j < minOf(cut, tiles); ++j, ++tile)
+          step<true>(j, tile);
       for (; j < minOf(plain, tiles); ++j, ++tile)
         step<false>(j, tile);
       for (; j < tiles; ++j, ++tile)
@@ -277,6 +299,11 @@ private:
     waitForPredecessors(); // of whom has no item, too
   }
 
+  /// Tiles of the item before the one that a row at `last`, the warpgroup's last, sees whole.
+  SINTER_DEVICE int cutTiles(int last) const {
+    return ceilDiv(maxOf(0, last + 1 - a.window), kKeys) - first;
+  }
+
   /// Scores of item tile j (`tile` + 1 of all) beside the output of the tile before it.
   template <bool kModify> SINTER_DEVICE void step(int j, int tile) {
     const int next = tile + 1;
@@ -290,7 +317,7 @@ private:
     wgmmaOperand(s);
     release(keysEmpty(next & 1));
     if constexpr (kModify)
-      modify(j * kKeys);
+      modify(keyOf(j));
     float alpha[2];
     softmax(alpha);
     wgmmaWait<0>();
@@ -343,7 +370,9 @@ private:
         const int kvPos = key + i / 4 * 8 + 2 * (lane() & 3) + (i & 1);
         if constexpr (!Hooks::kCausal)
           s[i] = Hooks::score(s[i] * scale, work.seq, h, position[half], kvPos) / scale;
-        const bool seen = bool(Hooks::mask(work.seq, h, position[half], kvPos) & (kvPos < end));
+        bool seen = bool(Hooks::mask(work.seq, h, position[half], kvPos) & (kvPos < end));
+        if constexpr (Hooks::kWindow)
+          seen = bool(inWindow(a.window, position[half], kvPos) & seen);
         s[i] = seen ? s[i] : minusInfinity();
       }
     }
@@ -412,6 +441,7 @@ private:
   float maximum[2], sum[2];
   float s[64], o[64];
   u32 p[kKeys / 16][4];
+  int first; ///< tiles before those that a row sees, where there is a window
 };
 
 } // namespace sinter::kernels

@@ -150,3 +150,27 @@ func.func @f(%x: tensor<?x4xf32>) {
   %0 = xfmr.all_gather %x {ranks = 2 : i64} : (tensor<?x4xf32>) -> tensor<?x4xf32>
   return
 }
+
+// -----
+
+func.func @f(%q: tensor<?x2x4xbf16>, %kv: !xfmr.kv<1, 16, 4, bf16, token_major>, %b: !xfmr.batch) {
+  // expected-error @+1 {{'xfmr.attention' op 'window' must be positive, got 0}}
+  %0 = xfmr.attention %q, %kv, %b {scale = 0.5 : f32, window = 0 : i32} : (tensor<?x2x4xbf16>, !xfmr.kv<1, 16, 4, bf16, token_major>, !xfmr.batch) -> tensor<?x2x4xbf16>
+  return
+}
+
+// -----
+
+func.func @f(%q: tensor<?x2x4xbf16>, %kv: !xfmr.kv<1, 16, 4, bf16, token_major>, %b: !xfmr.batch) {
+  // expected-error @+1 {{'xfmr.attention' op 'window' must be positive, got -4}}
+  %0 = xfmr.attention %q, %kv, %b {scale = 0.5 : f32, window = -4 : i32} : (tensor<?x2x4xbf16>, !xfmr.kv<1, 16, 4, bf16, token_major>, !xfmr.batch) -> tensor<?x2x4xbf16>
+  return
+}
+
+// -----
+
+func.func @f(%q: tensor<?x2x4xbf16>, %kv: !xfmr.kv<1, 16, 4, bf16, token_major>, %b: !xfmr.batch) {
+  // expected-error @+1 {{attribute 'window' failed to satisfy constraint: 32-bit signless integer attribute}}
+  %0 = xfmr.attention %q, %kv, %b {scale = 0.5 : f32, window = 4.0 : f32} : (tensor<?x2x4xbf16>, !xfmr.kv<1, 16, 4, bf16, token_major>, !xfmr.batch) -> tensor<?x2x4xbf16>
+  return
+}

@@ -63,6 +63,9 @@ func.func @unfused(%tokens: tensor<?xi32>, %rows: tensor<?xi32>, %batch: !xfmr.b
       : (tensor<?x2x8xbf16>, !kv, !xfmr.batch, tensor<1xf32>) -> tensor<?x2x8xbf16>
   // CHECK: xfmr.attention %{{[0-9]+}}, %{{[0-9]+}}, %arg2 {scale
   %a1 = xfmr.attention %r, %kv1, %batch {scale = 0.5 : f32} : (tensor<?x2x8xbf16>, !kv, !xfmr.batch) -> tensor<?x2x8xbf16>
+  // CHECK: xfmr.attention {{.*}} {scale = 5.000000e-01 : f32, window = 1 : i32}
+  %a2 = xfmr.attention %r, %kv1, %batch {scale = 0.5 : f32, window = 1 : i32}
+      : (tensor<?x2x8xbf16>, !kv, !xfmr.batch) -> tensor<?x2x8xbf16>
   // CHECK: xfmr.kv_write %{{[a-z0-9]+}}, %{{[0-9]+}}, %{{[0-9]+}}, %arg2 : (!xfmr.kv<2
   %kv2 = xfmr.kv_write %kv1, %h, %h, %batch : (!kv, tensor<?x2x8xbf16>, tensor<?x2x8xbf16>, !xfmr.batch) -> !kv
   // CHECK: xfmr.merge_heads %{{.*}} : (tensor<?x2x8xbf16>) -> tensor<?x16xbf16>

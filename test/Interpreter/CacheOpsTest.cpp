@@ -128,6 +128,22 @@ TEST(Attention, FollowsTheBlockTable) {
   EXPECT_TRUE(std::isnan(cache->k[0].row(0)[0])) << "page 0 is not in the table";
 }
 
+TEST(Attention, SeesTheWindowAlone) {
+  const auto windowed = [](int window) {
+    return replaced(attentionText(1, 1), "scale = 1.0 : f32",
+                    "scale = 1.0 : f32, window = " + std::to_string(window) + " : i32");
+  };
+  EXPECT_THAT(run(windowed(1), twoTokens())[0].data, near({4, 0, 0, 8}));
+  EXPECT_THAT(run(windowed(2), twoTokens())[0].data, near({4, 0, 3, 2}));
+  EXPECT_THAT(run(windowed(2147483647), twoTokens())[0].data, near({4, 0, 3, 2}));
+  // Position 0 was never written: the second of positions 1 and 2 does not see it.
+  GraphCall call = twoTokens();
+  call.batch = oneSequence(2, 2, 1);
+  const auto y = run(windowed(2), call)[0].data;
+  EXPECT_TRUE(std::isnan(y[0]));
+  EXPECT_THAT(std::vector(y.begin() + 2, y.end()), near({3, 2}));
+}
+
 TEST(Attention, SequencesDoNotSeeEachOther) {
   GraphCall call = twoTokens();
   call.batch.cuQ = {0, 1, 2};

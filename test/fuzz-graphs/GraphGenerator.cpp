@@ -192,8 +192,10 @@ Value Generator::attentionBlock(Value x) {
   if (wild(5))
     q = add("q_plus_q", q, q);
   auto softmax = builder.getF32FloatAttr(float(1 / std::sqrt(double(headDim))));
-  Value y =
-      AttentionOp::create(builder, at("attention"), q.getType(), q, kv, batch, readScale, softmax);
+  IntegerAttr window =
+      wild(30) ? builder.getI32IntegerAttr(1 + int32_t(random() % 40)) : IntegerAttr();
+  Value y = AttentionOp::create(builder, at("attention"), q.getType(), q, kv, batch, readScale,
+                                softmax, window);
   y = MergeHeadsOp::create(builder, at("heads"), tokensBy({queries * headDim}), y);
   return linear("o", y, hiddenSize, wild(20) ? chance(50) : oBias);
 }

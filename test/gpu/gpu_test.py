@@ -49,6 +49,9 @@ CASES = [
     ("knorm96", ["f16", "bf16", "f32"], 32),
     ("knorm6e4", ["f16"], 32),
     ("no_qk_norm", ["bf16"], 32),
+    ("window_all", ["bf16", "f16", "f32"], 512),
+    ("window_from_layer_1", ["bf16"], 64),
+    ("window_alternating", ["f16"], 64),
     ("shakespeare", ["bf16", "f32"], 1024),
     ("gqa2_d64_f16", ["f16-kv_e4m3"], 32),
     ("gqa3_d96_bias_untied", ["bf16-kv_e5m2", "f16-kv_e5m2"], 32),
@@ -60,6 +63,8 @@ CASES = [
     ("gqa3_d96_bias_untied", ["bf16-invariant", "f32-invariant"], 32),
     ("gqa8_d128_yarn", ["bf16-invariant"], 64),
     ("knorm96", ["f16-invariant"], 32),
+    ("window_all", ["bf16-invariant", "f32-invariant"], 512),
+    ("window_alternating", ["bf16-invariant"], 64),
     ("shakespeare", ["bf16-invariant", "bf16-kv_e4m3-invariant"], 1024),
 ]
 MUTANTS = "mutants"

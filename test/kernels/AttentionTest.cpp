@@ -25,13 +25,17 @@ struct Case {
   bool scaled;
   std::vector<std::pair<int64_t, int64_t>> sequences; ///< context, query tokens at its end
   int64_t maxTokens = 64;
+  int64_t window = 0;
 };
 void PrintTo(const Case &c, std::ostream *os) {
   *os << c.queries << "/" << c.heads << "x" << c.dim << " page " << c.page << " " << name(c.type)
       << " over " << name(c.cache) << ", " << c.sequences.size() << " sequences";
+  if (c.window)
+    *os << ", window " << c.window;
 }
 
-/// Sequences in a shuffled page table, with the values they hold.
+/// Sequences in a shuffled page table, with the values they hold. Pages that nobody sees any more
+/// are gone.
 struct Batch {
   const Case &c;
   double kScale, scale;
@@ -53,11 +57,18 @@ struct Batch {
     unsigned seed = 20;
     for (auto [context, count] : c.sequences) {
       for (int64_t p = 0; p < pagesPerSequence; ++p)
-        table.push_back(p * c.page < context ? ids[table.size()] : -1);
+        table.push_back(p * c.page < context && (p + 1) * c.page > hidden(context - count)
+                            ? ids[table.size()]
+                            : -1);
       k.push_back(randomValues(n(context * c.heads * c.dim), seed++, c.cache, 1 / kScale));
       v.push_back(randomValues(n(context * c.heads * c.dim), seed++, c.cache));
     }
     q = randomValues(n(tokens * c.queries * c.dim), 3, c.type, 1.5);
+  }
+
+  /// Positions before those that a token at `position` sees.
+  int64_t hidden(int64_t position) const {
+    return c.window ? std::max<int64_t>(0, position + 1 - c.window) : 0;
   }
 
   size_t streamElements() const { return n(c.heads * c.page * c.dim); }
@@ -70,6 +81,8 @@ struct Batch {
     for (size_t s = 0; s < c.sequences.size(); ++s) {
       for (int64_t pos = 0; pos < c.sequences[s].first; ++pos) {
         const int32_t page = table[s * n(pagesPerSequence) + n(pos / c.page)];
+        if (page < 0)
+          continue;
         uint8_t *keys = pool.data() + n(page) * pageBytes(), *values = keys + pageBytes() / 2;
         const int64_t offset = pos % c.page;
         for (int64_t h = 0; h < c.heads; ++h) {
@@ -84,27 +97,28 @@ struct Batch {
     return pool;
   }
 
-  /// Attention of one query row over positions [0, visible).
-  std::vector<double> row(size_t s, int64_t token, int64_t head, int64_t visible,
+  /// Attention of one query row over positions [first, end).
+  std::vector<double> row(size_t s, int64_t token, int64_t head, int64_t first, int64_t end,
                           int64_t kvHead) const {
     const double *query = q.data() + (token * c.queries + head) * c.dim;
-    std::vector<double> scores(n(visible)), out(n(c.dim));
-    for (int64_t p = 0; p < visible; ++p) {
+    std::vector<double> scores(n(end - first)), out(n(c.dim));
+    for (int64_t p = first; p < end; ++p) {
       const double *key = k[s].data() + (p * c.heads + kvHead) * c.dim;
-      scores[n(p)] = std::inner_product(query, query + c.dim, key, 0.0) * scale * kScale;
+      scores[n(p - first)] = std::inner_product(query, query + c.dim, key, 0.0) * scale * kScale;
     }
     const double top = *std::max_element(scores.begin(), scores.end());
     double sum = 0;
     for (double &score : scores)
       sum += score = std::exp(score - top);
-    for (int64_t p = 0; p < visible; ++p)
+    for (int64_t p = first; p < end; ++p)
       for (int64_t d = 0; d < c.dim; ++d)
-        out[n(d)] += scores[n(p)] / sum * v[s][n((p * c.heads + kvHead) * c.dim + d)];
+        out[n(d)] += scores[n(p - first)] / sum * v[s][n((p * c.heads + kvHead) * c.dim + d)];
     return out;
   }
 
-  /// `defect` shifts what a row sees, to show that the comparison notices.
-  std::vector<double> expected(int64_t defect = 0, bool interleavedHeads = false) const {
+  /// Defects, to show that the comparison notices: where what a row sees ends or begins is shifted.
+  std::vector<double> expected(int64_t defect = 0, bool interleavedHeads = false,
+                               int64_t beginDefect = 0) const {
     std::vector<double> want;
     int64_t token = 0;
     for (size_t s = 0; s < c.sequences.size(); ++s) {
@@ -113,7 +127,8 @@ struct Batch {
         for (int64_t h = 0; h < c.queries; ++h) {
           const int64_t kvHead = interleavedHeads ? h % c.heads : h / (c.queries / c.heads);
           const int64_t visible = std::max<int64_t>(1, context - count + i + 1 - defect);
-          for (double x : row(s, token, h, visible, kvHead))
+          const int64_t first = std::max<int64_t>(0, hidden(context - count + i) - beginDefect);
+          for (double x : row(s, token, h, std::min(first, visible - 1), visible, kvHead))
             want.push_back(rounded(x, c.type));
         }
       }
@@ -161,8 +176,9 @@ struct Compiled {
     m.weight("rope", "tensor<2048x2xf32>", "#xfmr.rope_table<1.0, [1.0]>", "plain");
     const std::string q = perToken({c.queries, c.dim}, c.type);
     m.body = "%y = xfmr.attention %q, %kv, %batch" + std::string(c.scaled ? " k_scale %s" : "") +
-             " {" + m.buffers({y}) + ", scale = " + scaleText(batch.scale) + " : f32} : (" + q +
-             ", " + kv + ", !xfmr.batch" + (c.scaled ? ", tensor<1xf32>" : "") + ") -> " + q;
+             " {" + m.buffers({y}) + ", scale = " + scaleText(batch.scale) + " : f32" +
+             (c.window ? ", window = " + str(c.window) + " : i32" : "") + "} : (" + q + ", " + kv +
+             ", !xfmr.batch" + (c.scaled ? ", tensor<1xf32>" : "") + ") -> " + q;
     m.returned = "%kv";
     m.returnedTypes = kv;
     jit = Jit::compile(m.text());
@@ -196,6 +212,9 @@ TEST_P(AttentionTest, EqualsF64) {
   EXPECT_GT(relativeL2(first, batch.expected(1)), bound(c.type));
   if (c.heads > 1 && c.queries > c.heads) {
     EXPECT_GT(relativeL2(first, batch.expected(0, true)), bound(c.type));
+  }
+  if (batch.expected(0, false, 1) != batch.expected()) {
+    EXPECT_GT(relativeL2(first, batch.expected(0, false, 1)), bound(c.type));
   }
 }
 
@@ -272,18 +291,45 @@ INSTANTIATE_TEST_SUITE_P(
                     Case{2, 1, 128, 16, B, B, false, {{1025, 3}}},
                     Case{6, 3, 80, 32, B, B, true, {{2048, 2}, {1536, 1}}}));
 
+INSTANTIATE_TEST_SUITE_P(
+    Windows, AttentionTest,
+    testing::Values(
+        // Smaller than a page, of a token, no multiple of anything, a page, as much as there is,
+        // more.
+        Case{4, 2, 128, 16, B, B, true, {{1, 1}, {37, 37}, {130, 1}, {48, 5}}, 64, 7},
+        Case{3, 1, 80, 16, F, F, false, {{20, 20}, {16, 3}}, 64, 1},
+        Case{5, 1, 64, 32, B, B, true, {{100, 30}, {33, 1}}, 64, 33},
+        Case{16, 1, 32, 16, F, B, true, {{19, 19}, {64, 2}}, 64, 16},
+        Case{2, 2, 6, 64, F, H, true, {{50, 9}, {3, 3}}, 64, 50},
+        Case{8, 1, 96, 16, H, H, false, {{40, 25}}, 64, 100},
+        // Across the edges of chunks of 512: rows of a block that begin in other chunks.
+        Case{4,
+             2,
+             64,
+             16,
+             F,
+             F,
+             true,
+             {{1100, 4}, {512, 1}, {513, 1}, {530, 30}, {1030, 12}},
+             64,
+             10},
+        Case{2, 1, 128, 16, B, B, false, {{1025, 3}, {1540, 7}}, 64, 513},
+        Case{6, 3, 80, 32, B, B, true, {{2048, 2}, {1536, 1}, {1030, 9}}, 64, 512}));
+
 TEST(Attention, SequencesWithoutContextGiveZeros) {
-  const Case c{2, 1, 64, 16, F, F, false, {{5, 1}}};
-  const Batch batch(c);
-  Compiled compiled(c, batch);
-  ASSERT_TRUE(compiled.jit);
-  for (CpuIsa isa : machineIsas()) {
-    Machine m(*compiled.jit);
-    batch.fill(m);
-    m.contexts = {0};
-    m.blockTable = {-1};
-    m.run(isa);
-    EXPECT_EQ(m.read(compiled.y, 128, F), std::vector<double>(128, 0.0));
+  for (const int64_t window : {0, 3}) {
+    const Case c{2, 1, 64, 16, F, F, false, {{5, 1}}, 64, window};
+    const Batch batch(c);
+    Compiled compiled(c, batch);
+    ASSERT_TRUE(compiled.jit);
+    for (CpuIsa isa : machineIsas()) {
+      Machine m(*compiled.jit);
+      batch.fill(m);
+      m.contexts = {0};
+      m.blockTable = {-1};
+      m.run(isa);
+      EXPECT_EQ(m.read(compiled.y, 128, F), std::vector<double>(128, 0.0));
+    }
   }
 }
 

@@ -175,9 +175,6 @@ TEST(ModelConfig, RefusesHeadsThatDoNotDivide) {
 TEST(ModelConfig, RefusesWhatTheGraphCannotHonour) {
   EXPECT_EQ(refusal({{"hidden_act", "gelu"}}),
             "\"hidden_act\": \"gelu\" is not supported (silu is)");
-  EXPECT_EQ(refusal({{"use_sliding_window", true}}),
-            "\"use_sliding_window\": sliding-window attention is not supported yet");
-  EXPECT_TRUE(parse(with({{"use_sliding_window", false}, {"sliding_window", 4096}})).isOk());
   EXPECT_EQ(refusal({{"quantization_config", {{"quant_method", "fp8"}}}}),
             "\"quantization_config\": quantised checkpoints are not supported yet");
   EXPECT_EQ(refusal({{"dual_chunk_attention_config", {{"chunk_size", 1}}}}),
@@ -186,9 +183,62 @@ TEST(ModelConfig, RefusesWhatTheGraphCannotHonour) {
   EXPECT_EQ(refusal({{"layer_types", {"full_attention"}}}),
             "\"layer_types\": expected a list of \"num_hidden_layers\" = 2 names, got "
             "[\"full_attention\"]");
-  EXPECT_EQ(refusal({{"layer_types", {"full_attention", "sliding_attention"}}}),
-            "\"layer_types\": \"sliding_attention\" is not supported (full_attention is)");
+  EXPECT_EQ(refusal({{"layer_types", {"full_attention", "chunked_attention"}}}),
+            "\"layer_types\": \"chunked_attention\" is not supported (full_attention and "
+            "sliding_attention are)");
   EXPECT_TRUE(parse(with({{"layer_types", {"full_attention", "full_attention"}}})).isOk());
+}
+
+/// By layer, of four.
+std::vector<int64_t> windows(json changes) {
+  changes["num_hidden_layers"] = 4;
+  auto config = parse(with(changes));
+  EXPECT_TRUE(config.isOk()) << changes << config.status().message();
+  return config ? config->windows : std::vector<int64_t>();
+}
+
+TEST(ModelConfig, ReadsSlidingWindowsAsTransformersDoes) {
+  using Windows = std::vector<int64_t>;
+  const json on = {{"use_sliding_window", true}, {"sliding_window", 100}};
+  const auto and_ = [&](const json &more) {
+    json changes = on;
+    changes.update(more);
+    return windows(changes);
+  };
+  EXPECT_EQ(windows({}), Windows(4, 0));
+  EXPECT_EQ(windows({{"sliding_window", 100}, {"max_window_layers", 0}}), Windows(4, 0));
+  EXPECT_EQ(windows({{"use_sliding_window", false}, {"sliding_window", 100}}), Windows(4, 0));
+  EXPECT_EQ(windows(on), Windows(4, 0)) << "max_window_layers is 28 by default";
+  EXPECT_EQ(and_({{"max_window_layers", 0}}), Windows(4, 100));
+  EXPECT_EQ(and_({{"max_window_layers", 3}}), (Windows{0, 0, 0, 100}));
+  EXPECT_EQ(and_({{"max_window_layers", 4}}), Windows(4, 0));
+  const json types = {"full_attention", "sliding_attention", "sliding_attention", "full_attention"};
+  EXPECT_EQ(and_({{"layer_types", types}, {"max_window_layers", 0}}), (Windows{0, 100, 100, 0}));
+  EXPECT_EQ(windows({{"use_sliding_window", true}, {"max_window_layers", 2}}),
+            (Windows{0, 0, 4096, 4096}))
+      << "4096 by default";
+  EXPECT_EQ(and_({{"max_window_layers", 0}, {"sliding_window", 1}}), Windows(4, 1));
+  const json positions = {{"max_window_layers", 0}, {"max_position_embeddings", 100}};
+  EXPECT_EQ(and_(positions), Windows(4, 0)) << "it hides nothing";
+  // Nobody slides: what the window would be does not matter.
+  EXPECT_EQ(windows({{"use_sliding_window", true}, {"sliding_window", nullptr}}), Windows(4, 0));
+}
+
+TEST(ModelConfig, RefusesWindowsThatMakeNoSense) {
+  const auto refused = [](const json &window) {
+    return refusal(
+        {{"use_sliding_window", true}, {"max_window_layers", 0}, {"sliding_window", window}});
+  };
+  EXPECT_EQ(refused(0), "\"sliding_window\": expected a positive integer, got 0");
+  EXPECT_EQ(refused(-1), "\"sliding_window\": expected a positive integer, got -1");
+  EXPECT_EQ(refused("4096"), "\"sliding_window\": expected a positive integer, got \"4096\"");
+  EXPECT_EQ(refused(nullptr), "\"sliding_window\": expected a positive integer, got null");
+  EXPECT_EQ(refusal({{"use_sliding_window", 1}}),
+            "\"use_sliding_window\": expected true or false, got 1");
+  EXPECT_EQ(refusal({{"max_window_layers", -1}}),
+            "\"max_window_layers\": expected a non-negative integer, got -1");
+  EXPECT_EQ(refusal({{"layer_types", {"sliding_attention", "full_attention"}}}),
+            "\"layer_types\": \"sliding_attention\" needs \"use_sliding_window\": true");
 }
 
 TEST(ModelConfig, RefusesScalarsOfTheWrongKind) {

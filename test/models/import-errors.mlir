@@ -19,6 +19,10 @@
 // RUN: not sinter-compile %t/m --emit=xfmr 2>&1 | FileCheck %s --check-prefix=LAYERS
 // LAYERS: sinter-compile: error: {{(model.safetensors: tensor "model.layers.6.input_layernorm.weight" is missing|config.json: "layer_types")}}
 
+// RUN: sed 's/"use_sliding_window": false/"use_sliding_window": true/; s/"max_window_layers": 6/"max_window_layers": 2/; s/"sliding_window": null/"sliding_window": 0/' %t/config.json > %t/m/config.json
+// RUN: not sinter-compile %t/m --emit=xfmr 2>&1 | FileCheck %s --check-prefix=WINDOW --implicit-check-not={{.}}
+// WINDOW: sinter-compile: error: config.json: "sliding_window": expected a positive integer, got 0{{$}}
+
 // RUN: cp %t/config.json %t/m/config.json
 // RUN: echo "{\"chat_template\": 7}" > %t/m/tokenizer_config.json
 // RUN: not sinter-compile %t/m --emit=xfmr 2>&1 | FileCheck %s --check-prefix=CHAT --implicit-check-not={{.}}

@@ -190,7 +190,7 @@ TEST_P(TinyCheckpoints, Fp8CachesAreTransformersWithCachesQuantisedAlike) {
 }
 
 TEST_P(TinyCheckpoints, WrongConfigurationsAreSeen) {
-  const std::vector<std::function<void(models::ModelConfig &)>> mistakes = {
+  std::vector<std::function<void(models::ModelConfig &)>> mistakes = {
       [](models::ModelConfig &config) { config.rmsNormEps = 0.03; },
       [](models::ModelConfig &config) { config.ropeTheta *= 4; },
       [](models::ModelConfig &config) {
@@ -198,6 +198,12 @@ TEST_P(TinyCheckpoints, WrongConfigurationsAreSeen) {
           config.ropeScaling.kind = models::RopeScaling::Kind::Linear;
         config.ropeScaling.factor *= 2;
       }};
+  if (readJson(directory + "/config.json").value("use_sliding_window", false))
+    for (const int64_t more : {-1, 1})
+      mistakes.push_back([more](models::ModelConfig &config) {
+        for (int64_t &window : config.windows)
+          window += window ? more : 0;
+      });
   for (size_t i = 0; i < mistakes.size(); ++i) {
     ModelOptions options;
     options.spoil = mistakes[i];

@@ -10,6 +10,7 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 #include <iostream>
@@ -171,6 +172,11 @@ void printConfig(const ModelSource &model, const CompileRequest &request) {
   line("vocabulary", fmt::format("{}, {}", config.vocab,
                                  config.tieWordEmbeddings ? "tied head" : "separate head"));
   line("positions", config.maxPositionEmbeddings);
+  const auto full = std::count(config.windows.begin(), config.windows.end(), 0);
+  if (full < config.layers)
+    line("window", fmt::format("{} tokens in {} of {} layers",
+                               *std::max_element(config.windows.begin(), config.windows.end()),
+                               config.layers - full, config.layers));
   line("q/k norm", model.variants.hasQkNorm ? "yes" : "no");
   line("bias", model.variants.hasOBias     ? "q, k, v, o"
                : model.variants.hasQkvBias ? "q, k, v"

@@ -59,6 +59,7 @@ struct StepOp {
   int64_t flopsPerToken;    ///< floating point operations per token (per row for the head)
   int64_t actBytesPerToken; ///< activation bytes read and written per token (per row for the head)
   bool readsKv;             ///< also reads the cached context of each sequence
+  int64_t window = 0;       ///< as far as a token sees back, itself included; 0: all of it
   uint32_t edge = SINTER_EDGE_FULL; ///< GPU: how it is ordered after the op before it
   StepChoice choice = {};           ///< GPU, linears
 };

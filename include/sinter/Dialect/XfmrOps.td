@@ -218,16 +218,23 @@ def Xfmr_KvWriteOp : Xfmr_Op<"kv_write", [
 
 def Xfmr_AttentionOp : Xfmr_Op<"attention", [
     DeclareOpInterfaceMethods<Xfmr_CacheOpInterface>, MemoryEffects<[MemRead<Xfmr_KvCache>]>]> {
-  let summary = "softmax(scale * k_scale * q K^T, causal) V over the paged cache";
+  let summary = "softmax(scale * k_scale * q K^T, causal, window) V over the paged cache";
   let description = [{
     q [T, Hq, D] -> [T, Hq, D]; query head h reads kv head h / (Hq / H). Token t of sequence s sees
-    positions 0 .. positions[t] of that sequence, found through block_table[s]. Online softmax in
-    f32, f32 accumulation of the output, rounds once. Reads the handle after the write of this
-    step's tokens.
+    positions 0 .. positions[t] of that sequence, with `window` (in tokens, at least 1) the last
+    `window` of them: p with positions[t] - window < p <= positions[t]. They are found through
+    block_table[s], whose entries of pages before the window may be -1. Online softmax in f32, f32
+    accumulation of the output, rounds once. Reads the handle after the write of this step's
+    tokens. Ops of one function may have different windows.
   }];
   let arguments = (ins Xfmr_Heads:$q, Xfmr_KvType:$kv, Xfmr_BatchType:$batch,
-                   Optional<Xfmr_F32Vector>:$k_scale, F32Attr:$scale);
+                   Optional<Xfmr_F32Vector>:$k_scale, F32Attr:$scale,
+                   OptionalAttr<I32Attr>:$window);
   let results = (outs Xfmr_Heads:$result);
+  let extraClassDeclaration = [{
+    /// In tokens; 0: every position.
+    int64_t windowOrZero() { return static_cast<int32_t>(getWindow().value_or(0)); }
+  }];
   let assemblyFormat = [{
     $q `,` $kv `,` $batch (`k_scale` $k_scale^)? attr-dict `:` functional-type(operands, results)
   }];

@@ -12,6 +12,10 @@
 // positions all threads have work. Its states go through memory and are merged in the same order by
 // the same operations, by a second kernel.
 //
+// With a window the walk begins with the 16 positions in which the block's first token begins to
+// see, in their chunk: what a row does not see of it adds exact zeros, and a chunk of which a row
+// sees nothing leaves its state as it was. Pages before that are not looked at.
+//
 //===----------------------------------------------------------------------===//
 #include "AttentionEmitter.h"
 
@@ -75,6 +79,23 @@ Value AttentionEmitter::limitOf(Value sequence, Value token) {
   Value context = b.loadI32(b.at(contexts, b.mul(sequence, 4)));
   Value position = b.loadI32(b.at(positions, b.mul(token, 4)));
   return b.max(b.min(b.add(position, 1), context), b.i64(0));
+}
+
+/// The first position that a token sees which sees none from `limit` on.
+Value AttentionEmitter::beginBefore(Value limit) {
+  return b.max(b.sub(limit, b.i64(spec.window)), b.i64(0));
+}
+
+/// Where a walk over chunks begins.
+Value AttentionEmitter::firstChunk() {
+  return spec.window ? b.mul(b.div(begin, kAttentionChunk), kAttentionChunk) : b.i64(0);
+}
+
+/// Where a walk over a chunk begins: the positions that share a page's vectors stay together.
+Value AttentionEmitter::firstColumn(Value start) {
+  if (!spec.window)
+    return b.i64(0);
+  return b.mul(b.div(b.max(b.sub(begin, start), b.i64(0)), kLanes), kLanes);
 }
 
 /// Fills queryRows (times scale) and limits (positions a row sees, 0 for rows that do not exist);
@@ -159,6 +180,10 @@ void AttentionEmitter::scoreGroup(Value keyPointer, Ahead ahead, Value position,
     Value visible = b.min(b.sub(sees, position), valid);
     Value score = b.addf(dots[2 * row], dots[2 * row + 1]);
     score = b.select(b.lessI(lanes, b.splatI32(visible)), score, b.splat(kMinusInfinity));
+    if (spec.window) {
+      Value hidden = b.max(b.sub(b.sub(sees, b.i64(spec.window)), position), b.i64(0));
+      score = b.select(b.lessI(lanes, b.splatI32(hidden)), b.splat(kMinusInfinity), score);
+    }
     b.store(b.at(b.at(scores, (run.first + row) * scoreRowBytes), b.mul(column, 4)), DType::F32,
             score);
   }
@@ -180,10 +205,10 @@ Value AttentionEmitter::laterColumn(Value column, Value count, int64_t ahead) {
   return b.min(b.add(column, ahead * kLanes), last);
 }
 
-void AttentionEmitter::scoreChunk(Value start, Value count) {
+void AttentionEmitter::scoreChunk(Value start, Value first, Value count) {
   const int64_t most = isV4() ? 8 : 3, bytes = bytesOf(spec.cache.type);
   const int64_t keyBytes = spec.cache.packing() * bytes, valueBytes = spec.cache.headDim * bytes;
-  b.loop(b.i64(0), count, kLanes, [&](Value column) {
+  b.loop(first, count, kLanes, [&](Value column) {
     Value valid, ignored;
     Value pointer = groupPointer(keys, start, column, count, keyBytes, valid);
     Value later = laterColumn(column, count, 2);
@@ -213,16 +238,16 @@ static Value finite(KernelBuilder &b, Value m) {
 }
 
 /// Turns a row's scores into exp(score - maximum), and passes the chunk's maximum and sum on.
-void AttentionEmitter::softmaxRow(Value row, Value count, Value chunk) {
+void AttentionEmitter::softmaxRow(Value row, Value first, Value count, Value chunk) {
   Value line = b.at(scores, b.mul(row, scoreRowBytes));
-  Values top = b.loop(b.i64(0), count, kLanes, ValueRange(b.splat(kMinusInfinity)),
+  Values top = b.loop(first, count, kLanes, ValueRange(b.splat(kMinusInfinity)),
                       [&](Value column, ValueRange carried) {
                         Value s = b.load(b.at(line, b.mul(column, 4)), DType::F32);
                         return Values{b.maxKeep(carried[0], s)};
                       });
   Value maximum = b.maxLanes(top[0]);
   Value base = b.splat(finite(b, maximum));
-  Values total = b.loop(b.i64(0), count, kLanes, ValueRange(b.splat(0.0f)),
+  Values total = b.loop(first, count, kLanes, ValueRange(b.splat(0.0f)),
                         [&](Value column, ValueRange carried) {
                           Value p = b.at(line, b.mul(column, 4));
                           Value e = b.exp(b.subf(b.load(p, DType::F32), base));
@@ -266,13 +291,13 @@ void AttentionEmitter::mergeOutput(Value row, int64_t vector, Value chunkOutput)
 }
 
 /// P V for `vectors` vectors of the head size.
-void AttentionEmitter::accumulateChunk(Value start, Value count, RowRun run, int64_t firstVector,
-                                       int64_t vectors) {
+void AttentionEmitter::accumulateChunk(Value start, Value first, Value count, RowRun run,
+                                       int64_t firstVector, int64_t vectors) {
   const CacheShape &cache = spec.cache;
   const int64_t tokenBytes = cache.headDim * bytesOf(cache.type);
   auto lanesOf = [&](int64_t v) { return std::min(kLanes, cache.headDim - v * kLanes); };
   Values zero(run.count * vectors, b.splat(0.0f));
-  Values sumsOut = b.loop(b.i64(0), count, kLanes, zero, [&](Value column, ValueRange carried) {
+  Values sumsOut = b.loop(first, count, kLanes, zero, [&](Value column, ValueRange carried) {
     Value valid, ignored;
     Value tokens = groupPointer(values, start, column, count, tokenBytes, valid);
     Value ahead =
@@ -338,20 +363,23 @@ void AttentionEmitter::attendChunk(Value start) {
   const int64_t vectors = padded / kLanes;
   Value count = b.min(b.sub(limit, start), kAttentionChunk);
   Value chunk = spec.split ? b.div(start, kAttentionChunk) : Value();
-  scoreChunk(start, count);
-  b.loop(b.i64(0), b.i64(rows), 1, [&](Value row) { softmaxRow(row, count, chunk); });
+  Value first = firstColumn(start);
+  scoreChunk(start, first, count);
+  b.loop(b.i64(0), b.i64(rows), 1, [&](Value row) { softmaxRow(row, first, count, chunk); });
   for (RowRun run : runs(isV4() ? 8 : 4)) {
     const int64_t together = std::max<int64_t>(1, (isV4() ? 16 : 4) / run.count);
     for (int64_t v = 0; v < vectors; v += together)
-      accumulateChunk(start, count, run, v, std::min(together, vectors - v));
+      accumulateChunk(start, first, count, run, v, std::min(together, vectors - v));
   }
 }
 
 void AttentionEmitter::block(Value sequence, Value firstToken, Value tokens, Value lastToken) {
   table = b.at(blockTable, b.mul(b.mul(sequence, tableStride), 4));
   limit = loadQueries(sequence, firstToken, tokens, lastToken);
+  if (spec.window)
+    begin = beginBefore(limitOf(sequence, firstToken));
   resetState();
-  b.loop(b.i64(0), limit, kAttentionChunk, [&](Value start) { attendChunk(start); });
+  b.loop(firstChunk(), limit, kAttentionChunk, [&](Value start) { attendChunk(start); });
   storeOutputs(firstToken, tokens);
 }
 
@@ -361,7 +389,12 @@ void AttentionEmitter::splitTask(Value task) {
   head = b.div(task, chunks);
   Value start = b.mul(b.rem(task, chunks), kAttentionChunk);
   limit = limitOf(b.i64(0), b.i64(0));
-  b.when(b.less(start, limit), [&] {
+  Value seen = b.less(start, limit);
+  if (spec.window) {
+    begin = beginBefore(limit);
+    seen = b.both(seen, b.less(begin, b.add(start, kAttentionChunk)));
+  }
+  b.when(seen, [&] {
     loadQueries(b.i64(0), b.i64(0), b.i64(1), b.i64(0));
     attendChunk(start);
   });
@@ -423,7 +456,10 @@ void AttentionEmitter::emitMerge() {
   b.loop(b.begin, b.end, 1, [&](Value task) {
     head = task;
     resetState();
-    b.loop(b.i64(0), limitOf(b.i64(0), b.i64(0)), kAttentionChunk, [&](Value start) {
+    limit = limitOf(b.i64(0), b.i64(0));
+    if (spec.window)
+      begin = beginBefore(limit);
+    b.loop(firstChunk(), limit, kAttentionChunk, [&](Value start) {
       Value chunk = b.div(start, kAttentionChunk);
       b.loop(b.i64(0), b.i64(rows), 1, [&](Value row) {
         Value p = partialRow(chunk, row);

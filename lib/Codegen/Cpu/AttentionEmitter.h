@@ -33,8 +33,9 @@ struct AttentionEmitter {
   Value queryRows = {}, outputRows = {}, scores = {};
   Value limits = {}, maxima = {}, sums = {}, keepFactors = {}, addFactors = {};
   // The task.
-  Value head = {}, table = {}, limit = {};
-  Value chunks = {}; ///< of a split attention: the tasks of a head
+  Value head = {}, table = {};
+  Value begin = {}, limit = {}; ///< positions that the block's rows may see
+  Value chunks = {};            ///< of a split attention: the tasks of a head
 
   int64_t scratchBytes() const;
   void emit();
@@ -53,13 +54,17 @@ private:
                      Value &valid);
   Value laterColumn(Value column, Value count, int64_t ahead);
   void fetchAhead(Ahead ahead, Value pair, int64_t columnBytes);
-  void scoreChunk(Value start, Value count);
+  void scoreChunk(Value start, Value first, Value count);
   void scoreGroup(Value keyPointer, Ahead ahead, Value position, Value valid, Value column,
                   RowRun run);
-  void softmaxRow(Value row, Value count, Value chunk);
+  void softmaxRow(Value row, Value first, Value count, Value chunk);
   void mergeRow(Value row, Value maximum, Value sum);
   Value limitOf(Value sequence, Value token);
-  void accumulateChunk(Value start, Value count, RowRun run, int64_t firstVector, int64_t vectors);
+  Value beginBefore(Value limit);
+  Value firstChunk();
+  Value firstColumn(Value start);
+  void accumulateChunk(Value start, Value first, Value count, RowRun run, int64_t firstVector,
+                       int64_t vectors);
   void mergeOutput(Value row, int64_t vector, Value chunkOutput);
   void attendChunk(Value start);
   void storeOutputs(Value firstToken, Value tokens);

@@ -133,6 +133,7 @@ struct AttentionSpec {
   bool kScale;
   float scale;
   int64_t maxTokens;
+  int64_t window = 0; ///< a token sees the last `window` positions up to its own; 0: all
   /// For one token: a task is one chunk and leaves its state in partials, for emitAttentionMerge.
   bool split = false;
 

@@ -86,7 +86,8 @@ bool readsOneToken(const GpuChip &chip, const AttentionSpec &s) {
 
 std::string decodeBody(const GpuChip &chip, const AttentionSpec &s) {
   return typeName(s.x) + "_" + typeName(s.cache.type) + "_d" + std::to_string(s.cache.headDim) +
-         "_r" + std::to_string(decodeRows(chip, s)) + (readsOneToken(chip, s) ? "_one" : "");
+         "_r" + std::to_string(decodeRows(chip, s)) + (readsOneToken(chip, s) ? "_one" : "") +
+         (s.window ? "_window" : "");
 }
 
 kernels::DecodeLayout decodeLayoutOf(const GpuChip &chip, const AttentionSpec &s) {
@@ -242,6 +243,7 @@ FailureOr<GpuKernel> sinter::gpu::emitDecodePlan(Operation *module, StringRef na
   Constants c(module);
   c.i32(p.entries).i32(p.slots).i32(group(s)).i32(decodeRows(chip, s)).i32(maxQ);
   c.i32(p.minChunk).i32(p.maxChunk).i32(p.target).i32(s.invariant ? kWhole : s.fixedChunk);
+  c.i32(s.window);
   return emitCall(module, name, "sinter_device_decode_plan",
                   launchOf(1, kPlanThreads, kPlanSharedBytes, 1), {true, true}, c.values);
 }
@@ -254,6 +256,7 @@ FailureOr<GpuKernel> sinter::gpu::emitDecodeAttention(Operation *module, StringR
   Constants c(module);
   c.i64(s.cache.pageBytes).f32(s.scale).i32(s.heads).i32(s.cache.heads);
   c.i32(pageLog2(s.cache)).i32(s.cache.kPacked).i32(p.entries).i32(p.slots).i32(s.early);
+  c.i32(s.window);
   return emitCall(module, name, "sinter_device_decode_" + decodeBody(chip, s),
                   decodeLaunch(chip, s), {true, true, true, true, s.kScale, true, true, true, true},
                   c.values);
@@ -275,6 +278,7 @@ FailureOr<GpuKernel> sinter::gpu::emitDecodeFromQkv(Operation *module, StringRef
   Constants c(module);
   c.i64(s.cache.pageBytes).f32(s.scale).f32(write.eps).i32(s.heads).i32(s.cache.heads);
   c.i32(pageLog2(s.cache)).i32(s.cache.kPacked).i32(p.entries).i32(p.slots).i32(s.early);
+  c.i32(s.window);
   return emitCall(
       module, name, "sinter_device_decode_qkv_" + decodeBody(chip, s), decodeLaunch(chip, s),
       {true, true, true, true, true, write.norm, write.norm, s.kScale, true, true, true, true},
@@ -307,10 +311,10 @@ FailureOr<GpuKernel> sinter::gpu::emitPrefillAttention(Operation *module, String
   const int64_t entries = std::min(s.maxTokens * group(s) / layout.rows + 16, prefillEntries(s));
   const int64_t items = entries * s.cache.heads;
   const std::string body = (wgmma ? "wgmma" : typeName(s.x)) + "_" + typeName(s.cache.type) + "_d" +
-                           std::to_string(s.cache.headDim);
+                           std::to_string(s.cache.headDim) + (s.window ? "_window" : "");
   Constants c(module);
   c.i64(s.cache.pageBytes).f32(s.scale).i32(s.heads).i32(s.cache.heads);
-  c.i32(pageLog2(s.cache)).i32(s.cache.kPacked).i32(s.early);
+  c.i32(pageLog2(s.cache)).i32(s.cache.kPacked).i32(s.early).i32(s.window);
   return emitCall(module, name, "sinter_device_prefill_" + body,
                   wgmma ? launchOf(std::min(items, multiprocessors(chip)),
                                    kernels::kPrefillWgmmaThreads, kernels::kPrefillWgmmaSharedBytes,

@@ -6,7 +6,8 @@
 //
 // Attention of an entry takes
 //
-//   once a step, before the first layer:  decode plan; prefill plan where `usesPrefill`
+//   once a step, before the first layer:  a decode plan for each window of the layers; prefill plan
+//                                         where `usesPrefill`
 //   per layer, after the cache write:     decode attention; prefill attention where `usesPrefill`
 //
 // The two partition the sequences by their number of tokens (at most kDecodeMaxQuery, or more), so
@@ -15,9 +16,9 @@
 // two takes every sequence of every entry: prefill where its kernels have the types, else decode,
 // which then splits nothing.
 //
-// A plan is written once a step and read by every layer. Partials are scratch of one launch.
-// Counters must be zero before the first launch ever; every launch leaves them zero, so that they
-// need memory of their own, which nobody else writes.
+// A plan is written once a step and read by every layer; that of decode by every layer of one
+// window. Partials are scratch of one launch. Counters must be zero before the first launch ever;
+// every launch leaves them zero, so that they need memory of their own, which nobody else writes.
 //
 //===----------------------------------------------------------------------===//
 #pragma once
@@ -46,6 +47,7 @@ struct AttentionSpec {
   int64_t maxQ = 0;       ///< most tokens of one sequence; 0: any number
   int64_t maxSeqs = 0;    ///< most sequences; 0: one per token
   int64_t fixedChunk = 0; ///< not 0: splits of this size
+  int64_t window = 0;     ///< a token sees the last `window` positions up to its own; 0: all
   /// A token's bits depend on its own context only, not on how many tokens come at once.
   bool invariant = false;
   /// A full edge lies between the decode plan and the layers: then work list and old positions of

@@ -20,6 +20,12 @@ const std::vector<DecodeVariant> &decodeVariants() {
       {"sinter_decode_qwen3_f16", Type::F16, Type::F16, 128, 1, 4, usual},
       {"sinter_decode_qwen3_06b", Type::BF16, Type::BF16, 128, 1, 4, usual},
       {"sinter_decode_qwen3_06b_one", Type::BF16, Type::BF16, 128, 1, 4, one},
+      {"sinter_decode_window_qwen3_bf16", Type::BF16, Type::BF16, 128, 1, 4, usual},
+      {"sinter_decode_window_qwen3_f16", Type::F16, Type::F16, 128, 1, 4, one},
+      {"sinter_decode_window_bf16_bf16_d128", Type::BF16, Type::BF16, 128, 1},
+      {"sinter_decode_window_f16_f16_d64", Type::F16, Type::F16, 64, 1},
+      {"sinter_decode_window_bf16_e4m3_d128", Type::BF16, Type::E4M3, 128, 1},
+      {"sinter_decode_window_f32_f32_d64", Type::F32, Type::F32, 64, 1},
 #define SINTER_DECODE(name, query, cache, dim, tiles) {#name, Type::query, Type::cache, dim, tiles},
 #include "runtime/kernels/DecodeVariants.def"
 #undef SINTER_DECODE
@@ -38,7 +44,8 @@ const DecodeVariant &decodeVariant(const std::string &name) {
 DecodeCase::DecodeCase(const Kernels &kernels, const DecodeOptions &options)
     : cache({decodeVariant(options.kernel).cache, options.kvHeads,
              decodeVariant(options.kernel).dim, options.pageLog2, options.packed},
-            options.ctx, options.seed, options.kMagnitude / options.kScale),
+            options.ctx, options.seed, options.kMagnitude / options.kScale,
+            hiddenBy(options.window, options.ctx, options.query)),
       variant_(decodeVariant(options.kernel)), options_(options) {
   const size_t seqs = options.ctx.size();
   const int group = options.heads / options.kvHeads, rows = variant_.rows;
@@ -100,7 +107,8 @@ DecodeCase::DecodeCase(const Kernels &kernels, const DecodeOptions &options)
           options.minChunk,
           options.maxChunk,
           options.targetSplits,
-          options.fixedChunk};
+          options.fixedChunk,
+          options.window};
   args.q = q_.as();
   args.out = out.as();
   args.k = pool_.as<uint8_t>() + cache.shape.kOffset();
@@ -124,6 +132,7 @@ DecodeCase::DecodeCase(const Kernels &kernels, const DecodeOptions &options)
   args.k_packed = options.packed;
   args.max_entries = entries;
   args.early = options.early;
+  args.window = options.window;
 
   const kernels::DecodeLayout layout = variant_.layout();
   planLaunch_ = {kernels.get("sinter_decode_plan", 64), 1, 256, 64};
@@ -144,7 +153,7 @@ void DecodeCase::computeExpected(const std::vector<float> &q) {
         1.0 / std::sqrt(double(dim)) * double(options_.kScale) * double(kDequant_[kvHead]);
     kernels::attentionRowReference(q.data() + size_t(row * dim), cache.keys[seq].data(),
                                    cache.values[seq].data(), options_.ctx[seq], positionOf_[token],
-                                   int(kvHead), options_.kvHeads, dim, scale,
+                                   options_.window, int(kvHead), options_.kvHeads, dim, scale,
                                    double(vDequant_[kvHead]), expected_.data() + size_t(row * dim));
   });
 }

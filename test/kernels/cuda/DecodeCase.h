@@ -35,6 +35,7 @@ struct DecodeOptions {
   int maxQuery = kernels::kDecodeMaxQuery;
   bool blind = false; ///< the first token of every sequence sees nothing
   bool early = false; ///< old cache positions may be read before the wait
+  int window = 0;
   int grid = 264;
   uint64_t seed = 1;
 };

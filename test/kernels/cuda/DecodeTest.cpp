@@ -10,7 +10,8 @@ static std::string describe(const DecodeOptions &o) {
                      (o.packed ? " packed" : "") + " ctx";
   for (size_t i = 0; i < o.ctx.size() && i < 4; ++i)
     text += " " + std::to_string(o.ctx[i]);
-  return text + (o.ctx.size() > 4 ? " ..." : "");
+  text += o.ctx.size() > 4 ? " ..." : "";
+  return o.window ? text + " window " + std::to_string(o.window) : text;
 }
 
 static void checkCase(const Kernels &kernels, Report &report, const DecodeOptions &o) {
@@ -26,8 +27,10 @@ static void everyVariant(const Kernels &kernels, Report &report) {
       for (int packed = 0; packed < 2; ++packed) {
         DecodeOptions o;
         o.kernel = v.name;
+        if (o.kernel.starts_with("sinter_decode_window_"))
+          o.window = 1 << 20; // more than there is; others in windows()
         const bool folded = o.kernel.starts_with("sinter_decode_qwen3_06b");
-        if ((folded && page != 4) || (o.kernel.starts_with("sinter_decode_qwen3_") && packed))
+        if ((folded && page != 4) || (o.kernel.find("_qwen3_") != std::string::npos && packed))
           continue;
         if (folded)
           o.heads = 16, o.kvHeads = 8, o.early = true;
@@ -100,6 +103,53 @@ static void groups(const Kernels &kernels, Report &report) {
         checkCase(kernels, report, o);
       }
   report.group("decode: groups and q_len");
+}
+
+/// Windows around pages, tiles, parts and contexts, without the pages that left them.
+static void windows(const Kernels &kernels, Report &report) {
+  const char *names[] = {"sinter_decode_window_qwen3_bf16",     "sinter_decode_window_qwen3_f16",
+                         "sinter_decode_window_bf16_bf16_d128", "sinter_decode_window_f16_f16_d64",
+                         "sinter_decode_window_bf16_e4m3_d128", "sinter_decode_window_f32_f32_d64"};
+  for (const char *name : names)
+    for (int window : {1, 7, 8, 16, 17, 63, 64, 65, 100, 512, 1000, 5000})
+      for (int page = 3; page <= 6; ++page) {
+        DecodeOptions o;
+        o.kernel = name;
+        o.window = window;
+        o.pageLog2 = page;
+        o.ctx = {1, 16, 17, 70, 511, 512, 513, 1300, 4096};
+        o.query = {1, 1, 3, 8, 1, 2, 5, 1, 1};
+        o.early = window % 2 != 0;
+        o.packed = page == 4 && !o.kernel.starts_with("sinter_decode_window_qwen3_");
+        checkCase(kernels, report, o);
+        if (page == 4)
+          o.fixedChunk = 128, o.maxSlots = 30, checkCase(kernels, report, o);
+      }
+  report.group("decode: windows");
+}
+
+/// Undivided, a token's bits are its own: alone, and first of others of its sequence.
+static void windowsAlone(const Kernels &kernels, Report &report) {
+  for (const char *name : {"sinter_decode_window_f32_f32_d64", "sinter_decode_window_qwen3_bf16"})
+    for (int window : {5, 64, 100, 300})
+      for (int query : {3, 8}) {
+        DecodeOptions o;
+        o.kernel = name;
+        o.window = window;
+        o.fixedChunk = 1 << 30;
+        o.ctx = {700};
+        o.query = {query};
+        DecodeCase together(kernels, o);
+        const std::vector<uint8_t> all = together.run();
+        o.ctx = {700 - query + 1}; // up to the first one, which has the same query
+        o.query = {1};
+        DecodeCase alone(kernels, o);
+        const std::vector<uint8_t> one = alone.run();
+        report.expect(std::equal(one.begin(), one.end(), all.begin()),
+                      std::string(name) + ": bits depend on what comes after, window " +
+                          std::to_string(window));
+      }
+  report.group("decode: windows, alone");
 }
 
 /// Where there is no prefill kernel, decode takes prompts of any length.
@@ -194,6 +244,9 @@ static void tampering(const Kernels &kernels, Report &report) {
   broken("wrong GQA map", [](DecodeCase &c) { std::swap(c.args.heads, c.args.kv_heads); });
   broken("k scale dropped", [](DecodeCase &c) { c.args.scale *= 0.5f; });
   broken("wrong layout", [](DecodeCase &c) { c.args.k_packed = 1; });
+  o.kernel = "sinter_decode_window_qwen3_bf16";
+  o.window = 40;
+  broken("another window", [](DecodeCase &c) { c.args.window = 39; });
   report.group("decode: checker notices");
 }
 
@@ -201,6 +254,8 @@ void testDecode(const Kernels &kernels, Report &report) {
   everyVariant(kernels, report);
   contexts(kernels, report);
   groups(kernels, report);
+  windows(kernels, report);
+  windowsAlone(kernels, report);
   prompts(kernels, report);
   largeKeys(kernels, report);
   repeats(kernels, report);
@@ -221,6 +276,13 @@ void quickDecode(const Kernels &kernels, Report &report) {
   o.heads = 16;
   o.kvHeads = 8;
   checkCase(kernels, report, o);
+  o.ctx = {70, 90, 200, 1000};
+  o.query = {1, 4, 1, 2};
+  o.kernel = "sinter_decode_window_qwen3_bf16";
+  for (int window : {5, 40, 130}) {
+    o.window = window;
+    checkCase(kernels, report, o);
+  }
   report.group("decode: quick");
 }
 

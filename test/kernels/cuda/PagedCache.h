@@ -2,7 +2,7 @@
 //
 // Keys and values of S sequences, once as dense floats for the reference and once scattered over
 // permuted pages of a pool in which every byte that belongs to no position is 0xff: NaN in every
-// element type.
+// element type. Pages of which a sequence sees nothing any more are gone: -1 in its table.
 //
 //===----------------------------------------------------------------------===//
 #pragma once
@@ -35,6 +35,15 @@ struct CacheShape {
   size_t vIndex(int offset, int d) const { return size_t(offset * dim + d); }
 };
 
+/// For every sequence the positions that its first query token does not see; 0: there is no window.
+inline std::vector<int> hiddenBy(int window, const std::vector<int> &ctx,
+                                 const std::vector<int> &query) {
+  std::vector<int> hidden(ctx.size());
+  for (size_t s = 0; s < ctx.size(); ++s)
+    hidden[s] = window ? std::max(0, ctx[s] - (s < query.size() ? query[s] : 1) + 1 - window) : 0;
+  return hidden;
+}
+
 struct PagedCache {
   CacheShape shape;
   std::vector<int> ctx;
@@ -43,7 +52,9 @@ struct PagedCache {
   std::vector<uint8_t> pool;
   std::vector<std::vector<float>> keys, values; ///< per sequence [ctx, H, D], as stored
 
-  PagedCache(const CacheShape &shape, std::vector<int> contexts, uint64_t seed, float kMagnitude)
+  /// `hidden`: per sequence the positions before the first that is seen; empty: none.
+  PagedCache(const CacheShape &shape, std::vector<int> contexts, uint64_t seed, float kMagnitude,
+             const std::vector<int> &hidden = {})
       : shape(shape), ctx(std::move(contexts)) {
     int pages = 0;
     for (int c : ctx) {
@@ -59,7 +70,8 @@ struct PagedCache {
     table.assign(ctx.size() * size_t(stride), -1);
     size_t next = 0;
     for (size_t s = 0; s < ctx.size(); ++s)
-      for (int p = 0; p << shape.pageLog2 < ctx[s]; ++p)
+      for (int p = hidden.empty() ? 0 : hidden[s] >> shape.pageLog2; p << shape.pageLog2 < ctx[s];
+           ++p)
         table[s * size_t(stride) + size_t(p)] = free[next++];
     fill(seed, kMagnitude);
   }
@@ -76,15 +88,17 @@ private:
         Random random(seed * 1000003 + s * 65537 + uint64_t(position) + 17);
         const int page = table[s * size_t(stride) + size_t(position >> shape.pageLog2)];
         const int offset = position & (shape.page() - 1);
-        uint8_t *base = pool.data() + size_t(page) * shape.pageBytes();
+        uint8_t *base = page < 0 ? nullptr : pool.data() + size_t(page) * shape.pageBytes();
         for (int h = 0; h < shape.kvHeads; ++h)
           for (int d = 0; d < shape.dim; ++d) {
             const size_t at = size_t(position) * row + size_t(h * shape.dim + d);
             const uint32_t k = encode(shape.type, double(random.value() * kMagnitude));
             const uint32_t v = encode(shape.type, double(random.value()));
             const size_t head = size_t(h) * shape.headBytes();
-            put(shape.type, base + shape.kOffset() + head, shape.kIndex(offset, d), k);
-            put(shape.type, base + shape.vOffset() + head, shape.vIndex(offset, d), v);
+            if (base) {
+              put(shape.type, base + shape.kOffset() + head, shape.kIndex(offset, d), k);
+              put(shape.type, base + shape.vOffset() + head, shape.vIndex(offset, d), v);
+            }
             keys[s][at] = decode(shape.type, k);
             values[s][at] = decode(shape.type, v);
           }

@@ -29,8 +29,22 @@ const PrefillVariant kVariants[] = {
     {"sinter_prefill_qwen3_bf16", Type::BF16, Type::BF16, 128, true, 4},
 };
 
+/// Those that take a window, which others leave out for their registers' sake.
+const PrefillVariant kWindowVariants[] = {
+    {"sinter_prefill_window_bf16_bf16_d128", Type::BF16, Type::BF16, 128},
+    {"sinter_prefill_window_f16_f16_d64", Type::F16, Type::F16, 64},
+    {"sinter_prefill_window_bf16_e4m3_d128", Type::BF16, Type::E4M3, 128},
+    {"sinter_prefill_window_f16_f16_d256", Type::F16, Type::F16, 256},
+    {"sinter_prefill_wgmma_window_bf16_page8", Type::BF16, Type::BF16, 128, true, 3},
+    {"sinter_prefill_wgmma_window_bf16_page16", Type::BF16, Type::BF16, 128, true, 4},
+    {"sinter_prefill_wgmma_window_f16_page64", Type::F16, Type::F16, 128, true, 6},
+};
+
 const PrefillVariant &variantOf(const std::string &name) {
   for (const PrefillVariant &v : kVariants)
+    if (v.name == name)
+      return v;
+  for (const PrefillVariant &v : kWindowVariants)
     if (v.name == name)
       return v;
   std::fprintf(stderr, "error: no prefill variant %s\n", name.c_str());
@@ -43,7 +57,7 @@ struct PrefillOptions {
   bool packed = false;
   std::vector<int> ctx, query; ///< per sequence: cached prefix of ctx - query positions
   float kScale = 1, kMagnitude = 1;
-  int minQuery = 1, grid = 264;
+  int minQuery = 1, window = 0, grid = 264;
 };
 
 class PrefillCase {
@@ -52,7 +66,7 @@ public:
       : o(o), variant(variantOf(o.kernel)),
         layout(kernels::prefillLayout(variant.dim, bytesOf(variant.cache))),
         cache({variant.cache, o.kvHeads, variant.dim, o.pageLog2, o.packed}, o.ctx, 5,
-              o.kMagnitude / o.kScale) {
+              o.kMagnitude / o.kScale, hiddenBy(o.window, o.ctx, o.query)) {
     for (size_t s = 0; s < o.ctx.size(); ++s) {
       for (int i = 0; i < o.query[s]; ++i)
         positionOf.push_back(o.ctx[s] - o.query[s] + i);
@@ -97,6 +111,7 @@ public:
     args.block_table_stride = cache.stride;
     args.page_log2 = o.pageLog2;
     args.k_packed = o.packed;
+    args.window = o.window;
     planLaunch = {kernels.get("sinter_prefill_plan", 64), 1, 256, 64};
     const int threads = variant.wgmma ? kernels::kPrefillWgmmaThreads : kernels::kPrefillThreads;
     const int shared = variant.wgmma ? kernels::kPrefillWgmmaSharedBytes : layout.shared_bytes;
@@ -121,7 +136,7 @@ public:
       const size_t token = size_t(row / heads), seq = size_t(seqOf[token]);
       kernels::attentionRowReference(
           q.data() + size_t(row) * size_t(dim), cache.keys[seq].data(), cache.values[seq].data(),
-          o.ctx[seq], positionOf[token], row % heads / group, o.kvHeads, dim,
+          o.ctx[seq], positionOf[token], o.window, row % heads / group, o.kvHeads, dim,
           double(o.kScale) / std::sqrt(double(dim)), 1.0, want.data() + size_t(row) * size_t(dim));
     });
     std::vector<float> got(want.size());
@@ -152,7 +167,8 @@ void checkCase(const Kernels &kernels, Report &report, const PrefillOptions &o) 
                      o.kernel + " heads " + std::to_string(o.heads) + "/" +
                          std::to_string(o.kvHeads) + " page " + std::to_string(1 << o.pageLog2) +
                          (o.packed ? " packed" : "") + " query " + std::to_string(o.query[0]) +
-                         " of " + std::to_string(o.ctx[0]));
+                         " of " + std::to_string(o.ctx[0]) +
+                         (o.window ? " window " + std::to_string(o.window) : ""));
 }
 
 void shapes(const Kernels &kernels, Report &report, const char *kernel) {
@@ -188,6 +204,49 @@ void shapes(const Kernels &kernels, Report &report, const char *kernel) {
     o.ctx[s] = std::max(o.ctx[s], o.query[s]);
   checkCase(kernels, report, o);
   report.group(kernel);
+}
+
+/// Windows around pages, tiles and contexts, without the pages that left them.
+void windows(const Kernels &kernels, Report &report, const PrefillVariant &variant) {
+  for (int window : {0, 1, 7, 16, 47, 48, 49, 64, 127, 128, 129, 200, 256, 500, 5000})
+    for (int page = 3; page <= 6; ++page) {
+      if (variant.pageLog2 && page != variant.pageLog2)
+        continue;
+      PrefillOptions o;
+      o.kernel = variant.name;
+      o.window = window;
+      o.pageLog2 = page;
+      o.packed = !variant.wgmma && page == 5;
+      o.ctx = {1, 9, 64, 65, 300, 511, 700, 2100};
+      o.query = {1, 9, 64, 65, 17, 511, 333, 130};
+      checkCase(kernels, report, o);
+      o.heads = 10; // groups of five: a tile ends inside a token's rows
+      o.grid = 7;
+      checkCase(kernels, report, o);
+    }
+}
+
+/// A prompt at once and in parts that begin anywhere: the same bits.
+void windowsInParts(const Kernels &kernels, Report &report, const PrefillVariant &variant) {
+  for (int window : {5, 100, 129, 400}) {
+    PrefillOptions o;
+    o.kernel = variant.name;
+    o.window = window;
+    o.pageLog2 = variant.pageLog2 ? variant.pageLog2 : 4;
+    o.ctx = {600};
+    o.query = {450};
+    PrefillCase whole(kernels, o);
+    const std::vector<uint8_t> all = whole.run();
+    for (int query : {1, 37, 128, 300}) { // the first tokens, with the same queries
+      o.ctx = {150 + query};
+      o.query = {query};
+      PrefillCase part(kernels, o);
+      const std::vector<uint8_t> some = part.run();
+      report.expect(std::equal(some.begin(), some.end(), all.begin()),
+                    std::string(variant.name) + ": bits depend on what comes after, window " +
+                        std::to_string(window));
+    }
+  }
 }
 
 void repeats(const Kernels &kernels, Report &report, const char *kernel) {
@@ -249,6 +308,11 @@ void testPrefill(const Kernels &kernels, Report &report) {
                              "sinter_prefill_wgmma_bf16_page16"})
     repeats(kernels, report, kernel);
   report.group("prefill: repeats, checker");
+  for (const PrefillVariant &v : kWindowVariants) {
+    windows(kernels, report, v);
+    windowsInParts(kernels, report, v);
+  }
+  report.group("prefill: windows");
 }
 
 void quickPrefill(const Kernels &kernels, Report &report) {
@@ -263,6 +327,13 @@ void quickPrefill(const Kernels &kernels, Report &report) {
   o.kernel = "sinter_prefill_wgmma_bf16_page16";
   o.grid = 5;
   checkCase(kernels, report, o);
+  for (const char *kernel :
+       {"sinter_prefill_window_bf16_bf16_d128", "sinter_prefill_wgmma_window_bf16_page16"})
+    for (int window : {5, 60, 150}) {
+      o.kernel = kernel;
+      o.window = window;
+      checkCase(kernels, report, o);
+    }
   report.group("prefill: quick");
 }
 

@@ -56,7 +56,7 @@ READS_EARLY = ("sinter_qkv", "sinter_decode_qwen3_06b")
 
 
 def element_types(name):
-    m = re.match(r"sinter_(decode|prefill)_(bf16|f16|f32)_(\w+?)_d", name)
+    m = re.match(r"sinter_(decode|prefill)_(?:window_)?(bf16|f16|f32)_(\w+?)_d", name)
     return m.groups() if m else (None, None, None)
 
 

@@ -103,7 +103,7 @@ gpu::AttentionSpec attentionSpec(const KernelLine &l) {
   s.kScale = l.has("kscale"), s.early = l.has("early");
   s.scale = static_cast<float>(1 / std::sqrt(static_cast<double>(s.cache.headDim)));
   s.maxTokens = l.number("m", 1), s.maxQ = l.number("maxq"), s.maxSeqs = l.number("seqs");
-  s.fixedChunk = l.number("chunk");
+  s.fixedChunk = l.number("chunk"), s.window = l.number("window");
   return s;
 }
 

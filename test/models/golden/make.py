@@ -46,6 +46,9 @@ class Case:
     theta: float = 10000.0
     rope_scaling: dict | None = None
     max_positions: int = 128
+    window: int = 0  # of the layers that slide: all from `full_layers` on, or those in `layer_types`
+    full_layers: int = 0
+    layer_types: list = field(default_factory=list)
     shards: int = 1
     new_spelling: bool = False  # rope_parameters and dtype, as transformers 5 writes them
     k_norm_max: list = field(default_factory=list)  # largest k_norm weight of each layer
@@ -82,6 +85,14 @@ CASES = [
     Case("knorm6e4", 23, heads=2, kv_heads=1, head_dim=128, hidden=64, intermediate=97,
          vocab=131, tokens=32, theta=1000000.0, k_norm_max=[6e4, 6e4], q_norm_range=(1.0, 2.0),
          goldens=("f32",)),
+    # Longer than several pages and tiles, a window that is a multiple of neither.
+    Case("window_all", 24, heads=8, kv_heads=2, head_dim=128, hidden=40, intermediate=96, vocab=67,
+         tokens=300, max_positions=512, theta=1000000.0, window=70),
+    Case("window_from_layer_1", 25, heads=4, kv_heads=2, head_dim=64, hidden=64, intermediate=97,
+         vocab=67, layers=3, tokens=60, window=17, full_layers=1),
+    Case("window_alternating", 26, heads=6, kv_heads=2, head_dim=64, hidden=48, intermediate=97,
+         vocab=67, layers=3, tokens=50, window=8, new_spelling=True,
+         layer_types=["sliding_attention", "full_attention", "sliding_attention"]),
 ]
 
 
@@ -100,23 +111,23 @@ def config_json(case):
         "initializer_range": 0.02,
         "intermediate_size": case.intermediate,
         "max_position_embeddings": case.max_positions,
-        "max_window_layers": case.layers,
+        "max_window_layers": case.full_layers if case.window else case.layers,
         "model_type": "qwen3",
         "num_attention_heads": case.heads,
         "num_hidden_layers": case.layers,
         "num_key_value_heads": case.kv_heads,
         "rms_norm_eps": case.eps,
-        "sliding_window": None,
+        "sliding_window": case.window or None,
         "tie_word_embeddings": case.tied,
         "use_cache": True,
-        "use_sliding_window": False,
+        "use_sliding_window": case.window > 0,
         "vocab_size": case.vocab,
     }
     dtype = TORCH_NAMES[case.checkpoint]
     if case.new_spelling:
         config["rope_parameters"] = {"rope_theta": case.theta, "rope_type": "default"}
         config["dtype"] = dtype
-        config["layer_types"] = ["full_attention"] * case.layers
+        config["layer_types"] = case.layer_types or ["full_attention"] * case.layers
     else:
         config["rope_theta"] = case.theta
         config["rope_scaling"] = case.rope_scaling

@@ -72,6 +72,19 @@ def unscaled_frequencies(model):
     model.model.rotary_emb.inv_freq = plain
 
 
+def windows(change):
+    def apply(model):
+        model.config.sliding_window = change(model.config.sliding_window)
+    return apply
+
+
+def other_layers_slide(model):
+    other = {"sliding_attention": "full_attention", "full_attention": "sliding_attention"}
+    model.config.layer_types = [other[kind] for kind in model.config.layer_types]
+    for layer, kind in zip(model.model.layers, model.config.layer_types):
+        layer.attention_type = layer.self_attn.layer_type = kind
+
+
 def interleaved(x):
     return torch.stack((-x[..., 1::2], x[..., ::2]), dim=-1).flatten(-2)
 
@@ -117,6 +130,12 @@ def mutants(case):
         yield "no RoPE scaling", unscaled_frequencies
         if case.rope_scaling["rope_type"] == "yarn":
             yield "no attention scaling", rotary(attention_scaling=1.0)
+    if case.window:
+        yield "no window", windows(lambda window: 1 << 20)
+        yield "window + 1", windows(lambda window: window + 1)
+        yield "window - 1", windows(lambda window: window - 1)
+        if "sliding_attention" in case.layer_types or case.full_layers:
+            yield "other layers slide", other_layers_slide
 
 
 @torch.no_grad()
