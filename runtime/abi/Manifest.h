@@ -55,6 +55,12 @@ struct SourceFile {
   std::string headerHash; ///< SafetensorsHeader::hash
 };
 
+/// The most pages that `chunk` tokens, one after the other, and what their windows see lie in:
+/// window - 1 + chunk positions, the first of them anywhere in a page.
+constexpr uint64_t pagesOfWindow(uint64_t window, uint64_t chunk, uint64_t pageSize) {
+  return (window + chunk + pageSize - 3) / pageSize + 1;
+}
+
 struct KvPlan {
   uint64_t layers = 0;
   uint64_t heads = 0;
@@ -64,9 +70,15 @@ struct KvPlan {
   KvLayout layout = KvLayout::KPacked;
   uint64_t layerBytes = 0;
   uint64_t pageBytes = 0;
+  /// The farthest that any layer sees back, in tokens with the one that looks; 0: to the beginning.
+  uint64_t window = 0;
 
   /// K and V of one position in all layers.
   uint64_t tokenBytes() const { return 2 * layers * heads * headDim * dtypeBytes(dtype); }
+  /// Tokens that a sequence may have in so many pages: any number where its window fits.
+  uint64_t tokensIn(uint64_t pages) const {
+    return window && pagesOfWindow(window, 1, pageSize) <= pages ? UINT64_MAX : pages * pageSize;
+  }
 };
 
 /// Where a GPU module's code lies in `.sinter.ptx` and `.sinter.cubin`.
@@ -112,6 +124,7 @@ struct OpPlan {
   uint64_t flopsPerToken = 0;
   uint64_t actBytesPerToken = 0;
   bool readsKv = false;      ///< reads the cached K and V of one layer
+  uint64_t window = 0;       ///< of those the last ones up to a token's own; 0: all
   uint32_t grid = 0;         ///< GPU: CTAs
   bool programmatic = false; ///< GPU: may start before the launch before it has finished
 };

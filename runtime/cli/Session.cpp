@@ -58,7 +58,7 @@ void saySmaller(const SessionOptions &options, const Manifest &manifest, uint64_
 
 Result<uint32_t> choosePages(const Manifest &manifest, const SessionOptions &options,
                              const Device &device) {
-  uint64_t pages = pagesFor(manifest.kv, options.positions) * options.sequences;
+  uint64_t pages = pagesFor(manifest, options.positions) * options.sequences;
   if (options.kvBytes) {
     pages = options.kvBytes / manifest.kv.pageBytes;
     if (pages == 0)
@@ -150,8 +150,13 @@ Status makeExecutor(const SessionOptions &options, uint32_t pages, Session &sess
 
 } // namespace
 
-uint64_t pagesFor(const KvPlan &kv, uint64_t tokens) {
-  return (std::max<uint64_t>(tokens, 1) + kv.pageSize - 1) / kv.pageSize;
+uint64_t pagesFor(const Manifest &manifest, uint64_t tokens) {
+  const KvPlan &kv = manifest.kv;
+  const uint64_t all = (std::max<uint64_t>(tokens, 1) + kv.pageSize - 1) / kv.pageSize;
+  uint64_t largestStep = 1;
+  for (const EntryPlan &entry : manifest.entries)
+    largestStep = std::max<uint64_t>(largestStep, entry.maxTokens);
+  return kv.window ? std::min(all, pagesOfWindow(kv.window, largestStep, kv.pageSize)) : all;
 }
 
 uint32_t defaultPrefillChunk(const Session &session) {
@@ -171,7 +176,10 @@ Result<Session> openSession(ArtifactFile file, const SessionOptions &options) {
                              .withContext(session.artifact->file().path()));
   SINTER_ASSIGN_OR_RETURN(const uint32_t pages, choosePages(manifest, options, device));
   WeightOptions weights = options.weights;
-  weights.positions = std::min(manifest.model.maxPosition, pages * manifest.kv.pageSize);
+  weights.positions =
+      std::min(manifest.model.maxPosition,
+               std::max(pages * manifest.kv.pageSize,
+                        std::min<uint64_t>(options.positions, manifest.kv.tokensIn(pages))));
   Result<ResidentWeights> resident = loadWeights(manifest, device, weights);
   if (!resident)
     return withNeed(resident.status(), manifest, device, pages);

@@ -43,8 +43,8 @@ struct Session {
   const Manifest &manifest() const { return artifact->manifest(); }
 };
 
-/// Pages of one sequence of `tokens`.
-uint64_t pagesFor(const KvPlan &kv, uint64_t tokens);
+/// The most pages that one sequence of `tokens` holds at a time.
+uint64_t pagesFor(const Manifest &manifest, uint64_t tokens);
 
 /// Prompt tokens of a step that nobody has named: 512, on a GPU as many as a step can take.
 uint32_t defaultPrefillChunk(const Session &session);

@@ -72,8 +72,7 @@ Engine::Engine(Executor &executor, const EngineOptions &options)
       picker_(executor.device(), executor.manifest().model.vocab) {
   options_.promptTokensPerStep = promptTokens(options, residency_);
   const Manifest &manifest = executor.manifest();
-  limits_.maxTokens =
-      std::min(executor.positions(), uint64_t(executor.numPages()) * manifest.kv.pageSize);
+  limits_.maxTokens = executor.longestSequence();
   limits_.maxRequests = options.maxRequests;
   limits_.vocab = manifest.model.vocab;
 }
@@ -142,7 +141,8 @@ void Engine::submit(RequestId id, Request request, std::shared_ptr<RequestListen
   const int64_t priority = std::clamp(active->request.priority, -kMostPriority, kMostPriority);
   for (uint32_t i = 0; i < active->request.samples; ++i) {
     const ScheduleOrder order = {int64_t(figures_.steps) - priority * options_.agingSteps, id, i};
-    Sequence sequence(allocator_, uint32_t(executor_.manifest().kv.pageSize));
+    const KvPlan &kv = executor_.manifest().kv;
+    Sequence sequence(allocator_, uint32_t(kv.pageSize), kv.window);
     active->samples.push_back(std::make_unique<Sample>(*active, order, std::move(sequence)));
   }
   Sample &first = *active->samples.front();
@@ -301,7 +301,9 @@ Status Engine::checkIntegrity() const {
       swapped += sample->swapped ? sample->swapped->pages() : 0;
       if (!runs && !sample->sequence.pages().empty())
         return internalError("a sample that does not run holds pages");
-      for (const PageId page : sample->sequence.pages())
+      SINTER_RETURN_IF_ERROR(sample->sequence.checkIntegrity());
+      for (const PageId page :
+           std::span(sample->sequence.pages()).subspan(sample->sequence.dropped()))
         ++owners[size_t(page)];
     }
   for (PageId page = 0; page < PageId(owners.size()); ++page)

@@ -15,8 +15,10 @@ double secondsBetween(std::chrono::steady_clock::time_point from,
 
 /// What a sample's part of the step gave; `row` is its first row.
 void Engine::accept(const PlannedItem &item, size_t row) {
-  if (item.rows == 0)
-    return item.sample->sequence.publish();
+  if (item.rows == 0) {
+    item.sample->sequence.publish();
+    return item.sample->sequence.dropUnseen();
+  }
   if (ActiveRequest &request = *item.sample->request; !request.branched)
     branch(request, row);
   acceptRows(*item.sample, row, item.rows);
@@ -71,6 +73,7 @@ void Engine::acceptRows(Sample &sample, size_t row, uint32_t rows) {
       sequence.truncate(length + r + 1);
   }
   sequence.publish();
+  sequence.dropUnseen();
   if (reason != FinishReason::None)
     finish(sample, reason);
 }

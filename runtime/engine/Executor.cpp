@@ -32,7 +32,8 @@ Result<std::unique_ptr<Executor>> Executor::create(ModelView model, Device &devi
   const uint64_t pageSize = manifest.kv.pageSize;
   const uint64_t maxPages = (executor->model_.positions + pageSize - 1) / pageSize;
   SINTER_RETURN_IF_ERROR(device.prepare(
-      {manifest.scratchBytes, uint32_t(std::min<uint64_t>(maxPages, options.numPages))}));
+      {manifest.scratchBytes,
+       uint32_t(std::min(maxPages, manifest.kv.tokensIn(options.numPages) / pageSize))}));
   SINTER_ASSIGN_OR_RETURN(executor->arena_, device.allocate(manifest.arenaBytes, MemoryUse::Arena));
   SINTER_ASSIGN_OR_RETURN(
       executor->cache_,
@@ -171,11 +172,11 @@ Status Executor::start(std::span<const WorkItem> items, HeadKind head, StepOutpu
   SINTER_RETURN_IF_ERROR(device_->startStep(model_.step, abiModel_, entry, batch));
   feedbackRows_ = tokensAhead() > 0 && head != HeadKind::Logits ? batch.num_rows : 0;
   lastEntry_ = entry;
-  lastShape_ = {batch.num_tokens, batch.num_rows, 0, 0};
+  lastShape_.tokens = batch.num_tokens;
+  lastShape_.rows = batch.num_rows;
+  lastShape_.parts.clear();
   for (const WorkItem &item : items) {
-    const uint64_t before = item.sequence->cached(), count = item.tokens;
-    lastShape_.context += before + count;
-    lastShape_.attended += count * before + count * (count + 1) / 2;
+    lastShape_.parts.emplace_back(item.sequence->cached(), item.tokens);
     item.sequence->advance(item.tokens);
   }
   if (profile_) {
@@ -191,17 +192,34 @@ Status Executor::start(std::span<const WorkItem> items, HeadKind head, StepOutpu
   return Status::ok();
 }
 
+/// Positions that the last step's items read of a layer's cache, and how many each token sees.
+Executor::Attended Executor::attended(uint64_t window) const {
+  Attended sum;
+  for (const auto &[before, count] : lastShape_.parts) {
+    // Tokens whose window does not reach the beginning see all of it.
+    const uint64_t first = before + 1, last = before + count, limit = window ? window : last;
+    const uint64_t growing = std::min(last, limit) - std::min(before, limit);
+    sum.context += std::min(last, limit + (count - 1));
+    sum.seen += growing * first + growing * (growing - 1) / 2 + (count - growing) * limit;
+  }
+  return sum;
+}
+
 template <typename Each> void Executor::forEachLaunch(Each each) const {
   const KvPlan &kv = manifest().kv;
   uint64_t tokens = lastShape_.tokens;
+  uint64_t window = 0;
+  Attended sum = attended(window);
   for (const OpPlan &op : manifest().entries[lastEntry_].schedule) {
     if (op.op == "select_rows")
       tokens = lastShape_.rows; // what follows sees the wanted rows only
     StepCost cost = {tokens ? op.weightBytes + op.actBytesPerToken * tokens : 0,
                      op.flopsPerToken * tokens};
     if (op.readsKv) {
-      cost.bytes += lastShape_.context * kv.tokenBytes() / kv.layers;
-      cost.flops += 4 * lastShape_.attended * manifest().model.heads * kv.headDim;
+      if (op.window != window)
+        sum = attended(window = op.window);
+      cost.bytes += sum.context * kv.tokenBytes() / kv.layers;
+      cost.flops += 4 * sum.seen * manifest().model.heads * kv.headDim;
     }
     each(op, cost);
   }

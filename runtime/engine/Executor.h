@@ -103,6 +103,10 @@ public:
   const Manifest &manifest() const { return *model_.manifest; }
   uint64_t positions() const { return model_.positions; }
   uint32_t numPages() const { return numPages_; }
+  /// Tokens that one sequence can have.
+  uint64_t longestSequence() const {
+    return std::min(positions(), manifest().kv.tokensIn(numPages_));
+  }
   uint64_t cacheBytes() const { return numPages_ * manifest().kv.pageBytes; }
   Device &device() { return *device_; }
 
@@ -114,7 +118,8 @@ public:
 
 private:
   struct Shape { ///< of the last step, as its cost depends on it
-    uint64_t tokens = 0, rows = 0, context = 0, attended = 0;
+    uint64_t tokens = 0, rows = 0;
+    std::vector<std::pair<uint64_t, uint64_t>> parts; ///< cached before and run, per item
   };
 
   Executor() = default;
@@ -126,6 +131,10 @@ private:
   }
   Status check(std::span<const WorkItem> items) const;
   Status poisonArena();
+  struct Attended {
+    uint64_t context = 0, seen = 0;
+  };
+  Attended attended(uint64_t window) const;
   /// Calls each(OpPlan, StepCost) for the last step's launches.
   template <typename Each> void forEachLaunch(Each each) const;
 

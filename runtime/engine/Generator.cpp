@@ -85,7 +85,9 @@ Status Generator::prefill(size_t index, const OnToken &onToken, const OnLogits &
       finish(run, FinishReason::Cancelled);
       break;
     }
-    const uint32_t count = std::min(chunk, run.sequence.waiting());
+    uint32_t count = std::min(chunk, run.sequence.waiting());
+    if (run.sequence.hasWindow()) // of which the pool need not hold more
+      count = std::max(1u, std::min(count, run.sequence.reach(allocator_.availablePages())));
     const bool last = count == run.sequence.waiting();
     if (Status status = run.sequence.reserve(count); !status) {
       finish(run, FinishReason::Failed, std::move(status));
@@ -98,6 +100,7 @@ Status Generator::prefill(size_t index, const OnToken &onToken, const OnLogits &
                                     : Rows::None};
     const SinterSampling row = params.forDevice(run.sequence.tokens().size());
     SINTER_RETURN_IF_ERROR(step(item, head, {&row, wanted ? size_t(1) : 0}));
+    run.sequence.dropUnseen();
     if (options_.onStep)
       options_.onStep(steps_.back());
     if (onLogits)
@@ -134,6 +137,7 @@ Status Generator::startDecode(Flight &flight, const Flight *before) {
       finish(run, FinishReason::Cancelled);
       continue;
     }
+    run.sequence.dropUnseen(); // what the step before still reads is not reused until it ends
     if (before)
       run.sequence.append(-1 - int32_t(i)); // the result of its row
     if (Status status = run.sequence.reserve(1); !status && !before) {
@@ -208,12 +212,12 @@ Result<std::vector<Generation>> Generator::run(std::span<const GenerationRequest
                                                const OnToken &onToken, const OnLogits &onLogits) {
   runs_.clear();
   steps_.clear();
-  const auto pageSize = uint32_t(executor_.manifest().kv.pageSize);
+  const KvPlan &kv = executor_.manifest().kv;
   for (const GenerationRequest &request : requests) {
     if (request.prompt.empty())
       return invalidArgument("the prompt is empty: at least one token is needed");
     SINTER_RETURN_IF_ERROR(request.sampling.check());
-    runs_.push_back({&request, Sequence(allocator_, pageSize), {}});
+    runs_.push_back({&request, Sequence(allocator_, uint32_t(kv.pageSize), kv.window), {}});
     runs_.back().sequence.append(request.prompt);
   }
   Status status;

@@ -141,9 +141,11 @@ Status Scheduler::planDecodes() {
   return Status::ok();
 }
 
-/// The most of a sample's waiting tokens that the budget leaves.
+/// The most of a sample's waiting tokens that the budget leaves. A window may be smaller than the
+/// pool and the tokens more than it holds.
 uint32_t Scheduler::chunkOf(const Sample &sample) const {
-  return std::min({sample.sequence.waiting(), limit_ - shape_.tokens, promptLeft_});
+  const uint32_t others = residency_.allocator().numPages() - sample.sequence.heldPages();
+  return std::min({sample.sequence.reach(others), limit_ - shape_.tokens, promptLeft_});
 }
 
 /// Puts a chunk of a running sample into the step. False: no budget, pages or entry point for it.
@@ -154,11 +156,8 @@ Result<bool> Scheduler::schedulePrefill(Sample &sample) {
     return false;
   SINTER_ASSIGN_OR_RETURN(const bool room, makeRoom(sample, sequence.pagesMissing(chunk)));
   chunk = std::min(chunk, chunkOf(sample)); // the same; preempted items only added to the budget
-  if (!room) {
-    const uint32_t own = uint32_t(sequence.pages().size()) * sequence.pageSize();
-    const uint32_t more = residency_.allocator().availablePages() * sequence.pageSize();
-    chunk = std::min(chunk, own + more - sequence.cached());
-  }
+  if (!room)
+    chunk = std::min(chunk, sequence.reach(residency_.allocator().availablePages()));
   const uint32_t rows = chunk == sequence.waiting() && chunk > 0;
   Shape shape;
   if (chunk == 0)
@@ -190,7 +189,8 @@ Status Scheduler::admit() {
       break;
     residency_.adopt(sample);
     // One that outranks nobody leaves a page for each of the others to grow into.
-    const uint32_t pages = sample.sequence.pagesMissing(sample.sequence.waiting());
+    const uint32_t others = allocator.numPages() - sample.sequence.heldPages();
+    const uint32_t pages = std::min(sample.sequence.pagesToRun(limits_.tokensPerStep), others);
     const auto margin = uint32_t(outranks ? 0 : running_.size());
     bool room = allocator.availablePages() >= pages + margin;
     if (!room && outranks) {

@@ -17,10 +17,11 @@ class SwappedPages {
 public:
   SwappedPages(SwappedPages &&other) noexcept
       : space_(std::exchange(other.space_, nullptr)), bytes_(std::move(other.bytes_)),
-        pages_(other.pages_), tokens_(other.tokens_) {}
+        first_(other.first_), pages_(other.pages_), tokens_(other.tokens_) {}
   SwappedPages &operator=(SwappedPages &&other) noexcept {
     std::swap(space_, other.space_);
     std::swap(bytes_, other.bytes_);
+    std::swap(first_, other.first_);
     std::swap(pages_, other.pages_);
     std::swap(tokens_, other.tokens_);
     return *this;
@@ -28,17 +29,19 @@ public:
   ~SwappedPages();
 
   uint32_t pages() const { return pages_; }
-  /// Positions that they hold.
+  /// Positions that they hold, as far as the next token sees them.
   uint32_t tokens() const { return tokens_; }
 
 private:
   friend class SwapSpace;
-  SwappedPages(SwapSpace &space, uint32_t pages, uint32_t tokens, uint64_t pageBytes)
+  SwappedPages(SwapSpace &space, uint32_t first, uint32_t pages, uint32_t tokens,
+               uint64_t pageBytes)
       : space_(&space), bytes_(std::make_unique_for_overwrite<uint8_t[]>(pages * pageBytes)),
-        pages_(pages), tokens_(tokens) {}
+        first_(first), pages_(pages), tokens_(tokens) {}
 
   SwapSpace *space_;
   std::unique_ptr<uint8_t[]> bytes_;
+  uint32_t first_; ///< which of the sequence's pages the first is
   uint32_t pages_, tokens_;
 };
 
@@ -51,7 +54,7 @@ public:
   bool hasRoom(uint32_t pages) const { return used_ + pages <= maxPages_; }
   uint64_t usedPages() const { return used_; }
 
-  /// Pages that hold what a sequence has cached.
+  /// Pages that hold what a sequence has cached and its next token sees.
   static uint32_t pagesOf(const Sequence &sequence);
   /// Copies them to the host. Fails when the device does.
   Result<SwappedPages> save(const Sequence &sequence);

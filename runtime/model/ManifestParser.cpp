@@ -167,6 +167,7 @@ KvPlan parseKv(Reader r) {
   kv.layout = KvLayout(r.choice("layout", {"k_packed", "token_major"}));
   kv.layerBytes = r.integer("layer_bytes", kBytes);
   kv.pageBytes = r.integer("page_bytes", kBytes);
+  kv.window = r.integer("window", kCount, 0);
   const uint64_t layer = 2 * kv.heads * kv.pageSize * kv.headDim * dtypeBytes(kv.dtype);
   r.require(kv.layerBytes >= layer, "layer_bytes", "too small for the layer's K and V");
   r.require(kv.pageBytes >= kv.layers * kv.layerBytes, "page_bytes", "too small for all layers");
@@ -236,6 +237,7 @@ OpPlan parseOp(Reader r, const Manifest &manifest) {
   op.flopsPerToken = r.integer("flops_per_token", kBytes);
   op.actBytesPerToken = r.integer("act_bytes_per_token", kBytes);
   op.readsKv = r.boolean("kv");
+  op.window = r.integer("window", kCount, 0);
   r.require(op.kernel < manifest.kernels.size(), "kernel", "is not the index of a kernel");
   if (manifest.target == kCudaTarget) {
     op.grid = uint32_t(r.integer("grid", {1, kMaxCount - 1}));

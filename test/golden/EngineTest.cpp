@@ -2,6 +2,7 @@
 //
 // The twenty greedy continuations of the bundled model once more, however the engine comes by them:
 // together, in chunks, from prefixes in the cache, with guesses, through pools that are too small.
+// And those of a tiny model of which a pool holds the window, and neither prompt nor answer.
 //
 //===----------------------------------------------------------------------===//
 #include "runtime/engine/Engine.h"
@@ -87,6 +88,43 @@ TEST(Engine, TwentyPromptsHoweverTheyAreRun) {
                 static_cast<unsigned long long>(figures.prefixHits),
                 static_cast<unsigned long long>(figures.prefixLookups));
   }
+}
+
+TEST(Engine, AWindowedModelOutgrowsItsPool) {
+  const std::string directory = tinyDirectory("window_all");
+  const nlohmann::json golden = nlohmann::json::parse(std::ifstream(directory + "/golden.json"));
+  GoldenModel model(compile(directory, "--dtype f32"), directory);
+  const KvPlan &kv = model.manifest().kv;
+  ASSERT_EQ(kv.window, 70u);
+  const auto least = uint32_t(pagesOfWindow(kv.window, 1, kv.pageSize));
+  ASSERT_EQ(least, 6u);
+  for (const uint32_t pages : {least, least + 1, 3 * least})
+    for (const uint64_t swapBytes : {0, 1 << 30}) {
+      const std::unique_ptr<Executor> executor = model.makeExecutor(pages);
+      EngineOptions options;
+      options.shufflePages = pages;
+      options.poisonFreedPages = options.checkBooks = true;
+      options.swapBytes = swapBytes;
+      options.operationsPerSecond = 1; // swapping is cheaper
+      const std::unique_ptr<Engine> engine = *Engine::create(*executor, options);
+      std::vector<std::shared_ptr<Tokens>> heard;
+      for (uint32_t lookup : {0, 7, 0}) {
+        Request request;
+        request.prompt = golden.at("ids").get<Ids>();
+        request.maxTokens = 16;
+        request.sampling.temperature = 0;
+        request.ignoreEos = true;
+        request.promptLookup = lookup;
+        ASSERT_TRUE(engine->validate(request).isOk());
+        heard.push_back(std::make_shared<Tokens>());
+        engine->submit(heard.size(), std::move(request), heard.back());
+      }
+      while (!engine->idle())
+        ASSERT_TRUE(engine->step().isOk()) << engine->health().message();
+      for (const auto &one : heard)
+        EXPECT_EQ(one->ids, golden.at("greedy_f32").get<Ids>());
+      EXPECT_EQ(engine->figures().pagesUsed + engine->figures().pagesSwapped, 0u);
+    }
 }
 
 } // namespace

@@ -188,6 +188,7 @@ static void runSequence(Executor &executor, Sequence &sequence, uint32_t chunk, 
     StepOutput output;
     require(executor.step({&item, 1}, HeadKind::Logits, output), "step");
     logits.insert(logits.end(), output.logits.begin(), output.logits.end());
+    sequence.dropUnseen();
   }
 }
 
@@ -196,7 +197,9 @@ Logits GoldenModel::run(const Ids &ids, const RunOptions &options) {
   PageAllocator pages = options.shufflePages
                             ? PageAllocator(options.numPages, *options.shufflePages)
                             : PageAllocator(options.numPages);
-  uint32_t pageSize = manifest().kv.pageSize;
+  pages.setOnFree([&](PageId page) { require(executor_->poisonPage(page), "poison"); });
+  const auto pageSize = uint32_t(manifest().kv.pageSize);
+  const uint64_t window = manifest().kv.window;
   std::vector<PageId> others;
   if (options.fragmentPages) {
     for (uint32_t i = 0; i < options.numPages; ++i)
@@ -206,7 +209,7 @@ Logits GoldenModel::run(const Ids &ids, const RunOptions &options) {
   }
   Logits logits;
   if (options.sharedPrefix > 0) {
-    Sequence first(pages, pageSize);
+    Sequence first(pages, pageSize, window);
     first.append(Ids(ids.begin(), ids.begin() + options.sharedPrefix));
     runSequence(*executor_, first, options.chunk, logits);
     Sequence second = first.fork();
@@ -215,7 +218,7 @@ Logits GoldenModel::run(const Ids &ids, const RunOptions &options) {
     second.append(Ids(ids.begin() + options.sharedPrefix, ids.end()));
     runSequence(*executor_, second, options.chunk, logits);
   } else {
-    Sequence sequence(pages, pageSize);
+    Sequence sequence(pages, pageSize, window);
     sequence.append(ids);
     runSequence(*executor_, sequence, options.chunk, logits);
   }

@@ -100,6 +100,8 @@ void printSummary(const ArtifactFile &file) {
   std::printf("  kv cache    %s, %llu tokens per page, %s per page, %s per token\n",
               std::string(dtypeName(m.kv.dtype)).c_str(), ull(m.kv.pageSize),
               bytesOf(m.kv.pageBytes).c_str(), bytesOf(m.kv.tokenBytes()).c_str());
+  if (m.kv.window)
+    std::printf("  window      %llu tokens: pages that left it are reused\n", ull(m.kv.window));
   std::printf("  memory      arena %s", bytesOf(m.arenaBytes).c_str());
   std::printf(m.target == kCudaTarget ? "\n" : ", scratch %s per thread\n",
               bytesOf(m.scratchBytes).c_str());

@@ -65,9 +65,7 @@ public:
        const SamplingParams &sampling)
       : options_(options), session_(session), tokenizer_(std::move(tokenizer)),
         template_(std::move(chatTemplate)), sampling_(sampling),
-        context_(std::min<uint64_t>(session.executor->positions(),
-                                    uint64_t(session.executor->numPages()) *
-                                        session.manifest().kv.pageSize)) {
+        context_(session.executor->longestSequence()) {
     // Pages are whole, the context need not be.
     context_ = std::min(context_, options.maxContext.value_or(context_));
     reset();

@@ -125,7 +125,7 @@ Result<Lengths> chooseLengths(const RunOptions &options, const Manifest &manifes
     limit = "--max-context " + std::to_string(capacity);
   }
   if (kvBytes) {
-    const uint64_t tokens = kvBytes / manifest.kv.pageBytes * manifest.kv.pageSize;
+    const uint64_t tokens = manifest.kv.tokensIn(kvBytes / manifest.kv.pageBytes);
     if (tokens < capacity) {
       capacity = tokens;
       limit = "the " + std::to_string(tokens) + " positions of --kv-memory " + options.kvMemory;

@@ -68,9 +68,9 @@ void chooseMemory(const Manifest &manifest, uint64_t context, uint32_t maxSequen
   if (session.kvBytes || manifest.target == kCudaTarget)
     return;
   constexpr uint64_t kContexts = 16;
-  const uint64_t wanted = pagesFor(manifest.kv, context) * kContexts * manifest.kv.pageBytes;
+  const uint64_t wanted = pagesFor(manifest, context) * kContexts * manifest.kv.pageBytes;
   const uint64_t free = uint64_t(sysconf(_SC_AVPHYS_PAGES)) * uint64_t(sysconf(_SC_PAGESIZE));
-  const uint64_t least = pagesFor(manifest.kv, 1) * manifest.kv.pageBytes;
+  const uint64_t least = pagesFor(manifest, 1) * manifest.kv.pageBytes;
   session.kvBytes = std::clamp(wanted, least, std::max(least, free / 2));
 }
 

@@ -35,19 +35,24 @@ Request randomRequest(std::mt19937_64 &random) {
 }
 
 /// Without pages, batches and guesses.
-std::vector<int32_t> expectedTokens(const Request &request) {
-  std::vector<int32_t> tokens = toyGreedy(request.prompt, request.maxTokens, request.ignoreEos);
+std::vector<int32_t> expectedTokens(const Request &request, uint32_t window) {
+  std::vector<int32_t> tokens =
+      toyGreedy(request.prompt, request.maxTokens, request.ignoreEos, window);
   if (!request.stopIds.empty())
     tokens.erase(std::find(tokens.begin(), tokens.end(), request.stopIds[0]), tokens.end());
   return tokens;
 }
 
-TEST(EngineProperty, RandomWorkloads) {
+/// 200 workloads on models of these windows in turn.
+void randomWorkloads(const std::vector<uint32_t> &windows) {
   EngineFigures sums;
   for (uint64_t seed = 0; seed < 200; ++seed) {
     std::mt19937_64 random(seed);
     ToyShape shape;
     shape.pages = uint32_t(16 + random() % 50);
+    shape.window = windows[seed % windows.size()];
+    if (shape.window) // requests are longer than some of these pools
+      shape.pages = uint32_t(pagesOfWindow(shape.window, 1, shape.pageSize) + random() % 16);
     shape.mixedRows = random() % 2 ? 64 : uint32_t(1 + random() % 8);
     ToyModel model(shape);
     EngineOptions options;
@@ -83,7 +88,7 @@ TEST(EngineProperty, RandomWorkloads) {
       const Sent &one = sent[i];
       ASSERT_TRUE(one.heard->done);
       ASSERT_EQ(one.heard->finishes, int(one.request.samples));
-      const std::vector<int32_t> whole = expectedTokens(one.request);
+      const std::vector<int32_t> whole = expectedTokens(one.request, shape.window);
       for (uint32_t sample = 0; sample < one.request.samples; ++sample) {
         const std::vector<int32_t> &tokens = one.heard->tokens(sample);
         std::vector<int32_t> expected = whole;
@@ -105,6 +110,9 @@ TEST(EngineProperty, RandomWorkloads) {
   EXPECT_GT(sums.cancelled, 100u);
   EXPECT_GT(sums.pagesSwapped, 100u);
 }
+
+TEST(EngineProperty, RandomWorkloads) { randomWorkloads({0}); }
+TEST(EngineProperty, RandomWorkloadsWithWindows) { randomWorkloads({1, 3, 4, 9, 21}); }
 
 /// Steps until a request of the lowest priority has ended, among an endless stream of others.
 uint64_t stepsUnderLoad(uint32_t agingSteps, uint64_t seed) {

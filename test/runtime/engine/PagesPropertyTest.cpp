@@ -1,8 +1,8 @@
 //===- PagesPropertyTest.cpp ----------------------------------------------===//
 //
 // A million random operations on pages, with steps in flight, steps that fail, swapping to the host
-// meanwhile, colliding hashes and poison on free. CMakeLists.txt also runs it against mutants of
-// the allocator, which must fail.
+// meanwhile, colliding hashes, windows and poison on free. CMakeLists.txt also runs it against
+// mutants of the allocator, which must fail.
 //
 //===----------------------------------------------------------------------===//
 #include "test/runtime/engine/PagesWorld.h"
@@ -26,6 +26,8 @@ TEST(Pages, HoldWhatTheyShouldThroughAMillionOperations) {
              << toText(shrink(std::move(ops), seed, Misuse::None));
     }
   }
+  EXPECT_GT(seen.dropped, 5000u);
+  EXPECT_GT(seen.droppedInFlight, 1000u);
   EXPECT_GT(seen.hits, 10000u);
   EXPECT_GT(seen.rewrittenNowhere, 1000u) << "prompts that are in the cache as a whole";
   EXPECT_GT(seen.evictions, 10000u);

@@ -12,6 +12,8 @@ namespace {
 constexpr uint64_t kPoison = 0, kGarbage = 1;
 /// Where few bits of the hash are left, most prefixes collide and only token ids tell them apart.
 constexpr std::array<uint64_t, 3> kHashMasks = {~uint64_t(0), 15, 3};
+/// In tokens: none, a token alone, less than a page, whole pages and more.
+constexpr std::array<uint32_t, 5> kWindows = {0, 1, 2, 3, 7};
 
 uint64_t extend(uint64_t hash, int32_t token) {
   hash = (hash ^ uint64_t(uint32_t(token) + 1)) * 0x9e3779b97f4a7c15u;
@@ -23,7 +25,8 @@ std::string saltOf(uint8_t arg) { return arg & 128 ? "salt" : ""; }
 } // namespace
 
 PagesWorld::PagesWorld(uint64_t seed, Misuse misuse)
-    : misuse_(misuse), allocator_(kPages, seed, kHashMasks[seed % kHashMasks.size()]),
+    : misuse_(misuse), window_(kWindows[seed / kHashMasks.size() % kWindows.size()]),
+      allocator_(kPages, seed, kHashMasks[seed % kHashMasks.size()]),
       cells_(kPages * kPageSize, kPoison), swap_(*this, kSwapPages * kPageSize * sizeof(uint64_t)),
       slots_(kSequences) {
   allocator_.setOnFree([this](PageId page) {
@@ -34,7 +37,7 @@ PagesWorld::PagesWorld(uint64_t seed, Misuse misuse)
 void PagesWorld::start(Slot &slot, uint8_t arg) {
   if (slot.sequence)
     return;
-  slot.sequence.emplace(allocator_, kPageSize);
+  slot.sequence.emplace(allocator_, kPageSize, window_);
   slot.root = prefixRoot(saltOf(arg));
   ++slot.generation;
   slot.inFlight = false;
@@ -49,6 +52,13 @@ void PagesWorld::start(Slot &slot, uint8_t arg) {
 void PagesWorld::commit(Slot &slot, uint32_t count) {
   slot.sequence->advance(count);
   slot.sequence->publish();
+}
+
+void PagesWorld::drop(Slot &slot) {
+  const uint32_t before = slot.sequence->dropped();
+  slot.sequence->dropUnseen();
+  seen_.dropped += slot.sequence->dropped() - before;
+  seen_.droppedInFlight += steps_.empty() ? 0 : slot.sequence->dropped() - before;
 }
 
 void PagesWorld::begin(uint8_t mask, uint8_t arg) {
@@ -89,11 +99,17 @@ void PagesWorld::begin(uint8_t mask, uint8_t arg) {
 
 /// The kernels read as late as they can: at the step's end.
 std::string PagesWorld::read(size_t slot, const std::vector<int32_t> &tokens,
-                             const std::vector<PageId> &pages, uint32_t count) const {
+                             const std::vector<PageId> &pages, uint32_t next,
+                             uint32_t count) const {
   uint64_t hash = kGarbage;
+  const uint32_t seen = window_ && next >= window_ ? next + 1 - window_ : 0;
   for (uint32_t p = 0; p < count; ++p) {
     hash = extend(hash, tokens[p]);
+    if (p < seen)
+      continue;
     const PageId page = pages[p / kPageSize];
+    if (page == kNoPage)
+      return "sequence " + std::to_string(slot) + " has no page for position " + std::to_string(p);
     if (cells_[size_t(page) * kPageSize + p % kPageSize] != hash)
       return "sequence " + std::to_string(slot) + " reads something else at position " +
              std::to_string(p) + " in page " + std::to_string(page);
@@ -118,7 +134,7 @@ std::string PagesWorld::end(bool success) {
   std::string wrong;
   for (const Item &item : step.items) {
     if (success && wrong.empty())
-      wrong = read(item.slot, item.tokens, item.pages, item.first + item.count);
+      wrong = read(item.slot, item.tokens, item.pages, item.first, item.first + item.count);
     Slot &slot = slots_[item.slot];
     if (!slot.sequence || slot.generation != item.generation)
       continue;
@@ -168,14 +184,14 @@ std::string PagesWorld::swapIn(Slot &slot) {
   ++seen_.swappedIn;
   seen_.swappedInInFlight += !steps_.empty();
   seen_.swappedBehindHits += found && missing > 0;
-  if (misuse_ == Misuse::SwapInNothing && sequence.reserve(missing))
-    sequence.advance(missing);
+  if (misuse_ == Misuse::SwapInNothing && missing > 0)
+    (void)sequence.resume(tokens);
   if (const Status status = swap_.restore(*slot.swapped, sequence); !status)
     return status.message();
   slot.swapped.reset();
   if (sequence.cached() != tokens)
     return "another number of tokens came back";
-  return read(size_t(&slot - slots_.data()), sequence.tokens(), sequence.pages(), tokens);
+  return read(size_t(&slot - slots_.data()), sequence.tokens(), sequence.pages(), tokens, tokens);
 }
 
 std::string PagesWorld::checkBooks() const {
@@ -183,9 +199,13 @@ std::string PagesWorld::checkBooks() const {
     return status.message();
   std::array<uint32_t, kPages> owners = {};
   for (const Slot &slot : slots_)
-    if (slot.sequence)
+    if (slot.sequence) {
+      if (const Status status = slot.sequence->checkIntegrity(); !status)
+        return status.message();
       for (const PageId page : slot.sequence->pages())
-        ++owners[size_t(page)];
+        if (page != kNoPage)
+          ++owners[size_t(page)];
+    }
   uint32_t owned = 0;
   for (PageId page = 0; page < PageId(kPages); ++page) {
     owned += owners[size_t(page)] > 0;
@@ -236,7 +256,8 @@ std::string PagesWorld::run(const PageOp &op) {
   case PageOp::Truncate:
     if (slot.sequence && !slot.swapped && !slot.inFlight) {
       const uint32_t least = std::max(
-          {slot.sequence->cached() / kPageSize * kPageSize, slot.sequence->sharedEnd(), 1u});
+          {slot.sequence->cached() / kPageSize * kPageSize, slot.sequence->sharedEnd(), 1u,
+           slot.sequence->dropped() ? slot.sequence->dropped() * kPageSize + window_ - 1 : 0});
       const auto length = uint32_t(slot.sequence->tokens().size());
       slot.sequence->truncate(std::max(least, length - std::min<uint32_t>(length, op.arg % 3)));
     }
@@ -247,6 +268,10 @@ std::string PagesWorld::run(const PageOp &op) {
   case PageOp::SwapIn:
     wrong = swapIn(slot);
     break;
+  case PageOp::Drop: // in flight, too: it has seen what the step's first token sees
+    if (slot.sequence)
+      drop(slot);
+    break;
   default:
     break;
   }
@@ -255,11 +280,11 @@ std::string PagesWorld::run(const PageOp &op) {
 
 std::vector<PageOp> randomOps(uint64_t seed, size_t count) {
   std::mt19937_64 random(seed);
-  constexpr std::array<PageOp::Kind, 19> kMix = {
-      PageOp::Start,   PageOp::Start,   PageOp::Start,   PageOp::Begin,  PageOp::Begin,
-      PageOp::Begin,   PageOp::Succeed, PageOp::Succeed, PageOp::Fail,   PageOp::Release,
-      PageOp::Release, PageOp::Fork,    PageOp::Append,  PageOp::Append, PageOp::Truncate,
-      PageOp::Begin,   PageOp::SwapOut, PageOp::SwapIn,  PageOp::SwapIn};
+  constexpr std::array<PageOp::Kind, 20> kMix = {
+      PageOp::Start,  PageOp::Start,   PageOp::Start,   PageOp::Begin,   PageOp::Begin,
+      PageOp::Begin,  PageOp::Begin,   PageOp::Succeed, PageOp::Succeed, PageOp::Fail,
+      PageOp::Append, PageOp::Append,  PageOp::Release, PageOp::Release, PageOp::Fork,
+      PageOp::Drop,   PageOp::SwapOut, PageOp::SwapIn,  PageOp::SwapIn,  PageOp::Truncate};
   std::vector<PageOp> ops(count);
   for (PageOp &op : ops) {
     const uint64_t bits = random();
@@ -275,6 +300,8 @@ std::string runOps(const std::vector<PageOp> &ops, uint64_t seed, Misuse misuse,
   for (failedAt = 0; failedAt < ops.size() && wrong.empty(); ++failedAt)
     wrong = world.run(ops[failedAt]);
   if (seen) {
+    seen->dropped += world.seen().dropped;
+    seen->droppedInFlight += world.seen().droppedInFlight;
     seen->hits += world.seen().hits;
     seen->rewrittenNowhere += world.seen().rewrittenNowhere;
     seen->releasedInFlight += world.seen().releasedInFlight;
@@ -306,8 +333,8 @@ std::vector<PageOp> shrink(std::vector<PageOp> ops, uint64_t seed, Misuse misuse
 
 std::string toText(const std::vector<PageOp> &ops) {
   constexpr std::array<const char *, PageOp::kKinds> kNames = {
-      "start", "begin",  "succeed",  "fail",     "release",
-      "fork",  "append", "truncate", "swap-out", "swap-in"};
+      "start",  "begin",    "succeed",  "fail",    "release", "fork",
+      "append", "truncate", "swap-out", "swap-in", "drop"};
   std::string text;
   for (const PageOp &op : ops)
     text += std::string(kNames[op.kind]) + " " + std::to_string(op.which) + " " +

@@ -30,6 +30,7 @@ struct PageOp {
     Truncate,
     SwapOut,
     SwapIn,
+    Drop,
     kKinds
   };
   Kind kind;
@@ -56,7 +57,8 @@ public:
 
   /// What the run has seen, so that a test can tell that it tests something.
   struct Seen {
-    uint64_t hits = 0, rewrittenNowhere = 0, releasedInFlight = 0, evictions = 0, failures = 0;
+    uint64_t dropped = 0, droppedInFlight = 0, hits = 0, rewrittenNowhere = 0, releasedInFlight = 0,
+             evictions = 0, failures = 0;
     uint64_t swappedOut = 0, swappedOutInFlight = 0, swappedIn = 0, swappedInInFlight = 0,
              swappedBehindHits = 0;
   };
@@ -88,9 +90,10 @@ private:
   void start(Slot &slot, uint8_t arg);
   void begin(uint8_t mask, uint8_t arg);
   std::string end(bool success);
-  /// What is wrong with the cells of the first `count` tokens; empty: nothing.
+  /// What is wrong with the cells of the first `count` tokens, as far as the one at `next` sees
+  /// them; empty: nothing.
   std::string read(size_t slot, const std::vector<int32_t> &tokens,
-                   const std::vector<PageId> &pages, uint32_t count) const;
+                   const std::vector<PageId> &pages, uint32_t next, uint32_t count) const;
   void swapOut(Slot &slot);
   std::string swapIn(Slot &slot);
   uint64_t pageBytes() const override { return kPageSize * sizeof(uint64_t); }
@@ -98,8 +101,10 @@ private:
   Status restorePage(PageId page, const void *from) override;
   void commit(Slot &slot, uint32_t count);
   std::string checkBooks() const;
+  void drop(Slot &slot);
 
   Misuse misuse_;
+  uint32_t window_; ///< 0: none
   PageAllocator allocator_;
   std::vector<uint64_t> cells_;
   SwapSpace swap_;

@@ -32,9 +32,10 @@ int32_t argmaxOf(uint64_t hash, uint32_t vocab) {
   return int32_t(best);
 }
 
-uint64_t hashOf(const std::vector<int32_t> &tokens) {
+uint64_t hashOf(const std::vector<int32_t> &tokens, uint32_t window = 0) {
   uint64_t hash = 1;
-  for (size_t p = 0; p < tokens.size(); ++p)
+  const size_t hidden = window ? tokens.size() - std::min<size_t>(window, tokens.size()) : 0;
+  for (size_t p = hidden; p < tokens.size(); ++p)
     hash = mix(hash ^ cellOf(tokens[p], int32_t(p)));
   return hash;
 }
@@ -87,7 +88,9 @@ Status ToyDevice::step(SinterStepFn, SinterModel &model, uint32_t entry, const S
     bool finite = true;
     if (reads) {
       hash = 1;
-      for (int32_t p = 0; p <= batch.positions[row]; ++p) {
+      const auto window = int32_t(shape_.window);
+      for (int32_t p = window ? std::max(0, batch.positions[row] - window + 1) : 0;
+           p <= batch.positions[row]; ++p) {
         const int32_t page =
             batch.block_table[s * batch.block_table_stride + uint32_t(p) / shape_.pageSize];
         const uint64_t cell =
@@ -118,14 +121,15 @@ std::vector<float> toyLogits(const std::vector<int32_t> &tokens, uint32_t vocab)
   return logits;
 }
 
-int32_t toyNext(const std::vector<int32_t> &tokens, uint32_t vocab) {
-  return argmaxOf(hashOf(tokens), vocab);
+int32_t toyNext(const std::vector<int32_t> &tokens, uint32_t vocab, uint32_t window) {
+  return argmaxOf(hashOf(tokens, window), vocab);
 }
 
-std::vector<int32_t> toyGreedy(std::vector<int32_t> tokens, uint32_t count, bool ignoreEos) {
+std::vector<int32_t> toyGreedy(std::vector<int32_t> tokens, uint32_t count, bool ignoreEos,
+                               uint32_t window) {
   std::vector<int32_t> out;
   while (out.size() < count) {
-    const int32_t token = toyNext(tokens);
+    const int32_t token = toyNext(tokens, 40, window);
     if (!ignoreEos && (token == 12 || token == 38))
       break;
     out.push_back(token);
@@ -141,6 +145,7 @@ ToyModel::ToyModel(const ToyShape &shape) : shape(shape), device(shape) {
   manifest.model.maxPosition = shape.positions;
   manifest.model.eos = {12, 38};
   manifest.kv = {.layers = 1, .heads = 1, .headDim = 1, .pageSize = shape.pageSize};
+  manifest.kv.window = shape.window;
   manifest.kv.layerBytes = manifest.kv.pageBytes = uint64_t(shape.pageSize) * 8;
   manifest.arenaBytes = 64;
   auto entry = [&](HeadKind head, uint32_t maxQ, uint32_t rows) {

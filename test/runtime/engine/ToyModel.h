@@ -25,6 +25,7 @@ struct ToyShape {
   uint32_t maxTokens = 64; ///< of a step
   uint32_t mixedRows = 64; ///< rows of a step with more than 8 tokens of a sequence
   uint32_t pages = 64;
+  uint32_t window = 0; ///< of every layer; 0: none
 };
 
 class ToyDevice final : public Device {
@@ -66,9 +67,10 @@ private:
 
 /// The logits after `tokens`, and the largest.
 std::vector<float> toyLogits(const std::vector<int32_t> &tokens, uint32_t vocab = 40);
-int32_t toyNext(const std::vector<int32_t> &tokens, uint32_t vocab = 40);
+int32_t toyNext(const std::vector<int32_t> &tokens, uint32_t vocab = 40, uint32_t window = 0);
 /// Greedy continuation; stops before end tokens (12 and 38) unless told to ignore them.
-std::vector<int32_t> toyGreedy(std::vector<int32_t> tokens, uint32_t count, bool ignoreEos = true);
+std::vector<int32_t> toyGreedy(std::vector<int32_t> tokens, uint32_t count, bool ignoreEos = true,
+                               uint32_t window = 0);
 
 struct ToyModel {
   ToyShape shape;

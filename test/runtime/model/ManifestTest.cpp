@@ -60,6 +60,29 @@ TEST(Manifest, RefusesWhatWouldReachOutside) {
             ".sinter.meta: source: files[0]: \"name\": expected a file name without a folder");
 }
 
+TEST(Manifest, WindowsMayBeLeftOut) {
+  json meta = makeMeta();
+  EXPECT_EQ(parseManifest(meta.dump())->kv.window, 0u);
+  meta["kv"]["window"] = 100;
+  meta["entries"][3]["schedule"][2]["window"] = 80;
+  const auto m = parseManifest(meta.dump());
+  ASSERT_TRUE(m.isOk()) << m.status().message();
+  EXPECT_EQ(m->kv.window, 100u);
+  EXPECT_EQ(m->entries[3].schedule[2].window, 80u);
+  EXPECT_EQ(m->entries[2].schedule[2].window, 0u);
+  EXPECT_EQ(errorAfter([](json &m) { m["kv"]["window"] = 0; }),
+            ".sinter.meta: kv: \"window\": expected a positive integer, got 0");
+  // 100 positions may lie in 26 pages of 4.
+  EXPECT_EQ(m->kv.pageSize, 4u);
+  EXPECT_EQ(m->kv.tokensIn(25), 100u);
+  EXPECT_EQ(m->kv.tokensIn(26), UINT64_MAX);
+  EXPECT_EQ(pagesOfWindow(1, 1, 16), 1u);
+  EXPECT_EQ(pagesOfWindow(2, 1, 16), 2u);
+  EXPECT_EQ(pagesOfWindow(17, 1, 16), 2u);
+  EXPECT_EQ(pagesOfWindow(18, 1, 16), 3u);
+  EXPECT_EQ(pagesOfWindow(1, 16, 1), 16u);
+}
+
 TEST(Manifest, Fp8IsATypeOfCachesAlone) {
   json meta = makeCudaMeta();
   meta["kv"]["dtype"] = "fp8_e4m3";
