@@ -157,7 +157,6 @@ private:
       return 0;
   }
 
-
   //===--- copies ---===//
 
   SINTER_DEVICE void loadQueries() {

@@ -135,6 +135,43 @@ TEST(CudaEngine, StepsStartedAheadGiveTheSameTokens) {
   }
 }
 
+// A page that has left the window may still be read by the step under way: it is poisoned, and
+// given to somebody else, afterwards.
+TEST(CudaEngine, PagesThatLeftTheWindowGoWhileAStepIsUnderWay) {
+  constexpr uint32_t kWindow = 6;
+  FakeGpu gpu;
+  std::vector<GenerationRequest> requests;
+  for (int i = 0; i < 3; ++i)
+    requests.push_back(greedy(promptOf(size_t(20 + 3 * i), i), 25));
+  for (const bool ahead : {false, true}) {
+    CudaEngine engine;
+    CudaEngineOptions options;
+    options.pages = 12; // of 4 tokens: each of the three may have 4
+    options.change = [&](nlohmann::json &meta) {
+      meta["feedback"] = ahead;
+      meta["kv"]["window"] = kWindow;
+    };
+    const Status opened = engine.open(options);
+    ASSERT_TRUE(opened.isOk()) << opened.message();
+    gpu.configure("window=" + std::to_string(kWindow)); // opening it reset that
+    PageAllocator allocator(options.pages, 7);
+    allocator.setOnFree(
+        [&](PageId page) { EXPECT_TRUE(engine.executor->poisonPage(page).isOk()); });
+    Generator generator(*engine.executor, allocator, {6});
+    const auto results = generator.run(requests, {});
+    ASSERT_TRUE(results.isOk()) << results.status().message();
+    for (size_t i = 0; i < requests.size(); ++i)
+      EXPECT_EQ((*results)[i].tokens, expectedTokens(engine.installed.weights, requests[i].prompt,
+                                                     requests[i].maxTokens, kWindow))
+          << (*results)[i].status.message();
+    EXPECT_TRUE(allocator.checkIntegrity().isOk());
+    EXPECT_EQ(allocator.freePages(), allocator.numPages());
+    // The last pages are poisoned when somebody waits for it, and then their memory goes.
+    std::vector<uint8_t> page(engine.executor->manifest().kv.pageBytes);
+    EXPECT_TRUE(engine.executor->savePage(0, page.data()).isOk());
+  }
+}
+
 // Tokens drawn on the device are those of the host's sampler, greedy neighbours or not, and the
 // next step may be under way before they are known.
 TEST(CudaEngine, TokensDrawnOnTheDeviceAreTheSamplers) {

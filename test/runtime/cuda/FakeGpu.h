@@ -101,10 +101,11 @@ inline std::vector<int32_t> promptOf(size_t length, int start = 0) {
 
 /// The tokens that greedy decoding of the reference gives.
 inline std::vector<int32_t> expectedTokens(const fake::Weights &weights,
-                                           std::vector<int32_t> tokens, uint32_t count) {
+                                           std::vector<int32_t> tokens, uint32_t count,
+                                           size_t window = 0) {
   std::vector<int32_t> out;
   while (out.size() < count) {
-    const std::vector<float> logits = fake::referenceLogits(weights, tokens);
+    const std::vector<float> logits = fake::referenceLogits(weights, tokens, window);
     const auto last = logits.end() - fake::kVocab;
     out.push_back(int32_t(std::max_element(last, logits.end()) - last));
     tokens.push_back(out.back());

@@ -281,10 +281,11 @@ void writeBytes(const std::string &path, const std::vector<uint8_t> &bytes) {
       .write(reinterpret_cast<const char *>(bytes.data()), std::streamsize(bytes.size()));
 }
 
-std::vector<float> referenceLogits(const Weights &weights, const std::vector<int32_t> &tokens) {
+std::vector<float> referenceLogits(const Weights &weights, const std::vector<int32_t> &tokens,
+                                   size_t window) {
   std::vector<float> logits;
   float acc[kHidden] = {};
-  for (size_t p = 0; p < tokens.size(); ++p) {
+  const auto see = [&](size_t p) {
     const float *h = weights.embed.data() + tokens[p] * kHidden;
     const float k = h[0] / kKScale * kKScale;
     for (int c = 0; c < kHidden; ++c) {
@@ -293,6 +294,14 @@ std::vector<float> referenceLogits(const Weights &weights, const std::vector<int
       const float v = h[c] * rope;
       acc[c] = acc[c] / 2 + v * k;
     }
+  };
+  for (size_t p = 0; p < tokens.size(); ++p) {
+    if (window && p >= window) { // the first one goes, which changes all
+      std::fill(std::begin(acc), std::end(acc), 0.0f);
+      for (size_t q = p + 1 - window; q < p; ++q)
+        see(q);
+    }
+    see(p);
     for (int v = 0; v < kVocab; ++v) {
       float sum = 0;
       for (int c = 0; c < kHidden; ++c)

@@ -60,8 +60,10 @@ void sealArtifact(std::vector<uint8_t> &artifact);
 
 void writeBytes(const std::string &path, const std::vector<uint8_t> &bytes);
 
-/// The logits after each position of `tokens`, [tokens][kVocab], computed without pages or batches.
-std::vector<float> referenceLogits(const Weights &weights, const std::vector<int32_t> &tokens);
+/// The logits after each position of `tokens`, [tokens][kVocab], computed without pages or batches;
+/// with a window (not 0) of the last tokens alone.
+std::vector<float> referenceLogits(const Weights &weights, const std::vector<int32_t> &tokens,
+                                   size_t window = 0);
 
 /// A checkpoint and its artefact, ready in a folder.
 struct Installed {

@@ -83,7 +83,7 @@ struct Driver : DeviceView {
     const auto found = config.find(key);
     return found == config.end() ? "" : found->second;
   }
-  uint64_t number(const char *key, uint64_t fallback) const {
+  uint64_t number(const char *key, uint64_t fallback) const override {
     const std::string value = text(key);
     return value.empty() ? fallback : std::stoull(value);
   }

@@ -13,6 +13,7 @@
 //   fault-after=N     ... in its run N + 1
 //   foreign-cubin=1   no cubin loads           old-ptx=1        PTX is too new
 //   bad-ptx=1         PTX does not compile     any-kernel=1     kernels it does not know do nothing
+//   window=TOKENS     the kernels' attention has a window
 //
 //===----------------------------------------------------------------------===//
 #pragma once
@@ -46,6 +47,8 @@ public:
   virtual ~DeviceView() = default;
   /// `bytes` at a device address; throws Fault when they are not in one block.
   virtual uint8_t *bytes(cuda::DevicePointer address, uint64_t bytes) = 0;
+  /// What the configuration says.
+  virtual uint64_t number(const char *key, uint64_t fallback) const = 0;
 
   template <typename T> T *array(cuda::DevicePointer address, uint64_t count) {
     return reinterpret_cast<T *>(bytes(address, count * sizeof(T)));

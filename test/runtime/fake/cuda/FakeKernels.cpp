@@ -10,6 +10,7 @@
 #include "sinter/Abi/sinter_abi.h"
 #include "test/runtime/fake/FakeModel.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace sinter::fake {
@@ -74,12 +75,14 @@ void attend(DeviceView &memory, const Parameters &p) { // arena, kv, k_scale, no
   const int32_t *table = memory.array(batch.block_table, batch.num_seqs * stride);
   const float scale = *memory.array<float>(p[2], 1);
   const float *norm = memory.array<float>(p[3], H);
+  const auto window = int32_t(memory.number("window", 0));
   for (uint32_t t = 0; t < batch.num_tokens; ++t) {
     uint32_t s = 0;
     while (uint32_t(starts[s + 1]) <= t)
       ++s;
     float acc[H] = {};
-    for (int32_t at = 0; at <= positions[t]; ++at) {
+    for (int32_t at = window ? std::max(0, positions[t] - window + 1) : 0; at <= positions[t];
+         ++at) {
       const int32_t page = table[s * stride + uint64_t(at / kPageSize)];
       const int32_t slot = page * kPageSize + at % kPageSize;
       const float k = cached(memory, p[1], slot, 0)[0] * scale;
