@@ -14,7 +14,7 @@ import unittest
 
 import servers
 import tools
-from test_serve import MODEL, compiler
+from servers import MODEL, compiler
 
 
 class ChatTest(unittest.TestCase):
