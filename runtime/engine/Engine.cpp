@@ -222,7 +222,6 @@ Status Engine::runStep(EngineStep &record) {
   if (plan_.empty())
     return internalError("requests are waiting and no step can be made");
   items_.clear();
-  sampling_.clear();
   for (const PlannedItem &item : plan_) {
     if (!item.sample->request->started)
       countStart(*item.sample->request);
@@ -231,12 +230,13 @@ Status Engine::runStep(EngineStep &record) {
                       : item.rows == 1 ? Rows::Last
                                        : Rows::All});
     record.tokens += item.tokens;
-    if (scheduler_.head() == HeadKind::Sample)
-      picker_.describeRows(item, sampling_);
   }
   record.sequences = uint32_t(items_.size());
+  std::span<const SinterSampling> sampling;
+  if (scheduler_.head() == HeadKind::Sample)
+    sampling = picker_.describeRows(plan_);
   const StepId step = allocator_.beginStep();
-  const Status ran = executor_.step(items_, scheduler_.head(), output_, sampling_);
+  const Status ran = executor_.step(items_, scheduler_.head(), output_, sampling);
   allocator_.endStep(step);
   SINTER_RETURN_IF_ERROR(ran);
   record.deviceSeconds = executor_.deviceSeconds();

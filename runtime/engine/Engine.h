@@ -109,7 +109,6 @@ private:
   std::map<RequestId, std::unique_ptr<ActiveRequest>> requests_;
   std::vector<PlannedItem> plan_;
   std::vector<WorkItem> items_;
-  std::vector<SinterSampling> sampling_; ///< of the step's rows
   StepOutput output_;
   std::chrono::steady_clock::time_point computed_; ///< when the last step's outputs were there
   uint64_t started_ = 0;                           ///< of the requests here

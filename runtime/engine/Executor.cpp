@@ -75,8 +75,8 @@ bool Executor::hasHead(HeadKind head) const {
                      [&](const EntryPlan &entry) { return entry.head == head; });
 }
 
-HeadKind Executor::headFor(const SamplingParams &params) const {
-  if (params.takesArgmax() && hasHead(HeadKind::Argmax))
+HeadKind Executor::headFor(const SamplingParams &params, bool masked) const {
+  if (params.takesArgmax() && !masked && hasHead(HeadKind::Argmax))
     return HeadKind::Argmax;
   return params.fitsDevice() && hasHead(HeadKind::Sample) ? HeadKind::Sample : HeadKind::Logits;
 }

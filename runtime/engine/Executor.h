@@ -66,7 +66,7 @@ public:
 
   /// Runs all items as one step. On success the items' tokens are cached and `output` holds the
   /// rows asked for; on failure nothing counts as cached. `sampling`: with HeadKind::Sample one for
-  /// every row.
+  /// every row; what it points to is read before start() returns.
   Status step(std::span<const WorkItem> items, HeadKind head, StepOutput &output,
               std::span<const SinterSampling> sampling = {});
 
@@ -85,8 +85,9 @@ public:
   /// without.
   uint32_t maxTokens(HeadKind head, bool allRows) const;
   bool hasHead(HeadKind head) const;
-  /// The head that costs least of those that can pick a token with these parameters.
-  HeadKind headFor(const SamplingParams &params) const;
+  /// The head that costs least of those that can pick a token with these parameters; `masked`: of
+  /// some tokens only.
+  HeadKind headFor(const SamplingParams &params, bool masked = false) const;
   /// Whether there is an entry point for a step of this shape; `maxQ`: most tokens of a sequence.
   bool fits(uint32_t tokens, uint32_t rows, uint32_t maxQ, HeadKind head) const {
     return findEntry(tokens, rows, maxQ, head).has_value();

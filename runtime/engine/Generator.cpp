@@ -36,6 +36,16 @@ Status Generator::step(const WorkItem &item, HeadKind head,
   return Status::ok();
 }
 
+/// What a step with HeadKind::Sample is told of the row that gives the run's next token.
+SinterSampling Generator::describe(Run &run) {
+  const SamplingParams &params = run.request->sampling;
+  const std::span<const int32_t> tokens = run.sequence.tokens();
+  SinterSampling row = params.forDevice(tokens.size());
+  if (params.changesLogits())
+    run.edits.describe(params, tokens, run.request->prompt.size(), row);
+  return row;
+}
+
 Result<int32_t> Generator::pick(const Run &run, size_t row, HeadKind head,
                                 const StepOutput &output) {
   const uint64_t position = run.request->prompt.size() + run.result.tokens.size();
@@ -98,7 +108,7 @@ Status Generator::prefill(size_t index, const OnToken &onToken, const OnLogits &
                            onLogits ? Rows::All
                            : wanted ? Rows::Last
                                     : Rows::None};
-    const SinterSampling row = params.forDevice(run.sequence.tokens().size());
+    const SinterSampling row = describe(run);
     SINTER_RETURN_IF_ERROR(step(item, head, {&row, wanted ? size_t(1) : 0}));
     run.sequence.dropUnseen();
     if (options_.onStep)
@@ -149,9 +159,8 @@ Status Generator::startDecode(Flight &flight, const Flight *before) {
     }
     items.push_back({&run.sequence, 1, Rows::Last});
     flight.runs.push_back(size_t(&run - runs_.data()));
-    const SamplingParams &params = run.request->sampling;
-    flight.sampling.push_back(params.forDevice(run.sequence.tokens().size()));
-    flight.head = widerHead(flight.head, executor_.headFor(params));
+    flight.sampling.push_back(describe(run));
+    flight.head = widerHead(flight.head, executor_.headFor(run.request->sampling));
   }
   if (items.empty())
     return Status::ok();
@@ -175,6 +184,14 @@ Status Generator::finishDecode(Flight &flight, const OnToken &onToken) {
   return Status::ok();
 }
 
+/// Whether the next step can be started before the tokens of this one are known: none of its rows
+/// is drawn with penalties for them.
+bool Generator::mayStartBehind(const Flight &flight) const {
+  return flight.head != HeadKind::Logits && flight.runs.size() <= executor_.tokensAhead() &&
+         std::none_of(flight.runs.begin(), flight.runs.end(),
+                      [&](size_t run) { return runs_[run].request->sampling.penalizes(); });
+}
+
 Status Generator::decode(const OnToken &onToken) {
   Flight flights[2];
   auto start = Clock::now();
@@ -188,7 +205,7 @@ Status Generator::decode(const OnToken &onToken) {
     }
     next.runs.clear();
     Status status;
-    if (now.head != HeadKind::Logits && now.runs.size() <= executor_.tokensAhead() && !stopped())
+    if (mayStartBehind(now) && !stopped())
       status = startDecode(next, &now);
     const Status finished = finishDecode(now, onToken);
     now.runs.clear();

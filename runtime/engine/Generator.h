@@ -4,6 +4,7 @@
 #include "runtime/engine/Executor.h"
 #include "runtime/engine/Request.h"
 #include "runtime/engine/Sampler.h"
+#include "runtime/engine/TokenEdits.h"
 
 #include <atomic>
 #include <cstdint>
@@ -71,6 +72,7 @@ private:
     const GenerationRequest *request;
     Sequence sequence;
     Generation result;
+    TokenEdits edits = {};
   };
 
   /// A decode step under way.
@@ -90,6 +92,8 @@ private:
   Status step(const WorkItem &item, HeadKind head, std::span<const SinterSampling> sampling);
   void accept(size_t index, size_t row, HeadKind head, const StepOutput &output,
               const OnToken &onToken);
+  static SinterSampling describe(Run &run);
+  bool mayStartBehind(const Flight &flight) const;
   Result<int32_t> pick(const Run &run, size_t row, HeadKind head, const StepOutput &output);
   bool stopped() const { return options_.stop && options_.stop->load(); }
   void finish(Run &run, FinishReason reason, Status status = Status::ok());

@@ -4,6 +4,7 @@
 #include "runtime/engine/Request.h"
 #include "runtime/engine/Sequence.h"
 #include "runtime/engine/SwapSpace.h"
+#include "runtime/engine/TokenEdits.h"
 
 #include <chrono>
 #include <compare>
@@ -47,6 +48,7 @@ struct Sample {
   uint32_t drafted = 0;   ///< tokens at the sequence's end that are guesses, while a step is formed
   uint64_t plannedIn = 0; ///< the scheduler's number of the last step with this sample in it
   std::unique_ptr<TokenConstraint> constraint; ///< may be null
+  TokenEdits edits;
   std::optional<SwappedPages> swapped;
   std::chrono::steady_clock::time_point lastToken;
 
@@ -71,8 +73,11 @@ struct ActiveRequest {
   Usage usage;
   std::chrono::steady_clock::time_point arrival;
 
-  /// Whether its next token takes more than a step that gives tokens knows.
-  bool needsLogits() const { return request.logprobs >= 0 || constrained; }
+  /// Whether its next token takes more than a step that gives tokens knows. A constraint does not
+  /// say what it would allow behind guesses.
+  bool needsLogits() const {
+    return request.logprobs >= 0 || (constrained && request.promptLookup > 0);
+  }
 };
 
 } // namespace sinter

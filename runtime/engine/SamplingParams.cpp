@@ -1,6 +1,7 @@
 //===- SamplingParams.cpp -------------------------------------------------===//
 #include "runtime/engine/SamplingParams.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace sinter {
@@ -13,6 +14,9 @@ SinterSampling SamplingParams::forDevice(uint64_t position) const {
   row.seed = seed;
   row.position = position;
   row.top_k = greedy() ? 1 : uint32_t(topK);
+  row.repetition = float(repetitionPenalty);
+  row.presence = float(presencePenalty);
+  row.frequency = float(frequencyPenalty);
   return row;
 }
 
@@ -34,6 +38,14 @@ Status SamplingParams::check() const {
   for (const auto &[token, bias] : logitBias)
     if (token < 0 || !std::isfinite(bias))
       return invalidArgument("logit-bias: expected token ids and numbers");
+  std::vector<std::pair<int32_t, float>> biases = logitBias;
+  std::sort(biases.begin(), biases.end());
+  const auto twice =
+      std::adjacent_find(biases.begin(), biases.end(),
+                         [](const auto &a, const auto &b) { return a.first == b.first; });
+  if (twice != biases.end())
+    return invalidArgument("logit-bias: token id " + std::to_string(twice->first) +
+                           " stands there twice");
   return Status::ok();
 }
 

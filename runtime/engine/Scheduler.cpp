@@ -23,8 +23,9 @@ HeadKind Scheduler::headOf(const Sample &sample) const {
   // All samples draw their first token from one row, and a step draws one from each.
   const bool shared =
       !request.branched && request.samples.size() > 1 && !request.request.sampling.greedy();
-  return request.needsLogits() || shared ? HeadKind::Logits
-                                         : executor_.headFor(request.request.sampling);
+  return request.needsLogits() || shared
+             ? HeadKind::Logits
+             : executor_.headFor(request.request.sampling, request.constrained);
 }
 
 /// The step's shape with this sample in it; whether an entry point takes it.

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <mutex>
 
 namespace sinter {
@@ -14,11 +15,45 @@ static SamplingParams paramsOf(const Sample &sample) {
   return params;
 }
 
-void TokenPicker::describeRows(const PlannedItem &item, std::vector<SinterSampling> &rows) {
-  const Sample &sample = *item.sample;
-  const uint64_t length = sample.sequence.tokens().size() - sample.drafted;
-  for (uint32_t row = 0; row < item.rows; ++row)
-    rows.push_back(paramsOf(sample).forDevice(length + row));
+std::span<const SinterSampling> TokenPicker::describeRows(std::span<const PlannedItem> items) {
+  rows_.clear();
+  guessed_.clear();
+  masked_ = 0;
+  for (const PlannedItem &item : items)
+    if (item.rows > 0)
+      describeItem(item);
+  return rows_;
+}
+
+void TokenPicker::describeItem(const PlannedItem &item) {
+  Sample &sample = *item.sample;
+  const Request &request = sample.request->request;
+  const std::span<const int32_t> tokens = sample.sequence.tokens();
+  const size_t length = tokens.size() - sample.drafted;
+  SinterSampling row = request.sampling.forDevice(length);
+  row.seed += sample.order.sample;
+  if (request.sampling.changesLogits())
+    sample.edits.describe(request.sampling, tokens.first(length), request.prompt.size(), row);
+  if (sample.constraint)
+    row.allowed = maskOf(*sample.constraint);
+  for (uint32_t r = 0; r < item.rows; ++r, ++row.position) {
+    if (r > 0 && request.sampling.penalizes()) {
+      guessed_.push_back(sample.edits.after(tokens.subspan(length, r)));
+      row.edits = guessed_.back().data();
+      row.num_edits = uint32_t(guessed_.back().size());
+    }
+    rows_.push_back(row);
+  }
+}
+
+/// Nothing is allowed where the constraint gives an error: pick() asks it once more then.
+const uint32_t *TokenPicker::maskOf(TokenConstraint &constraint) {
+  if (masked_ == masks_.size())
+    masks_.emplace_back(allowed_.size());
+  std::vector<uint32_t> &mask = masks_[masked_++];
+  if (!constraint.allowed(mask))
+    std::fill(mask.begin(), mask.end(), 0);
+  return mask.data();
 }
 
 Result<int32_t> TokenPicker::draw(Sampler &sampler, const Sample &sample, size_t length,
@@ -66,6 +101,11 @@ Result<int32_t> TokenPicker::pick(Sample &sample, size_t length, const StepOutpu
                                   size_t row, HeadKind head) {
   if (head != HeadKind::Logits) {
     const int32_t token = output.argmaxIndex[row];
+    if (output.argmaxValue[row] == -std::numeric_limits<float>::infinity()) {
+      if (sample.constraint)
+        SINTER_RETURN_IF_ERROR(sample.constraint->allowed(allowed_));
+      return invalidArgument("no token is allowed at position " + std::to_string(length));
+    }
     if (!std::isfinite(output.argmaxValue[row]) || token < 0 || uint64_t(token) >= vocab_)
       return internalError("the logits for position " + std::to_string(length) + " are not finite");
     return token;

@@ -19,8 +19,8 @@ public:
   explicit TokenPicker(Device &device, uint64_t vocab)
       : device_(device), vocab_(vocab), allowed_((vocab + 31) / 32) {}
 
-  /// Appends what a step with HeadKind::Sample is told of the item's rows.
-  static void describeRows(const PlannedItem &item, std::vector<SinterSampling> &rows);
+  /// What a step with HeadKind::Sample is told of the items' rows. Valid until the next call.
+  std::span<const SinterSampling> describeRows(std::span<const PlannedItem> items);
   /// Draws on several threads what the rows of samples that ask for one token each give, where that
   /// is worth it; pick() then only hands it out.
   void prepare(std::span<const PlannedItem> items, const StepOutput &output, HeadKind head);
@@ -38,6 +38,8 @@ private:
     return {output.logits.data() + row * vocab_, vocab_};
   }
 
+  void describeItem(const PlannedItem &item);
+  const uint32_t *maskOf(TokenConstraint &constraint);
   Result<int32_t> draw(Sampler &sampler, const Sample &sample, size_t length,
                        const StepOutput &output, size_t row,
                        std::span<const uint32_t> allowed) const;
@@ -50,6 +52,10 @@ private:
 
   Device &device_;
   uint64_t vocab_;
+  std::vector<SinterSampling> rows_;
+  std::vector<std::vector<SinterTokenEdit>> guessed_; ///< edits behind guesses
+  std::vector<std::vector<uint32_t>> masks_;          ///< the first `masked_` of them are of rows_
+  size_t masked_ = 0;
   Sampler sampler_;
   std::vector<Sampler> samplers_; ///< of the other threads
   std::vector<Drawn> drawn_;      ///< in the order of rows

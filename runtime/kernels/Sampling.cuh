@@ -5,7 +5,7 @@
 //===----------------------------------------------------------------------===//
 #pragma once
 
-#include "Sampling.h"
+#include "SamplingEdits.cuh"
 #include "Scan.cuh"
 
 namespace sinter::kernels {
@@ -22,8 +22,6 @@ SINTER_DEVICE u32 atomicAddShared(u32 *p, u32 value) {
                : "memory");
   return old;
 }
-
-SINTER_DEVICE bool isFinite(float x) { return (asBits(x) & 0x7f800000u) != 0x7f800000u; }
 
 /// Rounded on its own: the host does not fuse it with what follows either.
 SINTER_DEVICE double product(double a, double b) {
@@ -94,17 +92,21 @@ SINTER_DEVICE int topKOf(const SinterSampling &p) {
 
 //===--- top ---===//
 
-/// A slice of a row and the block that lists its largest logits.
+/// A slice of a row and the block that changes it and lists its largest logits.
 class SampleSlice {
 public:
-  SINTER_DEVICE SampleSlice(const float *x, int begin, int end, SampleTopShared &shared,
-                            SampleList &list)
+  SINTER_DEVICE SampleSlice(float *x, int begin, int end, SampleTopShared &shared, SampleList &list)
       : x(x), begin(begin), end(end), s(shared), list(list) {}
 
   /// All that is not below the slice's k-th largest logit, as far as the list goes.
-  SINTER_DEVICE void run(int k) {
+  SINTER_DEVICE void run(const SinterSampling &p) {
+    const int k = topKOf(p);
+    if (p.num_edits != 0) {
+      editLogits(x, begin, end, p);
+      syncThreads(); // other threads' logits as well
+    }
     bool finite = true;
-    const float mine = largest(finite);
+    const float mine = largest(p.allowed, finite);
     s.most[threadIndex()] = mine;
     if (threadIndex() == 0) {
       s.gathered = 0;
@@ -135,7 +137,8 @@ public:
   }
 
 private:
-  SINTER_DEVICE float largest(bool &finite) const {
+  /// Whatever is not allowed is taken out on the way, in memory as well.
+  SINTER_DEVICE float largest(const u32 *allowed, bool &finite) const {
     constexpr int kTogether = 8; // loads in flight
     constexpr float kLeast = -3.402823466e38f;
     float most = kLeast;
@@ -145,10 +148,13 @@ private:
       for (int j = 0; j < kTogether; ++j)
         v[j] = first + j * kSampleThreads < end ? x[first + j * kSampleThreads] : kLeast;
 #pragma unroll
-      for (int j = 0; j < kTogether; ++j) {
+      for (int j = 0; j < kTogether; ++j)
         finite = finite && isFinite(v[j]);
+      if (allowed)
+        forbidLogits<kTogether>(x, first, end, allowed, v);
+#pragma unroll
+      for (int j = 0; j < kTogether; ++j)
         most = maxOf(most, v[j]);
-      }
     }
     return most;
   }
@@ -235,7 +241,7 @@ private:
     }
   }
 
-  const float *x; ///< the whole row
+  float *x; ///< the whole row
   int begin, end;
   SampleTopShared &s;
   SampleList &list;
@@ -252,7 +258,7 @@ SINTER_DEVICE void sampleTop(const SampleArgs &a) {
     SampleSlice slice(a.logits + u64(u32(row)) * u32(a.vocabulary), begin,
                       minOf(a.vocabulary, begin + piece), shared, a.lists[item]);
     syncThreads(); // shared memory changes its owner
-    slice.run(topKOf(a.sampling[row]));
+    slice.run(a.sampling[row]);
   }
 }
 
@@ -341,6 +347,8 @@ public:
     if (s.bad != 0)
       return write(asFloat(0x7fc00000u), 0);
     sort();
+    if (s.gathered == 0)
+      return write(minusInfinity(), 0);
     if (p.temperature == 0)
       return write(s.sortedValue[0], s.sortedId[0]);
     const int gathered = int(s.gathered), shown = minOf(gathered, kSampleMost + 1);

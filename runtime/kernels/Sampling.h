@@ -1,20 +1,24 @@
 //===- Sampling.h - drawing tokens on the GPU: the contract --------*- C++ -*-===//
 //
-//   top:   lists[r, s] = the kSampleList largest logits of slice s of row r
+//   top:   changes slice s of row r as sampling[r] says, in place;
+//          lists[r, s] = the kSampleList largest logits of it
 //   draw:  value[r], index[r] = the token drawn for row r; feedback[r] = index[r]
 //
-// Symbols: R rows, V vocabulary. The filters and the draw are those of runtime/engine/Sampler.h,
-// which is the plain reference: temperature, top-k (what ties with the k-th stays), top-p, min-p,
-// then one Philox number of the row's seed at its position. Weights are f64 and are summed in the
-// reference's order; exp() is within 2 units in the last place.
+// Symbols: R rows, V vocabulary. Edits and masks do what runtime/engine/TokenScores.h does, rounded
+// alike; the filters and the draw are those of runtime/engine/Sampler.h. These two are the plain
+// reference: temperature, top-k (what ties with the k-th stays), top-p, min-p, then one Philox
+// number of the row's seed at its position. Weights are f64 and are summed in the reference's
+// order; exp() is within 2 units in the last place.
 //
-// A row with a logit that is not finite gives NaN and index 0. Temperature 0 gives the largest
-// logit, the lowest index among equals. When more than kSampleMost tokens stay because they tie
-// with the k-th, one thread goes through the row in milliseconds: exact all the same.
+// A row with a logit that is not finite, before it is changed, gives NaN and index 0; one whose
+// mask allows nothing gives minus infinity and index 0. Temperature 0 gives the largest logit, the
+// lowest index among equals. When more than kSampleMost tokens stay because they tie with the k-th,
+// one thread goes through the row in milliseconds: exact all the same.
 //
 // A row is cut into kSampleSlices equal slices. Both kernels deal their items (R * kSampleSlices of
 // `top`, R of `draw`) out to the blocks of any grid. Launch: 256 threads, dynamic shared memory as
-// below. Bytes: 4 * R * V. Registers aimed at: 64. PDL: logits and lists are read after
+// below. Bytes: 4 * R * V; of a row with a mask V / 8 more and what it forbids written, of one with
+// edits 16 of each for every slice. Registers aimed at: 64. PDL: logits and lists are read after
 // griddepcontrol.wait, `sampling` belongs to the batch and may be read before.
 //
 //===----------------------------------------------------------------------===//
@@ -63,7 +67,7 @@ struct SampleDrawShared {
 };
 
 struct SampleArgs {
-  const float *logits;            ///< f32 [R, V]
+  float *logits;                  ///< f32 [R, V], changed by `top`
   SampleList *lists;              ///< [R, kSampleSlices], written by `top`, read by `draw`
   float *value;                   ///< out f32 [R]
   int *index;                     ///< out i32 [R]

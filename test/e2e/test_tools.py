@@ -312,7 +312,7 @@ class InspectTest(ToolTest):
 
         self.assertIn("x86-64-v3", view())
         self.assertLessEqual(view().count("\n"), 24)
-        self.assertEqual(json.loads(view("--meta"))["abi"], 2)
+        self.assertEqual(json.loads(view("--meta"))["abi"], 3)
         self.assertIn("model.embed_tokens.weight[0:40]", view("--weights"))
         self.assertIn("arena 2048 bytes", view("--buffers"))
         self.assertIn("5 kernels", view("--kernels"))

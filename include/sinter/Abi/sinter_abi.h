@@ -20,7 +20,7 @@
 extern "C" {
 #endif
 
-#define SINTER_ABI_VERSION 2u
+#define SINTER_ABI_VERSION 3u
 
 /* Names of the ELF sections and symbols of an artefact. */
 #define SINTER_SECTION_META ".sinter.meta"           /* JSON, UTF-8 */
@@ -35,6 +35,15 @@ extern "C" {
 /* The largest top_k of entries with the sample head. */
 #define SINTER_MAX_TOP_K 64u
 
+/* What changes one token's logit, in this order: the repetition penalty where it was seen, the
+ * frequency and presence penalty where it was generated, the bias. */
+typedef struct SinterTokenEdit {
+  int32_t token;
+  uint32_t seen;      /* 1: in the prompt or generated */
+  uint32_t generated; /* how often */
+  float bias;
+} SinterTokenEdit;
+
 /* How the token after a row is drawn: what runtime/engine/Sampler.h does, on the device. */
 typedef struct SinterSampling {
   double temperature; /* 0: the largest logit */
@@ -43,7 +52,13 @@ typedef struct SinterSampling {
   uint64_t seed;
   uint64_t position; /* of the token that is drawn */
   uint32_t top_k;    /* 1 to SINTER_MAX_TOP_K */
+  uint32_t num_edits;
+  float repetition; /* penalties, in f32 like the logits */
+  float presence;
+  float frequency;
   uint32_t reserved;
+  const SinterTokenEdit *edits; /* [num_edits], no token twice; ids outside V change nothing */
+  const uint32_t *allowed; /* [ceil(V / 32)], bit id % 32 of word id / 32; null: every token may */
 } SinterSampling;
 
 /* What one sequence may bring to count as short: decode attention takes it, prefill the others. */
@@ -64,12 +79,13 @@ typedef struct SinterBatch {
   const int32_t *slots; /* i32 [T] page * page_size + offset to write K and V to; -1: nowhere */
   const int32_t *cu_q;  /* i32 [S+1] first token of each sequence; cu_q[S] = T */
   const int32_t *ctx;   /* i32 [S] positions in the cache after this step, this step included */
-  const int32_t *block_table;     /* i32 [S, P] page ids, -1 where there is none */
-  const int32_t *rows;            /* i32 [R] indices of tokens whose logits are wanted */
-  float *logits;                  /* out f32 [R, V], entries with the logits or the sample head */
-  float *argmax_value;            /* out f32 [R], entries with the argmax or the sample head: the */
-                                  /* token's logit, not finite where the row's logits are not all */
-  int32_t *argmax_index;          /* out i32 [R], entries with the argmax or the sample head */
+  const int32_t *block_table; /* i32 [S, P] page ids, -1 where there is none */
+  const int32_t *rows;        /* i32 [R] indices of tokens whose logits are wanted */
+  float *logits;              /* out f32 [R, V], entries with the logits or the sample head */
+  float *argmax_value;        /* out f32 [R], entries with the argmax or the sample head: the */
+                              /* token's logit; NaN where the row's logits are not all finite, */
+                              /* minus infinity where no token is allowed */
+  int32_t *argmax_index;      /* out i32 [R], entries with the argmax or the sample head */
   const SinterSampling *sampling; /* [R], entries with the sample head */
 } SinterBatch;
 

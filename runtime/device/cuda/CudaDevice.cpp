@@ -279,8 +279,7 @@ Status CudaDevice::startStep(SinterStepFn function, SinterModel &model, uint32_t
   slot.batch = batch;
   SINTER_ASSIGN_OR_RETURN(slot.results, slot.outputs.of(plan, vocab));
   SINTER_ASSIGN_OR_RETURN(const SinterBatch onDevice,
-                          slot.inputs.stage(batch, slot.results.logits, slot.results.argmaxValue,
-                                            slot.results.argmaxIndex));
+                          slot.inputs.stage(batch, slot.results, vocab));
   if (profile_)
     SINTER_RETURN_IF_ERROR(reserveMarks(entry));
   SINTER_RETURN_IF_ERROR(unfinished_ == 0 ? slot.inputs.upload(stream_.get()) : uploadAside(slot));

@@ -28,19 +28,15 @@ Result<Block *> blockOf(std::vector<Block> &blocks, uint64_t bytes, Make make) {
 
 } // namespace
 
-Result<StepInputs> StepInputs::create(uint32_t maxTokens, uint32_t maxPages) {
-  StepInputs inputs;
-  // tokens, positions, slots, ctx, rows; cu_q has one more; the block table; how rows are drawn.
-  inputs.capacity_ = aligned(sizeof(SinterBatch)) + 5 * aligned(maxTokens * sizeof(int32_t)) +
-                     aligned((uint64_t(maxTokens) + 1) * sizeof(int32_t)) +
-                     aligned(uint64_t(maxTokens) * maxPages * sizeof(int32_t)) +
-                     aligned(uint64_t(maxTokens) * sizeof(SinterSampling));
-  SINTER_ASSIGN_OR_RETURN(inputs.host_, makePinned(inputs.capacity_));
-  SINTER_ASSIGN_OR_RETURN(inputs.device_, makeDeviceBlock(inputs.capacity_));
-  return inputs;
+Result<MirroredBlock> MirroredBlock::create(uint64_t capacity) {
+  MirroredBlock block;
+  block.capacity_ = capacity;
+  SINTER_ASSIGN_OR_RETURN(block.host_, makePinned(capacity));
+  SINTER_ASSIGN_OR_RETURN(block.device_, makeDeviceBlock(capacity));
+  return block;
 }
 
-template <typename T> const T *StepInputs::place(const T *array, uint64_t count) {
+template <typename T> const T *MirroredBlock::place(const T *array, uint64_t count) {
   const uint64_t offset = used_;
   used_ += aligned(count * sizeof(T));
   if (used_ <= capacity_ && count > 0)
@@ -48,33 +44,76 @@ template <typename T> const T *StepInputs::place(const T *array, uint64_t count)
   return reinterpret_cast<const T *>(device_.get() + offset);
 }
 
-Result<SinterBatch> StepInputs::stage(const SinterBatch &host, float *logits, float *argmaxValue,
-                                      int32_t *argmaxIndex) {
+Status MirroredBlock::upload(Stream stream) const {
+  SINTER_CUDA_RETURN_IF_ERROR(driver().copyToDevice(device_.get(), host_.get(), used_, stream),
+                              "cannot copy a step's inputs to the GPU");
+  return Status::ok();
+}
+
+Result<StepInputs> StepInputs::create(uint32_t maxTokens, uint32_t maxPages) {
+  StepInputs inputs;
+  // tokens, positions, slots, ctx, rows; cu_q has one more; the block table; how rows are drawn.
+  const uint64_t capacity = aligned(sizeof(SinterBatch)) +
+                            5 * aligned(maxTokens * sizeof(int32_t)) +
+                            aligned((uint64_t(maxTokens) + 1) * sizeof(int32_t)) +
+                            aligned(uint64_t(maxTokens) * maxPages * sizeof(int32_t)) +
+                            aligned(uint64_t(maxTokens) * sizeof(SinterSampling));
+  SINTER_ASSIGN_OR_RETURN(inputs.block_, MirroredBlock::create(capacity));
+  return inputs;
+}
+
+/// The rows' array and, in the other block, what it points to.
+Result<const SinterSampling *> StepInputs::stageSampling(const SinterBatch &host, uint64_t vocab) {
+  const uint64_t words = (vocab + 31) / 32;
+  sampling_.assign(host.sampling, host.sampling + host.num_rows);
+  uint64_t bytes = 0;
+  for (const SinterSampling &row : sampling_)
+    bytes += aligned(row.num_edits * sizeof *row.edits) +
+             (row.allowed ? aligned(words * sizeof *row.allowed) : 0);
+  // No graph knows the address, and the step that read the block has finished.
+  if (bytes > changes_.capacity()) {
+    SINTER_ASSIGN_OR_RETURN(changes_,
+                            MirroredBlock::create(std::max(bytes, 2 * changes_.capacity())));
+  }
+  for (SinterSampling &row : sampling_) {
+    if (row.num_edits > 0)
+      row.edits = changes_.place(row.edits, row.num_edits);
+    if (row.allowed)
+      row.allowed = changes_.place(row.allowed, words);
+  }
+  return block_.place(sampling_.data(), sampling_.size());
+}
+
+Result<SinterBatch> StepInputs::stage(const SinterBatch &host, const EntryOutputs &outputs,
+                                      uint64_t vocab) {
   SinterBatch batch = host;
-  used_ = aligned(sizeof batch);
-  batch.tokens = place(host.tokens, host.num_tokens);
-  batch.positions = place(host.positions, host.num_tokens);
-  batch.slots = place(host.slots, host.num_tokens);
-  batch.cu_q = place(host.cu_q, uint64_t(host.num_seqs) + 1);
-  batch.ctx = place(host.ctx, host.num_seqs);
-  batch.rows = place(host.rows, host.num_rows);
-  batch.block_table = place(host.block_table, uint64_t(host.num_seqs) * host.block_table_stride);
-  if (host.sampling)
-    batch.sampling = place(host.sampling, host.num_rows);
-  batch.logits = logits;
-  batch.argmax_value = argmaxValue;
-  batch.argmax_index = argmaxIndex;
-  if (used_ > capacity_)
-    return internalError("the step's inputs need " + std::to_string(used_) + " bytes, " +
-                         std::to_string(capacity_) + " were planned for");
-  std::memcpy(host_.get(), &batch, sizeof batch);
+  block_.clear(aligned(sizeof batch));
+  changes_.clear();
+  batch.tokens = block_.place(host.tokens, host.num_tokens);
+  batch.positions = block_.place(host.positions, host.num_tokens);
+  batch.slots = block_.place(host.slots, host.num_tokens);
+  batch.cu_q = block_.place(host.cu_q, uint64_t(host.num_seqs) + 1);
+  batch.ctx = block_.place(host.ctx, host.num_seqs);
+  batch.rows = block_.place(host.rows, host.num_rows);
+  batch.block_table =
+      block_.place(host.block_table, uint64_t(host.num_seqs) * host.block_table_stride);
+  if (host.sampling) {
+    SINTER_ASSIGN_OR_RETURN(batch.sampling, stageSampling(host, vocab));
+  }
+  batch.logits = outputs.logits;
+  batch.argmax_value = outputs.argmaxValue;
+  batch.argmax_index = outputs.argmaxIndex;
+  if (block_.used() > block_.capacity())
+    return internalError("the step's inputs need " + std::to_string(block_.used()) + " bytes, " +
+                         std::to_string(block_.capacity()) + " were planned for");
+  std::memcpy(block_.host(), &batch, sizeof batch);
   return batch;
 }
 
 Status StepInputs::upload(Stream stream) const {
-  SINTER_CUDA_RETURN_IF_ERROR(driver().copyToDevice(device_.get(), host_.get(), used_, stream),
-                              "cannot copy a step's inputs to the GPU");
-  return Status::ok();
+  if (changes_.used() > 0)
+    SINTER_RETURN_IF_ERROR(changes_.upload(stream));
+  return block_.upload(stream);
 }
 
 Status StepSlot::prepare(size_t entries, uint32_t maxTokens, uint32_t maxPages) {

@@ -60,7 +60,7 @@ build() {
   local to=$1 sm=${2:-90a} f
   mkdir -p "$to/kernels" "$to/objects"
   modules "$ROOT/runtime/kernels" "$sm" "$to/kernels" "${UNITS[@]}"
-  for f in "$HERE"/*.cpp "$ROOT"/runtime/engine/{Sampler,SamplingParams,TokenScores}.cpp; do
+  for f in "$HERE"/*.cpp "$ROOT"/runtime/engine/{Sampler,SamplingParams,TokenEdits,TokenScores}.cpp; do
     g++ -std=c++20 -O2 -I"$ROOT" -I"$ROOT/include" -isystem "$CUDA/include" -c "$f" \
       -o "$to/objects/$(basename "$f").o" &
   done

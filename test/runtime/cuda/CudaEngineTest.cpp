@@ -185,6 +185,10 @@ TEST(CudaEngine, TokensDrawnOnTheDeviceAreTheSamplers) {
     sampling.topP = i % 2 ? 0.9 : 1;
     sampling.minP = i == 3 ? 0.01 : 0;
     sampling.seed = uint64_t(i);
+    sampling.repetitionPenalty = i == 1 ? 1.4 : 1;
+    sampling.frequencyPenalty = i == 2 ? 0.7 : 0;
+    if (i == 3)
+      sampling.logitBias = {{5, 2.f}, {6, -2.f}};
   }
   std::vector<std::vector<int32_t>> expected;
   for (int way = 0; way < 3; ++way) { // on the host, on the device, on the device ahead

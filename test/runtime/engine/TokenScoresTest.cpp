@@ -107,6 +107,8 @@ TEST(SamplingParams, ChecksTheNewOnes) {
   params = {};
   params.logitBias = {{-1, 0.f}};
   EXPECT_EQ(params.check().message(), "logit-bias: expected token ids and numbers");
+  params.logitBias = {{4, 1.f}, {5, 1.f}, {4, 2.f}};
+  EXPECT_EQ(params.check().message(), "logit-bias: token id 4 stands there twice");
 }
 
 TEST(Logprobs, AreThoseOfTheSoftmax) {

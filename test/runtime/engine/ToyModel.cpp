@@ -1,6 +1,8 @@
 //===- ToyModel.cpp -------------------------------------------------------===//
 #include "test/runtime/engine/ToyModel.h"
 
+#include "test/runtime/fake/DrawRow.h"
+
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
@@ -9,6 +11,8 @@
 
 namespace sinter::test {
 namespace {
+
+constexpr uint32_t kSampleEntry = 4; ///< the first one with the sample head
 
 uint64_t mix(uint64_t x) {
   x = (x ^ (x >> 31)) * 0x9e3779b97f4a7c15u;
@@ -102,7 +106,15 @@ Status ToyDevice::step(SinterStepFn, SinterModel &model, uint32_t entry, const S
       }
     }
     const float nan = std::numeric_limits<float>::quiet_NaN();
-    if (entry % 2 == 0) {
+    if (entry >= kSampleEntry) {
+      std::vector<float> logits;
+      for (uint32_t v = 0; v < shape_.vocab; ++v)
+        logits.push_back(finite ? logitOf(hash, v) : nan);
+      const SinterSampling &how = batch.sampling[r];
+      const fake::DrawnToken drawn = fake::drawRow(logits, how, how.edits, how.allowed);
+      batch.argmax_index[r] = drawn.index;
+      batch.argmax_value[r] = drawn.value;
+    } else if (entry % 2 == 0) {
       logitsSteps += r == 0;
       for (uint32_t v = 0; v < shape_.vocab; ++v)
         batch.logits[r * shape_.vocab + v] = finite ? logitOf(hash, v) : nan;
@@ -162,6 +174,9 @@ ToyModel::ToyModel(const ToyShape &shape) : shape(shape), device(shape) {
     entry(HeadKind::Logits, maxQ, maxQ ? shape.maxTokens : shape.mixedRows);
     entry(HeadKind::Argmax, maxQ, maxQ ? shape.maxTokens : shape.mixedRows);
   }
+  if (shape.draws)
+    for (const uint32_t maxQ : {8u, 0u})
+      entry(HeadKind::Sample, maxQ, maxQ ? shape.maxTokens : shape.mixedRows);
   ExecutorOptions options;
   options.numPages = shape.pages;
   options.poison = true;

@@ -6,8 +6,8 @@
 //===----------------------------------------------------------------------===//
 #include "test/runtime/fake/cuda/FakeCuda.h"
 
-#include "runtime/engine/Sampler.h"
 #include "sinter/Abi/sinter_abi.h"
+#include "test/runtime/fake/DrawRow.h"
 #include "test/runtime/fake/FakeModel.h"
 
 #include <algorithm>
@@ -137,20 +137,13 @@ void draw(DeviceView &memory, const Parameters &p) { // arena, logits, value, in
   const float *logits = memory.array<float>(p[1], uint64_t(batch.num_rows) * V);
   float *value = memory.array<float>(p[2], batch.num_rows);
   int32_t *index = memory.array<int32_t>(p[3], batch.num_rows);
-  Sampler sampler;
   for (uint32_t row = 0; row < batch.num_rows; ++row) {
-    const SinterSampling &from = sampling[row];
-    SamplingParams params;
-    params.temperature = from.temperature;
-    params.topK = from.top_k;
-    params.topP = from.top_p;
-    params.minP = from.min_p;
-    params.seed = from.seed;
-    const float *x = logits + uint64_t(row) * V;
-    const Result<int32_t> token = sampler.sample({x, size_t(V)}, params, from.position);
-    index[row] = token ? *token : 0;
-    value[row] = token ? x[*token] : std::nanf("");
-    feedback(memory, p[0])[row] = index[row];
+    const SinterSampling &how = sampling[row];
+    const auto *edits = how.num_edits ? memory.array(how.edits, how.num_edits) : nullptr;
+    const auto *allowed = how.allowed ? memory.array(how.allowed, (V + 31) / 32) : nullptr;
+    const DrawnToken drawn = drawRow({logits + uint64_t(row) * V, size_t(V)}, how, edits, allowed);
+    value[row] = drawn.value;
+    index[row] = feedback(memory, p[0])[row] = drawn.index;
   }
 }
 
