@@ -135,8 +135,8 @@ TEST(CudaEngine, StepsStartedAheadGiveTheSameTokens) {
   }
 }
 
-// A page that has left the window may still be read by the step under way: it is poisoned, and
-// given to somebody else, afterwards.
+// Three sequences grow past a pool that holds their windows alone: each gives pages back while a
+// step is under way, and what they hold is poisoned and written by others behind that step.
 TEST(CudaEngine, PagesThatLeftTheWindowGoWhileAStepIsUnderWay) {
   constexpr uint32_t kWindow = 6;
   FakeGpu gpu;
