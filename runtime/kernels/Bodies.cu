@@ -55,13 +55,13 @@ SINTER_BODY sinter_device_prefill_plan(void *plan, const SinterBatch *batch, int
                min_q});
 }
 
-SINTER_BODY sinter_device_sample_top(const float *logits, void *lists, const SinterBatch *batch,
+SINTER_BODY sinter_device_sample_top(float *logits, void *lists, const SinterBatch *batch,
                                      int vocabulary) {
   sampleTop({logits, static_cast<SampleList *>(lists), nullptr, nullptr, nullptr,
              global(batch->sampling), int(batch->num_rows), vocabulary});
 }
 
-SINTER_BODY sinter_device_sample_draw(const float *logits, void *lists, float *value, int *index,
+SINTER_BODY sinter_device_sample_draw(float *logits, void *lists, float *value, int *index,
                                       int *feedback, const SinterBatch *batch, int vocabulary) {
   sampleDraw({logits, static_cast<SampleList *>(lists), value, index, feedback,
               global(batch->sampling), int(batch->num_rows), vocabulary});

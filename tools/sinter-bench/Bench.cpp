@@ -148,6 +148,7 @@ GenerationRequest makeDecodeRequest(const BenchOptions &options, const Manifest 
   request.sampling.temperature = options.temperature;
   request.sampling.topK = options.topK;
   request.sampling.topP = options.topP;
+  request.sampling.repetitionPenalty = options.repetitionPenalty;
   request.sampling.seed = start;
   return request;
 }
@@ -155,7 +156,8 @@ GenerationRequest makeDecodeRequest(const BenchOptions &options, const Manifest 
 std::string decodeName(const BenchOptions &options, const Manifest &manifest, uint32_t batch,
                        uint32_t context) {
   return rowName("decode", manifest) + "/b" + std::to_string(batch) + "/c" +
-         std::to_string(context) + (options.temperature > 0 ? "/sampled" : "");
+         std::to_string(context) + (options.temperature > 0 ? "/sampled" : "") +
+         (options.repetitionPenalty != 1 ? "/penalized" : "");
 }
 
 /// The error of the first request that failed.
@@ -275,7 +277,8 @@ Result<Line> decodeOnce(const BenchOptions &options, Session &session, Probes &p
   Line line(decodeName(options, session.manifest(), batch, context), pairs, batch);
   line.cost = middle;
   profile.print(line.name, speedOf(probes));
-  line.bar = batch == 1 && context == 128 && options.temperature == 0 ? 0.85 : 0;
+  const bool plain = options.temperature == 0 && options.repetitionPenalty == 1;
+  line.bar = batch == 1 && context == 128 && plain ? 0.85 : 0;
   return line;
 }
 

@@ -38,6 +38,7 @@ struct BenchOptions {
   double temperature = 0; ///< decode and throughput
   int64_t topK = 0;
   double topP = 1;
+  double repetitionPenalty = 1;
 
   std::vector<uint32_t> lengths = {512};
   uint32_t chunk = 0; ///< 0: the device's default
@@ -100,7 +101,7 @@ std::string rowName(std::string kind, const Manifest &manifest);
 /// A greedy request of made-up tokens that differ with `start`.
 GenerationRequest makeBenchRequest(const Manifest &manifest, uint32_t length, uint32_t tokens,
                                    uint32_t start);
-/// The same with the temperature, top-k and top-p of the options.
+/// The same with the temperature, top-k, top-p and repetition penalty of the options.
 GenerationRequest makeDecodeRequest(const BenchOptions &options, const Manifest &manifest,
                                     uint32_t length, uint32_t tokens, uint32_t start);
 /// decode/0.6b/b1/c128, and more where tokens are sampled.

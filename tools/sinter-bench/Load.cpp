@@ -62,6 +62,7 @@ Request makeLoadRequest(const BenchOptions &options, const Manifest &manifest,
   request.sampling.temperature = options.temperature;
   request.sampling.topK = options.topK;
   request.sampling.topP = options.topP;
+  request.sampling.repetitionPenalty = options.repetitionPenalty;
   request.sampling.seed = index;
   request.ignoreEos = true;
   request.promptLookup = options.promptLookup;

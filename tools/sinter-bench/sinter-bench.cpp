@@ -76,6 +76,8 @@ void addSamplingFlags(CLI::App &command, BenchOptions &o) {
       ->check(CLI::Range(0.0, 100.0));
   command.add_option("--top-k", o.topK, "0 (default): off")->check(CLI::Range(0, 1 << 20));
   command.add_option("--top-p", o.topP, "1 (default): off")->check(CLI::Range(0.0, 1.0));
+  command.add_option("--repetition-penalty", o.repetitionPenalty, "1 (default): off")
+      ->check(CLI::Range(0.01, 100.0));
 }
 
 void addEngineFlags(CLI::App &command, BenchOptions &o) {

@@ -80,9 +80,6 @@ struct SamplingCase {
   /// Penalties, biases and masks on top, no two rows alike; every fifth row has none.
   void change(uint64_t seed) {
     Random random(seed * 31 + uint64_t(vocabulary));
-    const auto below = [&](int end) {
-      return std::min(end - 1, int((random.value() + 1) / 2 * float(end)));
-    };
     const double repetitions[] = {1, 1.1, 0.5, 1e30};
     const double penalties[] = {0, 0.4, -1.3};
     const int tokens[] = {0, vocabulary / 2, vocabulary - 1, vocabulary + 3};
@@ -98,8 +95,8 @@ struct SamplingCase {
       for (int j = 0; j < int(i / 3 % 5); ++j)
         if (j == 0 || tokens[j] > tokens[j - 1]) // few have room for all of them
           params[r].logitBias.emplace_back(tokens[j], biases[j]);
-      for (int j = below(kHistory); j >= 0; --j)
-        p.history.push_back(below(j % 3 ? std::min(vocabulary, 40) : vocabulary));
+      for (int j = random.below(kHistory); j >= 0; --j)
+        p.history.push_back(random.below(j % 3 ? std::min(vocabulary, 40) : vocabulary));
       p.prompt = p.history.size() / 3;
       sampling[r] = params[r].forDevice(sampling[r].position);
       p.edits.describe(params[r], p.history, p.prompt, sampling[r]);
@@ -108,7 +105,7 @@ struct SamplingCase {
         continue;
       p.allowed.assign((size_t(vocabulary) + 31) / 32, kind == 3 ? ~0u : 0); // all
       for (int j = kind == 4 ? vocabulary : kind == 5 ? 3 : 0; j > 0; --j)   // many, few, none
-        allow(p, below(vocabulary));
+        allow(p, random.below(vocabulary));
       if (vocabulary % 32)
         p.allowed.back() |= ~0u << (vocabulary % 32); // no tokens
       sampling[r].allowed = p.allowed.data();

@@ -465,6 +465,67 @@ TEST(CudaEngine, ServesRequestsTogether) {
   }
 }
 
+/// Every third token, another third after each.
+struct Thirds : TokenConstraint {
+  uint32_t next = 0;
+  Status allowed(std::span<uint32_t> mask) override {
+    std::fill(mask.begin(), mask.end(), 0);
+    for (uint32_t id = next; id < uint32_t(fake::kVocab); id += 3)
+      mask[id / 32] |= 1u << id % 32;
+    return Status::ok();
+  }
+  void accept(int32_t) override { next = (next + 1) % 3; }
+  std::unique_ptr<TokenConstraint> clone() const override {
+    return std::make_unique<Thirds>(*this);
+  }
+};
+
+// Masks and edits of many rows go to the GPU, in a block that grows, and no logits come back.
+TEST(CudaEngine, MasksAndEditsAreTheHosts) {
+  FakeGpu gpu;
+  std::vector<std::vector<int32_t>> expected;
+  for (const bool onDevice : {false, true}) {
+    CudaEngine engine;
+    CudaEngineOptions options;
+    options.change = [&](nlohmann::json &meta) {
+      for (size_t entry : {4, 5})
+        if (!onDevice) // never chosen
+          meta["entries"][entry]["max_rows"] = 0, meta["entries"][entry]["head"] = "logits";
+    };
+    ASSERT_TRUE(engine.open(options).isOk());
+    gpu.configure("");
+    const std::unique_ptr<Engine> server = *Engine::create(*engine.executor, {});
+    std::vector<std::shared_ptr<Kept>> kept;
+    for (uint32_t i = 0; i < 8; ++i) {
+      Request request;
+      request.prompt = promptOf(3 + i, int(i));
+      request.maxTokens = 12;
+      request.ignoreEos = true;
+      request.sampling.temperature = i % 3 ? 0.9 : 0;
+      request.sampling.topK = 12;
+      request.sampling.seed = i;
+      request.sampling.repetitionPenalty = i % 2 ? 1.3 : 1;
+      request.sampling.presencePenalty = i == 4 ? 0.5 : 0;
+      if (i != 2)
+        request.constraint = std::make_unique<Thirds>();
+      kept.push_back(std::make_shared<Kept>());
+      server->submit(i + 1, std::move(request), kept.back());
+      ASSERT_TRUE(server->step().isOk()); // more and more rows
+    }
+    while (!server->idle())
+      ASSERT_TRUE(server->step().isOk()) << server->health().message();
+    for (size_t i = 0; i < kept.size(); ++i) {
+      ASSERT_EQ(kept[i]->tokens.size(), 12u);
+      if (!onDevice)
+        expected.push_back(kept[i]->tokens);
+      EXPECT_EQ(kept[i]->tokens, expected[i]) << "request " << i;
+      for (size_t t = 0; i != 2 && t < 12; ++t)
+        EXPECT_EQ(size_t(kept[i]->tokens[t]) % 3, t % 3);
+    }
+    EXPECT_EQ(gpu.counters().copiesToHost == 0, onDevice);
+  }
+}
+
 // A context belongs to the threads that have entered it.
 TEST(CudaEngine, ServesFromAnotherThread) {
   FakeGpu gpu;
