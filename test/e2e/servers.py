@@ -77,6 +77,13 @@ class Serve:
         text = self.request("GET", "/metrics")[1].decode()
         return {k: float(v) for k, v in (line.rsplit(" ", 1) for line in text.splitlines() if line[0] != "#")}
 
+    def figures_after(self, requests):
+        """Once so many have finished: answers reach clients before the step that ended them is counted."""
+        deadline = time.monotonic() + 10
+        while (figures := self.figures())["sinter_requests_finished_total"] < requests and time.monotonic() < deadline:
+            time.sleep(0.02)
+        return figures
+
     def resident(self):
         with open(f"/proc/{self.process.pid}/status") as file:
             return next(int(line.split()[1]) for line in file if line.startswith("VmRSS")) / 1024

@@ -20,22 +20,22 @@ class LoadTest(servers.BundledModelTest, tools.ToolTest):
         server, kept = self.serve("-q", "--name", "qwen3-toy"), self.path("bench.json")
         result = self.bench(server, "--load", 0.7, "--json", kept, "--temperature", 0.8, "--top-k", 20)
         self.assertEqual(result.returncode, 0, result.stderr)
-        self.assertRegex(result.stdout, r"throughput-http/toy/n6: \d[^*]*throughput-http/toy/n6/load0.7: \d")
+        self.assertRegex(result.stdout, r"throughput-http/toy/n6/sampled: \d[^*]*throughput-http/toy/n6/sampled/load0.7: \d")
         self.assertRegex(result.stdout, r"steps +\d+, host \d")
         with open(kept) as file:
             records = {record["name"]: record for record in json.load(file)}
-        for run in ("n6", "n6/load0.7"):
+        for run in ("n6/sampled", "n6/sampled/load0.7"):
             self.assertEqual(records[f"throughput-http/toy/{run}"]["unit"], "tok/s")
             for row in ("first-token-p50", "first-token-p99", "inter-token-p50", "inter-token-p99"):
                 row = records[f"throughput-http/toy/{run}/{row}"]
                 self.assertGreater(row["value"], 0)
                 self.assertIn("threads", row["hardware"])
-        self.assertEqual(records["throughput-http/toy/n6/load0.7/inter-token-spread"]["bar"], 3)
+        self.assertEqual(records["throughput-http/toy/n6/sampled/load0.7/inter-token-spread"]["bar"], 3)
         # The same requests as without a server, and no prompt of the first run found by the second.
         alone = tools.run("sinter-bench", *self.FLAGS, self.artefact, "--weights", servers.MODEL).stdout
         tokens = alone.split("(")[1].split(" in ")[0]
         self.assertEqual(result.stdout.count(tokens), 2, (alone, result.stdout))
-        figures = server.figures()
+        figures = server.figures_after(12)
         self.assertEqual(figures["sinter_generated_tokens_total"], 2 * int(tokens.split()[0]))
         self.assertEqual(figures["sinter_prompt_tokens_total"], 2 * int(tokens.split()[-1]))
 
@@ -44,7 +44,7 @@ class LoadTest(servers.BundledModelTest, tools.ToolTest):
         result = self.bench(server)
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertRegex(result.stdout, r"queue full +\d+ times")
-        self.assertEqual(server.figures()["sinter_requests_finished_total"], 6)
+        self.assertEqual(server.figures_after(6)["sinter_requests_finished_total"], 6)
 
     def test_keys(self):
         key = self.path("key")

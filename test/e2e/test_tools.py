@@ -379,6 +379,7 @@ class BenchTest(ToolTest):
             "sinter-bench", "throughput", model, "--sequences", 3, "--min-length", 5,
             "--max-length", 9, "--temperature", 0.7, "--max-sequences", 2,
         ).stdout
+        self.assertRegex(again, r"throughput/fake/n3/sampled: \d")
         self.assertRegex(again, r"first token +p50 \d")
         guessing = self.succeed(
             "sinter-bench", "throughput", model, "--sequences", 2, "--min-length", 20,
@@ -461,7 +462,7 @@ class HelpTest(ToolTest):
         for tool in ("sinter-run", "sinter-inspect", "sinter-bench"):
             self.assertIn("examples:", self.succeed(tool, "--help").stdout)
             version = self.succeed(tool, "--version").stdout
-            self.assertRegex(version, rf"^{tool} \d+\.\d+\.\d+ \(artefact ABI 2\)\n$")
+            self.assertRegex(version, rf"^{tool} \d+\.\d+\.\d+ \(artefact ABI 3\)\n$")
 
 
 if __name__ == "__main__":

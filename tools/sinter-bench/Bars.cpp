@@ -40,6 +40,8 @@ constexpr Bar kOneH200[] = {
     {"attention-prefill/8b/t8192", 530},
     {"throughput/0.6b/n256", 24000},
     {"throughput/8b/n256", 9500},
+    {"throughput/0.6b/n256/sampled", 24000},
+    {"throughput/8b/n256/sampled", 9500},
     // GB/s from page cache, seconds from a program's start.
     {"upload/0.6b", 10},
     {"upload/8b", 10},

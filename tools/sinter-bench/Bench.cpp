@@ -153,11 +153,15 @@ GenerationRequest makeDecodeRequest(const BenchOptions &options, const Manifest 
   return request;
 }
 
+std::string drawSuffix(const BenchOptions &options) {
+  return std::string(options.temperature > 0 ? "/sampled" : "") +
+         (options.repetitionPenalty != 1 ? "/penalized" : "");
+}
+
 std::string decodeName(const BenchOptions &options, const Manifest &manifest, uint32_t batch,
                        uint32_t context) {
   return rowName("decode", manifest) + "/b" + std::to_string(batch) + "/c" +
-         std::to_string(context) + (options.temperature > 0 ? "/sampled" : "") +
-         (options.repetitionPenalty != 1 ? "/penalized" : "");
+         std::to_string(context) + drawSuffix(options);
 }
 
 /// The error of the first request that failed.

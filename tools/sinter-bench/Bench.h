@@ -104,6 +104,8 @@ GenerationRequest makeBenchRequest(const Manifest &manifest, uint32_t length, ui
 /// The same with the temperature, top-k, top-p and repetition penalty of the options.
 GenerationRequest makeDecodeRequest(const BenchOptions &options, const Manifest &manifest,
                                     uint32_t length, uint32_t tokens, uint32_t start);
+/// How names end where tokens are not the largest logits: /sampled, /penalized.
+std::string drawSuffix(const BenchOptions &options);
 /// decode/0.6b/b1/c128, and more where tokens are sampled.
 std::string decodeName(const BenchOptions &options, const Manifest &manifest, uint32_t batch,
                        uint32_t context);

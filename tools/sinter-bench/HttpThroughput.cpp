@@ -104,7 +104,8 @@ EngineFigures between(const EngineFigures &before, EngineFigures after) {
 Result<LoadOutcome> runOnce(const BenchOptions &options, const ServerAddress &address,
                             const ServerInfo &server, uint32_t count, double rate) {
   LoadOutcome outcome;
-  outcome.name = "throughput-http/" + shortName(server.model) + "/n" + std::to_string(count);
+  outcome.name = "throughput-http/" + shortName(server.model) + "/n" + std::to_string(count) +
+                 drawSuffix(options);
   outcome.rate = rate;
   const std::vector<LoadLengths> lengths = drawLengths(options, count);
   const std::vector<double> arrivals = drawArrivals(options, rate, count);

@@ -114,7 +114,7 @@ Result<Outcome> runOnce(const BenchOptions &options, Session &session, uint32_t 
 
   Outcome outcome;
   outcome.name = rowName("intrude", session.manifest()) + "/n" + std::to_string(count) + "/t" +
-                 std::to_string(options.intrude);
+                 std::to_string(options.intrude) + drawSuffix(options);
   outcome.intruder = {milliseconds(end - *arrival)};
   outcome.chunk = chunk;
   outcome.preemptions = service->figures().preemptions;

@@ -45,7 +45,8 @@ Result<LoadOutcome> runOnce(const BenchOptions &options, Session &session, uint3
   SINTER_ASSIGN_OR_RETURN(const std::unique_ptr<EngineService> service,
                           EngineService::create(*session.executor, engine));
   LoadOutcome outcome;
-  outcome.name = rowName("throughput", session.manifest()) + "/n" + std::to_string(count);
+  outcome.name = rowName("throughput", session.manifest()) + "/n" + std::to_string(count) +
+                 drawSuffix(options);
   outcome.rate = rate;
   const std::vector<LoadLengths> lengths = drawLengths(options, count);
   const std::vector<double> arrivals = drawArrivals(options, rate, count);

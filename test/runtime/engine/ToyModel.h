@@ -26,7 +26,7 @@ struct ToyShape {
   uint32_t mixedRows = 64; ///< rows of a step with more than 8 tokens of a sequence
   uint32_t pages = 64;
   uint32_t window = 0; ///< of every layer; 0: none
-  bool draws = false; ///< has entry points that draw tokens
+  bool draws = false;  ///< has entry points that draw tokens
 };
 
 class ToyDevice final : public Device {
