@@ -90,9 +90,10 @@ ToolCallReader::Outcome ToolCallReader::head(std::string &text, std::vector<Tool
     return Outcome::NoCall;
   Cursor cursor(text);
   std::optional<std::string> name;
-  if (cursor.take("{") && cursor.take("\"name\"") && cursor.take(":") &&
-      (name = cursor.takeString()) && cursor.take(",") && cursor.take("\"arguments\"") &&
-      cursor.take(":") && cursor.take("{")) {
+  if (cursor.take("{") && cursor.take("\"name\"") && cursor.take(":"))
+    name = cursor.takeString();
+  if (name && cursor.take(",") && cursor.take("\"arguments\"") && cursor.take(":") &&
+      cursor.take("{")) {
     out.push_back({true, *std::move(name), {}});
     text.erase(0, cursor.at() - 1);
     state_ = State::Arguments;
