@@ -146,6 +146,10 @@ Result<int> benchLookup(const BenchOptions &options) {
     SINTER_ASSIGN_OR_RETURN(const Outcome plain, runOnce(options, session, prompts, 0));
     SINTER_ASSIGN_OR_RETURN(const Outcome guessed,
                             runOnce(options, session, prompts, options.promptLookup));
+    if (guessed.figures.guessedTokens == 0)
+      return unavailable(
+          "prompt lookup found nothing to guess in these answers: there is nothing to "
+          "compare");
     const Divergence divergence = compare(plain, guessed);
     const std::string name = rowName("prompt-lookup", manifest) + "/n" + std::to_string(n) +
                              (options.promptFile.empty() ? "" : "/text");
