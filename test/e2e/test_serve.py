@@ -92,14 +92,18 @@ class DeadDeviceTest(tools.ToolTest):
         self.assertEqual(len(answers), 3)
         # Who comes late is told, too; at least one was in the middle.
         self.assertIn(200 if stream else 500, [status for status, _ in answers])
+        begun = 0
         for status, body in answers:
             self.assertIn("failed on the GPU", body.decode())
             self.assertIn(status, (200, 503) if stream else (500, 503))
             if status == 200:
-                events = body.decode().split("\n\n")
-                self.assertIn("text", json.loads(events[0][6:])["choices"][0], "it had begun")
-                self.assertEqual(json.loads(events[-2][6:])["error"]["code"], "generation_failed")
-                self.assertNotIn("[DONE]", body.decode())
+                events = [json.loads(event[6:]) for event in body.decode().split("\n\n")[:-1]]
+                for event in events[:-1]:
+                    self.assertIn("text", event["choices"][0])
+                begun += len(events) > 1
+                self.assertEqual(events[-1]["error"]["code"], "generation_failed")
+        if stream:
+            self.assertGreater(begun, 0)
 
 
 class CompileTest(unittest.TestCase):
