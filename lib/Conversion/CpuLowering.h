@@ -25,7 +25,9 @@ private:
   int64_t maxPositions();
 
   using Emit = llvm::function_ref<int64_t(mlir::ModuleOp, llvm::StringRef, CpuIsa)>;
-  unsigned kernel(llvm::StringRef op, const std::string &name, const std::string &key, Emit emit);
+  /// With `ownBf16` also for V4Bf16, which else runs V4's.
+  unsigned kernel(llvm::StringRef op, const std::string &name, const std::string &key, Emit emit,
+                  bool ownBf16 = false);
 
   // CpuOps.cpp
   struct LinearParts {

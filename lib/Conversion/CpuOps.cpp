@@ -99,9 +99,10 @@ LogicalResult CpuLowering::linear(Operation *op, const LinearParts &p) {
     return op->emitOpError("gate and up rows do not start at tiles of the weight: they must be two "
                            "sources, or multiples of 16 rows");
   StringRef mnemonic = op->getName().stripDialect();
-  unsigned k =
-      kernel(mnemonic, linearName(mnemonic, spec), linearKey(mnemonic, spec),
-             [&](ModuleOp m, StringRef s, CpuIsa isa) { return emitLinear(m, s, isa, spec); });
+  unsigned k = kernel(
+      mnemonic, linearName(mnemonic, spec), linearKey(mnemonic, spec),
+      [&](ModuleOp m, StringRef s, CpuIsa isa) { return emitLinear(m, s, isa, spec); },
+      spec.weight == DType::BF16 && spec.x == DType::BF16);
   const bool argmax = spec.epilogue == LinearSpec::Argmax;
   SinterArg partials = argmax ? arena(plannedArena) : place({});
   std::vector<SinterArg> args = {place(p.x),    place(p.w),        place(p.y), place(p.gamma),

@@ -15,7 +15,7 @@ using namespace mlir;
 using namespace sinter;
 
 unsigned CpuLowering::kernel(StringRef op, const std::string &name, const std::string &key,
-                             Emit emit) {
+                             Emit emit, bool ownBf16) {
   auto [it, isNew] = kernels.try_emplace(key, program.kernels.size());
   if (!isNew)
     return it->second;
@@ -25,9 +25,12 @@ unsigned CpuLowering::kernel(StringRef op, const std::string &name, const std::s
   if (unsigned times = kernelNames[name]++)
     made.name += "_v" + std::to_string(times + 1);
   made.op = op.str();
+  constexpr const char *suffixes[kCpuIsas] = {".v3", ".v4", ".v4_bf16"};
   for (CpuIsa isa : isas) {
+    if (isa == CpuIsa::V4Bf16 && !ownBf16)
+      continue;
     std::string &symbol = made.symbol[static_cast<unsigned>(isa)];
-    symbol = "sinter_" + made.name + (isa == CpuIsa::V4 ? ".v4" : ".v3");
+    symbol = "sinter_" + made.name + suffixes[static_cast<unsigned>(isa)];
     program.scratchBytes = std::max(program.scratchBytes, emit(lowered, symbol, isa));
   }
   program.kernels.push_back(std::move(made));

@@ -356,14 +356,22 @@ Execution::Tensors Execution::eval(QkNormRopeWriteOp op) {
 // Other fused ops
 //===----------------------------------------------------------------------===//
 
+Tensor Execution::normed(Value x, Value gamma, Value w, Value bias, double eps) {
+  std::optional<DType> weighted;
+  if (interpreter_.weightedRounded() && interpreter_.mode() == Mode::Declared &&
+      elementOf(x) == DType::BF16 && elementOf(w) == DType::BF16)
+    weighted = DType::BF16;
+  return normLinear(in(x), in(gamma), in(w), find(bias), eps, weighted);
+}
+
 Execution::Tensors Execution::eval(RmsNormLinearOp op) {
-  return std::vector<Tensor>{normLinear(in(op.getX()), in(op.getGamma()), in(op.getW()),
-                                        find(op.getBias()), epsOf(op.getEps()))};
+  return std::vector<Tensor>{
+      normed(op.getX(), op.getGamma(), op.getW(), op.getBias(), epsOf(op.getEps()))};
 }
 
 Execution::Tensors Execution::eval(RmsNormSwigluOp op) {
-  return std::vector<Tensor>{swiglu(normLinear(in(op.getX()), in(op.getGamma()), in(op.getW()),
-                                               find(op.getBias()), epsOf(op.getEps())))};
+  return std::vector<Tensor>{
+      swiglu(normed(op.getX(), op.getGamma(), op.getW(), op.getBias(), epsOf(op.getEps())))};
 }
 
 Execution::Tensors Execution::eval(LinearAddOp op) {
@@ -378,10 +386,9 @@ Execution::Tensors Execution::eval(AddRmsNormOp op) {
 }
 
 Execution::Tensors Execution::eval(LinearArgmaxOp op) {
-  const Tensor *bias = find(op.getBias());
-  Tensor logits = op.getGamma() ? normLinear(in(op.getX()), in(op.getGamma()), in(op.getW()), bias,
-                                             epsOf(op.getEps()))
-                                : linear(in(op.getX()), in(op.getW()), bias);
+  Tensor logits =
+      op.getGamma() ? normed(op.getX(), op.getGamma(), op.getW(), op.getBias(), epsOf(op.getEps()))
+                    : linear(in(op.getX()), in(op.getW()), find(op.getBias()));
   // Ties are ties of f32 logits; value is f32, so its rounding is that of the logits.
   Argmax best = argmax(rounded(op.getValue(), std::move(logits)));
   return std::vector<Tensor>{std::move(best.value), std::move(best.index)};

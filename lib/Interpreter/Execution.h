@@ -65,6 +65,7 @@ private:
   double kScale(mlir::Value scale) { return scale ? in(scale).data[0] : 1; }
   /// What a reader of `value` gets: rounded to its element type in declared mode.
   Tensor rounded(mlir::Value value, Tensor tensor) const;
+  Tensor normed(mlir::Value x, mlir::Value gamma, mlir::Value w, mlir::Value bias, double eps);
   void writeCache(PagedCache &cache, DType type, const Tensor &k, const Tensor &v, double scale);
   Status checkPositions(const Tensor &table) const;
 

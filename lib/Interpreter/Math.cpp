@@ -53,12 +53,14 @@ Tensor interp::linear(const Tensor &x, const Tensor &w, const Tensor *bias) {
 }
 
 Tensor interp::normLinear(const Tensor &x, const Tensor &gamma, const Tensor &w, const Tensor *bias,
-                          double eps) {
-  Tensor weighted = x;
+                          double eps, std::optional<DType> weighted) {
+  Tensor scaled = x;
   for (int64_t t = 0; t < x.rows(); ++t)
     for (int64_t i = 0; i < gamma.rows(); ++i)
-      weighted.row(t)[i] *= gamma.data[size_t(i)];
-  Tensor y = linear(weighted, w, nullptr);
+      scaled.row(t)[i] *= gamma.data[size_t(i)];
+  if (weighted)
+    scaled = roundTo(*weighted, std::move(scaled));
+  Tensor y = linear(scaled, w, nullptr);
   for (int64_t t = 0; t < x.rows(); ++t) {
     const double scale = reciprocalRms(x.row(t), x.rowSize(), eps);
     for (int64_t n = 0; n < w.rows(); ++n)

@@ -12,6 +12,8 @@
 #include "sinter/Interpreter/Batch.h"
 #include "sinter/Interpreter/Tensor.h"
 
+#include <optional>
+
 namespace sinter::interp {
 
 /// Rows of `table` [V, K] by token; ids outside [first, first + V) give zeros.
@@ -27,8 +29,9 @@ Tensor rmsNorm(const Tensor &x, const Tensor &gamma, double eps);
 Tensor linear(const Tensor &x, const Tensor &w, const Tensor *bias);
 
 /// rstd(x) * ((x * gamma) W^T) + bias.
+/// x * gamma is rounded to `weighted`, if any.
 Tensor normLinear(const Tensor &x, const Tensor &gamma, const Tensor &w, const Tensor *bias,
-                  double eps);
+                  double eps, std::optional<DType> weighted);
 
 Tensor add(const Tensor &a, const Tensor &b);
 

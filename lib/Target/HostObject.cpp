@@ -17,11 +17,13 @@
 using namespace mlir;
 using namespace sinter;
 
-llvm::StringRef sinter::isaName(CpuIsa isa) {
-  return isa == CpuIsa::V3 ? "x86-64-v3" : "x86-64-v4";
-}
-
 namespace {
+
+std::string isaName(CpuIsa isa) { return cpuIsaName(isaNumber(isa)); }
+
+/// LLVM's names: a processor and what it has beyond that.
+llvm::StringRef cpuOf(CpuIsa isa) { return isa == CpuIsa::V3 ? "x86-64-v3" : "x86-64-v4"; }
+llvm::StringRef featuresOf(CpuIsa isa) { return isa == CpuIsa::V4Bf16 ? "+avx512bf16" : ""; }
 
 /// One instruction set's kernels on their way: contexts are separate so that threads may be.
 struct IsaModule {
@@ -37,8 +39,8 @@ struct IsaModule {
 void specialise(IsaModule &part, const StepProgram &program) {
   llvm::StringSet<> kept, others;
   for (const StepKernel &kernel : program.kernels)
-    for (CpuIsa isa : {CpuIsa::V3, CpuIsa::V4})
-      (isa == part.isa ? kept : others).insert(kernel.symbol[static_cast<size_t>(isa)]);
+    for (size_t isa = 0; isa < kCpuIsas; ++isa)
+      (isa == static_cast<size_t>(part.isa) ? kept : others).insert(kernel.symbol[isa]);
   for (llvm::Function &function : llvm::make_early_inc_range(*part.module)) {
     if (function.isDeclaration())
       continue;
@@ -52,10 +54,12 @@ void specialise(IsaModule &part, const StepProgram &program) {
     } else {
       function.setLinkage(llvm::GlobalValue::InternalLinkage);
     }
-    function.addFnAttr("target-cpu", isaName(part.isa));
+    function.addFnAttr("target-cpu", cpuOf(part.isa));
+    if (!featuresOf(part.isa).empty())
+      function.addFnAttr("target-features", featuresOf(part.isa));
     function.addFnAttr("no-builtins");
     function.addFnAttr(llvm::Attribute::NoUnwind);
-    if (part.isa == CpuIsa::V4)
+    if (part.isa != CpuIsa::V3)
       function.addFnAttr("prefer-vector-width", "512");
   }
   part.module->setTargetTriple(part.machine->getTargetTriple());
@@ -65,7 +69,7 @@ void specialise(IsaModule &part, const StepProgram &program) {
 FailureOr<IsaModule> translate(ModuleOp kernels, const StepProgram &program, CpuIsa isa) {
   IsaModule part;
   part.isa = isa;
-  part.machine = createHostMachine(isaName(isa));
+  part.machine = createHostMachine(cpuOf(isa), featuresOf(isa));
   if (!part.machine)
     return kernels.emitError("LLVM was built without its X86 target");
   part.module = translateModuleToLLVMIR(kernels, *part.context, isaName(isa));

@@ -90,7 +90,7 @@ private:
       if (program.device())
         json.value(program.chip);
       for (CpuIsa isa : isas)
-        json.value(isa == CpuIsa::V3 ? "x86-64-v3" : "x86-64-v4");
+        json.value(cpuIsaName(isaNumber(isa)));
     });
     json.attributeObject("options", [&] {
       json.attribute("dtype", dtypeOf(facts.activation));
@@ -255,7 +255,7 @@ private:
     json.attributeArray("isas", [&] {
       for (CpuIsa isa : isas)
         if (!kernel.symbol[static_cast<size_t>(isa)].empty())
-          json.value(isa == CpuIsa::V3 ? 3 : 4);
+          json.value(int64_t(isaNumber(isa)));
     });
   }
 

@@ -39,8 +39,8 @@ public:
       : module(module), context(module.getContext()), i32(llvm::Type::getInt32Ty(context)),
         i64(llvm::Type::getInt64Ty(context)), pointer(llvm::PointerType::get(context, 0)),
         argType(llvm::StructType::get(i32, i32, i64)),
-        opType(llvm::StructType::get(llvm::ArrayType::get(pointer, 2), gridType(), i32, i32, i32,
-                                     i32)),
+        opType(llvm::StructType::get(llvm::ArrayType::get(pointer, kCpuIsas), gridType(), i32, i32,
+                                     i32, i32)),
         entryType(llvm::StructType::get(context, SmallVector<llvm::Type *>(7, i32))) {}
 
   void build(const StepProgram &program) {
@@ -89,8 +89,10 @@ private:
 
   void addOp(const StepProgram &program, const StepOp &op) {
     const StepKernel &k = program.kernels[op.kernel];
-    auto *kernels = llvm::ConstantArray::get(llvm::ArrayType::get(pointer, 2),
-                                             {kernel(k.symbol[0]), kernel(k.symbol[1])});
+    llvm::SmallVector<llvm::Constant *> functions;
+    for (const std::string &symbol : k.symbol)
+      functions.push_back(kernel(symbol));
+    auto *kernels = llvm::ConstantArray::get(llvm::ArrayType::get(pointer, kCpuIsas), functions);
     ops.push_back(llvm::ConstantStruct::get(opType, {kernels, grid(op.grid), number(args.size()),
                                                      number(op.args.size()), number(op.kernel),
                                                      number(op.edge)}));
@@ -120,7 +122,7 @@ private:
   std::vector<llvm::Constant *> entries, ops, args;
 };
 
-static_assert(sizeof(SinterArg) == 16 && sizeof(SinterGrid) == 32 && sizeof(SinterOpRecord) == 64 &&
+static_assert(sizeof(SinterArg) == 16 && sizeof(SinterGrid) == 32 && sizeof(SinterOpRecord) == 72 &&
                   sizeof(SinterEntryRecord) == 28 && sizeof(SinterProgram) == 40,
               "TableBuilder mirrors these structs");
 

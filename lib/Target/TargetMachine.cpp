@@ -12,7 +12,8 @@
 
 using namespace sinter;
 
-std::unique_ptr<llvm::TargetMachine> sinter::createHostMachine(llvm::StringRef cpu) {
+std::unique_ptr<llvm::TargetMachine> sinter::createHostMachine(llvm::StringRef cpu,
+                                                               llvm::StringRef features) {
   static std::once_flag once; // LLVM's list of targets is not guarded
   std::call_once(once, [] {
     LLVMInitializeX86TargetInfo();
@@ -29,7 +30,7 @@ std::unique_ptr<llvm::TargetMachine> sinter::createHostMachine(llvm::StringRef c
   options.FunctionSections = true;
   options.DataSections = true;
   return std::unique_ptr<llvm::TargetMachine>(
-      target->createTargetMachine(triple, cpu, "", options, llvm::Reloc::PIC_,
+      target->createTargetMachine(triple, cpu, features, options, llvm::Reloc::PIC_,
                                   llvm::CodeModel::Small, llvm::CodeGenOptLevel::Default));
 }
 

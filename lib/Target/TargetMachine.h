@@ -11,8 +11,10 @@
 
 namespace sinter {
 
-/// Position-independent code for Linux on `cpu`; null when LLVM has no X86.
-std::unique_ptr<llvm::TargetMachine> createHostMachine(llvm::StringRef cpu);
+/// Position-independent code for Linux on `cpu` with `features` ("+avx512bf16") added; null when
+/// LLVM has no X86.
+std::unique_ptr<llvm::TargetMachine> createHostMachine(llvm::StringRef cpu,
+                                                       llvm::StringRef features = "");
 
 /// Appends `module` as an object or as assembly; false when LLVM cannot.
 bool emitCode(llvm::TargetMachine &machine, llvm::Module &module, llvm::CodeGenFileType form,

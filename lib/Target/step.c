@@ -42,8 +42,8 @@ static const char *check_structs(const SinterRt *rt, const SinterModel *model,
     return "SinterModel is smaller than the compiled model needs";
   if (!batch || batch->size < sizeof(SinterBatch))
     return "SinterBatch is smaller than the compiled model needs";
-  if (!sinter_program.device && model->isa != 3 && model->isa != 4)
-    return "SinterModel.isa is neither 3 (x86-64-v3) nor 4 (x86-64-v4)";
+  if (!sinter_program.device && (model->isa < 3 || model->isa > 5))
+    return "SinterModel.isa is none of 3 (x86-64-v3), 4 (x86-64-v4) and 5 (x86-64-v4-bf16)";
   return 0;
 }
 
@@ -151,10 +151,10 @@ static const char *run_op(const SinterRt *rt, const SinterModel *model, const Si
     return rt->launch(rt, record->device_kernel, &launch, (uint32_t)tasks)
                ? "a kernel cannot be started"
                : 0;
-  /* A machine with the higher instruction set also runs what was compiled for the lower one. */
-  SinterKernel kernel = record->kernel[model->isa - 3];
-  if (!kernel)
-    kernel = record->kernel[0];
+  /* A machine with a higher instruction set also runs what was compiled for a lower one. */
+  SinterKernel kernel = 0;
+  for (uint32_t isa = model->isa; !kernel && isa >= 3; --isa)
+    kernel = record->kernel[isa - 3];
   if (!kernel)
     return "the compiled model has no kernels for this machine's instruction set";
   if (tasks > 0)

@@ -4,6 +4,7 @@
 #include "runtime/cli/CompileCache.h"
 #include "runtime/cli/Quantity.h"
 #include "runtime/cli/TargetChoice.h"
+#include "sinter/Support/CpuIsa.h"
 
 #include <chrono>
 #include <cstdio>
@@ -20,8 +21,8 @@ void addMachineFlags(CLI::App &app, ModelFlags &f) {
   app.add_option("--threads", f.threads, "Threads (default: the processors of this process)")
       ->check(CLI::Range(1, 1024))
       ->group(group);
-  app.add_option("--isa", f.isa, "Use at most x86-64-v3 or -v4: v3, v4")
-      ->check(CLI::IsMember({"v3", "v4"}))
+  app.add_option("--isa", f.isa, "Use at most this of x86-64: v3, v4, v4-bf16")
+      ->check(CLI::IsMember({"v3", "v4", "v4-bf16"}))
       ->group(group);
   app.add_option("--device", f.device, "Number of the GPU (0)")
       ->check(CLI::Range(0, 1023))
@@ -124,7 +125,7 @@ Result<SessionOptions> makeSessionOptions(const ModelFlags &flags, const Say &sa
     session.weights.progress = makeProgress();
   session.cpu.threads = flags.threads;
   if (!flags.isa.empty())
-    session.cpu.isa = flags.isa == "v3" ? 3 : 4;
+    session.cpu.isa = cpuIsaFromFlag(flags.isa);
   session.device = flags.device;
   session.cuda.graphs = !flags.noGraph;
   session.cuda.programmaticLaunch = !flags.noPdl;

@@ -85,7 +85,7 @@ public:
   virtual std::string name() const = 0;
   /// What artefacts call it: meta.target.
   virtual std::string target() const = 0;
-  /// The highest instruction level it runs (SinterModel.isa); 0 where that means nothing.
+  /// The best instruction set it runs (SinterModel.isa); 0 where that means nothing.
   virtual uint32_t isa() const = 0;
   /// Whether the host can read and write its memory.
   virtual bool hasHostMemory() const = 0;

@@ -3,6 +3,7 @@
 
 #include "runtime/model/ElfReader.h"
 #include "runtime/model/ManifestParser.h"
+#include "sinter/Support/CpuIsa.h"
 #include "sinter/Support/Json.h"
 #include "sinter/Support/MappedFile.h"
 #include "sinter/Support/Sha256.h"
@@ -189,11 +190,10 @@ Result<std::unique_ptr<Artifact>> Artifact::load(ArtifactFile file, const std::s
   const std::vector<std::string> &isas = manifest.isas;
   bool runnable =
       isas.empty() || manifest.target != kCpuTarget; // a GPU knows better what it can run
-  for (uint32_t level = isa; level >= 3; --level)
-    runnable |=
-        std::find(isas.begin(), isas.end(), "x86-64-v" + std::to_string(level)) != isas.end();
+  for (uint32_t level = isa; level >= kIsaV3; --level)
+    runnable |= std::find(isas.begin(), isas.end(), cpuIsaName(level)) != isas.end();
   if (!runnable)
-    return unsupported(name + ": has no code for x86-64-v" + std::to_string(isa) + " or below");
+    return unsupported(name + ": has no code for " + cpuIsaName(isa) + " or below");
 
   // The descriptor stays open as long as the library: dlopen knows libraries by path, and this
   // path would otherwise name another file later.

@@ -3,6 +3,8 @@
 // RUN: sinter-compile %s --target cpu:x86-64-v4 --emit=llvm | FileCheck %s --check-prefix=LLVM
 // RUN: sinter-compile %s --target cpu:x86-64-v4 --emit=asm | FileCheck %s --check-prefix=V4
 // RUN: sinter-compile %s --target cpu:x86-64-v3 --emit=asm | FileCheck %s --check-prefix=V3
+// With AVX512-BF16: pairs as they lie in memory, one accumulator per output vector.
+// RUN: sinter-compile %s --target cpu:x86-64-v4-bf16 --emit=asm | FileCheck %s --check-prefix=PAIRS
 
 // LLVM-LABEL: define {{.*}}@sinter_rms_norm_linear_bf16_wbf16_f32_128x256_rows_m1.v4
 // The four tiles of a task, columns k and k + 1 of each:
@@ -31,6 +33,18 @@
 // V3-COUNT-8: vfmadd{{[0-9]+}}ps {{.*}}%ymm
 // V3-NOT: {{call|zmm}}
 // V3: ret
+
+// Everything but linears of bf16 by bf16 is v4's.
+// PAIRS: # x86-64-v4
+// PAIRS-NOT: vdpbf16ps
+// PAIRS: # x86-64-v4-bf16
+// PAIRS-NOT: sinter_embedding
+// PAIRS-LABEL: sinter_rms_norm_linear_bf16_wbf16_f32_128x256_rows_m1.v4_bf16:
+// PAIRS: vcvtneps2bf16 {{.*}}%ymm
+// PAIRS: {{vpbroadcastd|vbroadcastss}} {{.*}}, %zmm
+// PAIRS-COUNT-4: vdpbf16ps {{-?[0-9]*}}(%r{{.*}}), %zmm{{[0-9]+}}, %zmm
+// PAIRS-NOT: call
+// PAIRS: ret
 
 xfmr.weight @e : tensor<64x256xbf16> from [#xfmr.source<"e", 0, 64>]
 xfmr.weight @w : tensor<128x256xbf16> from [#xfmr.source<"w", 0, 128>]

@@ -98,8 +98,8 @@ protected:
 };
 
 TEST_F(ArtifactTest, RunsTheKernelsOfTheInstructionSet) {
-  for (uint32_t isa : {3u, 4u}) {
-    if (isa == 4 && !__builtin_cpu_supports("x86-64-v4"))
+  for (uint32_t isa : {kIsaV3, kIsaV4, kIsaV4Bf16}) {
+    if (isa >= kIsaV4 && !__builtin_cpu_supports("x86-64-v4")) // nothing in the toy needs bf16
       GTEST_SKIP() << "this machine has no x86-64-v4";
     Runner runner;
     step.model.isa = isa;
@@ -110,13 +110,15 @@ TEST_F(ArtifactTest, RunsTheKernelsOfTheInstructionSet) {
 }
 
 TEST_F(ArtifactTest, FallsBackToTheLowerInstructionSetOnly) {
-  step.model.isa = 4;
-  for (StepKernel &kernel : toy.program.kernels)
-    kernel.symbol[1].clear();
-  artifact = load(*toy.write(), 4);
-  Runner runner;
-  ASSERT_EQ(artifact->step()(&runner.rt, &step.model, 0, &step.batch), 0) << runner.message;
-  EXPECT_EQ(step.logits[0], 300);
+  for (uint32_t isa : {kIsaV4Bf16, kIsaV4}) { // without kernels of its own it runs those below
+    for (StepKernel &kernel : toy.program.kernels)
+      kernel.symbol[isa - kIsaV3].clear();
+    artifact = load(*toy.write(), kIsaV4Bf16);
+    Runner runner;
+    step.model.isa = isa;
+    ASSERT_EQ(artifact->step()(&runner.rt, &step.model, 0, &step.batch), 0) << runner.message;
+    EXPECT_EQ(step.logits[0], 100 * (isa - 1));
+  }
 
   Toy high;
   for (StepKernel &kernel : high.program.kernels)
@@ -193,7 +195,8 @@ TEST_F(ArtifactTest, RefusesWhatItCannotRun) {
   EXPECT_EQ(refuse(), "the memory for the step's results is missing");
   step = Step();
   step.model.isa = 2;
-  EXPECT_EQ(refuse(), "SinterModel.isa is neither 3 (x86-64-v3) nor 4 (x86-64-v4)");
+  EXPECT_EQ(refuse(),
+            "SinterModel.isa is none of 3 (x86-64-v3), 4 (x86-64-v4) and 5 (x86-64-v4-bf16)");
   step = Step();
   step.model.size = 8;
   EXPECT_EQ(refuse(), "SinterModel is smaller than the compiled model needs");
@@ -252,7 +255,8 @@ TEST(ArtifactErrors, AKernelThatCallsOutside) {
       "  %y = llvm.call @expf(%x) : (f32) -> f32\n"
       "  llvm.store %y, %a : f32, !llvm.ptr\n"
       "  llvm.return\n}\n" +
-          toyStamp("stamp_v4", "4") + toyCopy("copy_v3") + toyCopy("copy_v4"),
+          toyStamp("stamp_v4", "4") + toyStamp("stamp_bf16", "5") + toyCopy("copy_v3") +
+          toyCopy("copy_v4"),
       &toy.context);
   EXPECT_THAT(writeError(toy), HasSubstr("undefined symbol: expf"));
 }

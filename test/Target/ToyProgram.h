@@ -93,8 +93,8 @@ inline const char *toyGraph() {
 /// What convertXfmrToCpu would return for the toy.
 inline StepProgram toyProgram() {
   StepProgram program;
-  program.kernels = {{"stamp_toy", "embedding", {"stamp_v3", "stamp_v4"}, {}},
-                     {"copy_toy", "merge_heads", {"copy_v3", "copy_v4"}, {}}};
+  program.kernels = {{"stamp_toy", "embedding", {"stamp_v3", "stamp_v4", "stamp_bf16"}, {}},
+                     {"copy_toy", "merge_heads", {"copy_v3", "copy_v4", ""}, {}}};
   StepEntry entry = {"step_m1_8_logits", "logits", 1, 8, 8, 0, {}, {{"embed", 64, 32}}};
   const SinterGrid perToken = {1, {SINTER_GRID_TOKENS, 0, 0}, {1, 1, 1}, 1};
   const SinterGrid once = {1, {0, 0, 0}, {1, 1, 1}, 1};
@@ -117,16 +117,17 @@ struct Toy {
   Toy() {
     context.loadDialect<xfmr::XfmrDialect, mlir::func::FuncDialect, mlir::LLVM::LLVMDialect>();
     planned = mlir::parseSourceString<mlir::ModuleOp>(toyGraph(), &context);
-    kernels = mlir::parseSourceString<mlir::ModuleOp>(toyStamp("stamp_v3", "3") +
-                                                          toyStamp("stamp_v4", "4") +
-                                                          toyCopy("copy_v3") + toyCopy("copy_v4"),
-                                                      &context);
+    kernels = mlir::parseSourceString<mlir::ModuleOp>(
+        toyStamp("stamp_v3", "3") + toyStamp("stamp_v4", "4") + toyStamp("stamp_bf16", "5") +
+            toyCopy("copy_v3") + toyCopy("copy_v4"),
+        &context);
     info.name = "toy";
     info.tokenizer = "{}";
   }
 
   mlir::FailureOr<std::string> write() {
-    return writeArtifact(*planned, *kernels, program, {CpuIsa::V3, CpuIsa::V4}, info);
+    return writeArtifact(*planned, *kernels, program, {CpuIsa::V3, CpuIsa::V4, CpuIsa::V4Bf16},
+                         info);
   }
 };
 

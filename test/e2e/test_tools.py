@@ -312,7 +312,7 @@ class InspectTest(ToolTest):
 
         self.assertIn("x86-64-v3", view())
         self.assertLessEqual(view().count("\n"), 24)
-        self.assertEqual(json.loads(view("--meta"))["abi"], 3)
+        self.assertEqual(json.loads(view("--meta"))["abi"], 4)
         self.assertIn("model.embed_tokens.weight[0:40]", view("--weights"))
         self.assertIn("arena 2048 bytes", view("--buffers"))
         self.assertIn("5 kernels", view("--kernels"))
@@ -462,7 +462,7 @@ class HelpTest(ToolTest):
         for tool in ("sinter-run", "sinter-inspect", "sinter-bench"):
             self.assertIn("examples:", self.succeed(tool, "--help").stdout)
             version = self.succeed(tool, "--version").stdout
-            self.assertRegex(version, rf"^{tool} \d+\.\d+\.\d+ \(artefact ABI 3\)\n$")
+            self.assertRegex(version, rf"^{tool} \d+\.\d+\.\d+ \(artefact ABI 4\)\n$")
 
 
 if __name__ == "__main__":

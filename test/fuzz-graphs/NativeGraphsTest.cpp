@@ -36,6 +36,12 @@ using namespace sinter::xfmr;
 
 namespace {
 
+uint32_t best() {
+  if (!__builtin_cpu_supports("x86-64-v4"))
+    return kIsaV3;
+  return __builtin_cpu_supports("avx512bf16") ? kIsaV4Bf16 : kIsaV4;
+}
+
 constexpr int64_t kPages = 12;
 const StepSizes kSteps = {{19, 3}, {1, 1}, {0, 14}, {1, 0}, {17, 1}};
 
@@ -199,7 +205,8 @@ protected:
     auto exact = Interpreter::create(*graph.module, weights, Mode::Exact);
     auto declared = Interpreter::create(*graph.module, weights, Mode::Declared);
     ASSERT_TRUE(exact.isOk() && declared.isOk()) << declared.status().message();
-    const uint32_t isa = seed / 2 % 2 && __builtin_cpu_supports("x86-64-v4") ? 4 : 3;
+    const uint32_t isas = 1 + best() - kIsaV3, isa = kIsaV3 + uint32_t(seed / 2 % isas);
+    declared->setWeightedRounded(isa == kIsaV4Bf16);
     auto model = NativeModel::compile(*graph.module, isa, *declared, kPages);
     if (!model) {
       ++refusals[model.status().message() + ": " + errors];
@@ -214,7 +221,7 @@ protected:
     differences += !difference.empty();
     if (difference.empty() || spoil)
       return;
-    ADD_FAILURE() << label << " on v" << isa << ": " << difference;
+    ADD_FAILURE() << label << " on " << cpuIsaName(isa) << ": " << difference;
     if (replay)
       ModuleOp(*graph.module).dump();
   }

@@ -69,7 +69,9 @@ uint8_t *NativeModel::Memory::data() const {
 Result<std::unique_ptr<NativeModel>>
 NativeModel::compile(ModuleOp planned, uint32_t isa, const Interpreter &weights, int64_t pages) {
   std::unique_ptr<NativeModel> model(new NativeModel);
-  const CpuIsa isas[] = {isa == 4 ? CpuIsa::V4 : CpuIsa::V3};
+  const std::vector<CpuIsa> isas = isa == kIsaV3   ? std::vector{CpuIsa::V3}
+                                   : isa == kIsaV4 ? std::vector{CpuIsa::V4}
+                                                   : std::vector{CpuIsa::V4, CpuIsa::V4Bf16};
   OwningOpRef<ModuleOp> kernels;
   FailureOr<StepProgram> program = convertXfmrToCpu(planned, isas, kernels);
   if (failed(program))

@@ -23,7 +23,7 @@ struct Snapshot {
 
 class NativeModel {
 public:
-  /// `isa` is 3 or 4. `weights` interprets the same module.
+  /// `isa` is one of kIsaV3 and so on. `weights` interprets the same module.
   static Result<std::unique_ptr<NativeModel>>
   compile(mlir::ModuleOp planned, uint32_t isa, const interp::Interpreter &weights, int64_t pages);
   ~NativeModel();

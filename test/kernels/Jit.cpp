@@ -74,8 +74,10 @@ bool load(OrcJit &jit, ModuleOp lowered) {
   if (auto error = jit.engine->addIRModule({std::move(module), std::move(llvmContext)}))
     return report(std::move(error));
   for (unsigned i = 0; i < jit.program.kernels.size(); ++i) {
-    for (CpuIsa isa : {CpuIsa::V3, CpuIsa::V4}) {
-      auto symbol = jit.engine->lookup(jit.program.kernels[i].symbol[static_cast<unsigned>(isa)]);
+    const StepKernel &kernel = jit.program.kernels[i];
+    for (CpuIsa isa : {CpuIsa::V3, CpuIsa::V4, CpuIsa::V4Bf16}) {
+      const std::string &own = kernel.symbol[static_cast<unsigned>(isa)];
+      auto symbol = jit.engine->lookup(own.empty() ? kernel.symbol[unsigned(CpuIsa::V4)] : own);
       if (!symbol)
         return report(symbol.takeError());
       jit.entries[{i, isa}] = symbol->toPtr<SinterKernel>();
@@ -95,7 +97,7 @@ std::unique_ptr<Jit> Jit::compile(const std::string &text) {
   if (!planned)
     return nullptr;
   OwningOpRef<ModuleOp> lowered;
-  auto program = convertXfmrToCpu(*planned, {CpuIsa::V3, CpuIsa::V4}, lowered);
+  auto program = convertXfmrToCpu(*planned, {CpuIsa::V3, CpuIsa::V4, CpuIsa::V4Bf16}, lowered);
   if (failed(program) || failed(verify(*lowered)))
     return nullptr;
   PassManager passes(&context);
@@ -124,5 +126,7 @@ std::string sinter::test::conversionError(const std::string &text) {
 bool sinter::test::hasIsa(CpuIsa isa) {
   if (isa == CpuIsa::V3)
     return __builtin_cpu_supports("x86-64-v3");
-  return __builtin_cpu_supports("x86-64-v4");
+  if (isa == CpuIsa::V4)
+    return __builtin_cpu_supports("x86-64-v4");
+  return __builtin_cpu_supports("x86-64-v4") && __builtin_cpu_supports("avx512bf16");
 }

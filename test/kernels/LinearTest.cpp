@@ -133,8 +133,13 @@ Data makeData(const Case &c) {
           values(kMaxTokens * c.k, 4, c.x), values(kMaxTokens * c.outputs(), 5, c.y)};
 }
 
-/// f64 throughout, no rounding: [tokens][weight rows].
-std::vector<double> projections(const Case &c, const Data &d, int64_t tokens) {
+/// Whether an instruction set takes pairs of bf16: x * gamma is rounded then, and bits differ.
+bool takesPairs(const Case &c, CpuIsa isa) {
+  return isa == CpuIsa::V4Bf16 && c.weight == DType::BF16 && c.x == DType::BF16;
+}
+
+/// f64 throughout, x * gamma rounded if `pairs`, nothing else: [tokens][weight rows].
+std::vector<double> projections(const Case &c, const Data &d, int64_t tokens, bool pairs) {
   const bool norm = c.norm || c.op == Op::Norm || c.op == Op::Swiglu;
   std::vector<double> out;
   for (int64_t t = 0; t < tokens; ++t) {
@@ -143,10 +148,15 @@ std::vector<double> projections(const Case &c, const Data &d, int64_t tokens) {
     for (int64_t i = 0; i < c.k; ++i)
       squares += x[i] * x[i];
     const double scale = norm ? 1 / std::sqrt(squares / double(c.k) + kEps) : 1;
+    std::vector<double> scaled(x, x + c.k);
+    for (int64_t i = 0; norm && i < c.k; ++i) {
+      double &v = scaled.data()[i];
+      v = pairs ? rounded(v * d.g.data()[i], DType::BF16) : v * d.g.data()[i];
+    }
     for (int64_t n = 0; n < c.weightRows(); ++n) {
       double sum = 0;
       for (int64_t i = 0; i < c.k; ++i)
-        sum += x[i] * (norm ? d.g.data()[i] : 1) * d.w.data()[n * c.k + i];
+        sum += scaled.data()[i] * d.w.data()[n * c.k + i];
       out.push_back(sum * scale + (c.bias ? d.b.data()[n] : 0));
     }
   }
@@ -154,8 +164,8 @@ std::vector<double> projections(const Case &c, const Data &d, int64_t tokens) {
 }
 
 /// The declared result: one rounding at the end.
-std::vector<double> expected(const Case &c, const Data &d, int64_t tokens) {
-  const std::vector<double> p = projections(c, d, tokens);
+std::vector<double> expected(const Case &c, const Data &d, int64_t tokens, bool pairs) {
+  const std::vector<double> p = projections(c, d, tokens, pairs);
   std::vector<double> out;
   const int64_t n = c.outputs();
   for (int64_t t = 0; t < tokens; ++t) {
@@ -198,10 +208,10 @@ protected:
     return m;
   }
 
-  void expectArgmax(const Machine &m, int64_t tokens) {
+  void expectArgmax(const Machine &m, int64_t tokens, bool pairs) {
     const Case &c = GetParam();
     const Places p(c);
-    const std::vector<double> want = expected(c, data, tokens);
+    const std::vector<double> want = expected(c, data, tokens, pairs);
     for (int64_t t = 0; t < tokens; ++t) {
       auto first = want.begin() + t * c.outputs(), last = first + c.outputs();
       int32_t index;
@@ -219,24 +229,26 @@ TEST_P(LinearTest, EqualsF64ForEveryTokenCount) {
   const Case &c = GetParam();
   const Places p(c);
   const int64_t n = c.outputs();
-  std::vector<uint8_t> reference; // the bits of all rows, from the run with all tokens
+  std::vector<uint8_t> references[2]; // the bits of all rows, from the run with all tokens
   for (int64_t tokens : {33, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17}) {
     for (CpuIsa isa : machineIsas()) {
+      const bool pairs = takesPairs(c, isa);
       Machine m = machine(tokens);
       m.run(isa, Split::Whole, entryFor(tokens));
       ASSERT_TRUE(m.guardsIntact());
       if (c.op == Op::Argmax) {
-        expectArgmax(m, tokens);
+        expectArgmax(m, tokens, pairs);
         continue;
       }
       auto got = m.read(p.y, static_cast<size_t>(tokens * n), c.y);
-      ASSERT_LE(relativeL2(got, expected(c, data, tokens)), bound(c.y))
+      ASSERT_LE(relativeL2(got, expected(c, data, tokens, pairs)), bound(c.y))
           << tokens << " tokens, isa " << int(isa);
       const uint8_t *bits = m.arena.data() + p.y;
       const int64_t bytes = tokens * n * size(c.y);
       // Rows that do not exist were not written.
       EXPECT_TRUE(tokens == kMaxTokens || bits[bytes] == 0xff)
           << tokens << " tokens, isa " << int(isa);
+      std::vector<uint8_t> &reference = references[pairs];
       if (reference.empty())
         reference.assign(bits, bits + bytes);
       EXPECT_EQ(0, std::memcmp(reference.data(), bits, static_cast<size_t>(bytes)))
@@ -253,7 +265,7 @@ TEST_P(LinearTest, OneTokenGivesTheSameBitsInBothKernels) {
     many.run(isa, Split::Whole, entryFor(17));
     EXPECT_TRUE(many.guardsIntact());
     if (GetParam().op == Op::Argmax)
-      expectArgmax(many, 1);
+      expectArgmax(many, 1, takesPairs(GetParam(), isa));
     else
       EXPECT_EQ(0, std::memcmp(one.arena.data(), many.arena.data(), one.arena.size()));
   }
@@ -327,20 +339,39 @@ TEST_P(LinearTest, CheckerSeesADroppedColumn) {
   Data broken = data;
   for (int64_t n = 0; n < c.weightRows(); ++n)
     broken.w.data()[n * c.k + c.k - 1] = 0;
-  Machine m = machine(17);
-  m.run(CpuIsa::V3, Split::Whole, entryFor(17));
-  auto right = expected(c, data, 17), wrong = expected(c, broken, 17);
-  if (c.op == Op::Argmax) {
-    expectArgmax(m, 17);
-    for (int64_t index : largest(right, c.outputs()))
-      ASSERT_EQ(index, c.outputs() - 1);
-    for (int64_t index : largest(wrong, c.outputs()))
-      ASSERT_NE(index, c.outputs() - 1) << "the dropped column does not move the index";
-    return;
+  for (CpuIsa isa : machineIsas()) {
+    const bool pairs = takesPairs(c, isa);
+    Machine m = machine(17);
+    m.run(isa, Split::Whole, entryFor(17));
+    auto right = expected(c, data, 17, pairs), wrong = expected(c, broken, 17, pairs);
+    if (c.op == Op::Argmax) {
+      expectArgmax(m, 17, pairs);
+      for (int64_t index : largest(right, c.outputs()))
+        ASSERT_EQ(index, c.outputs() - 1);
+      for (int64_t index : largest(wrong, c.outputs()))
+        ASSERT_NE(index, c.outputs() - 1) << "the dropped column does not move the index";
+      continue;
+    }
+    auto got = m.read(Places(c).y, right.size(), c.y);
+    EXPECT_LE(relativeL2(got, right), bound(c.y));
+    EXPECT_GT(relativeL2(got, wrong), bound(c.y));
   }
-  auto got = m.read(Places(c).y, right.size(), c.y);
-  EXPECT_LE(relativeL2(got, right), bound(c.y));
-  EXPECT_GT(relativeL2(got, wrong), bound(c.y));
+}
+
+/// Rounding x * gamma costs what rounding the result does, in gate and up twice.
+TEST_P(LinearTest, PairsOfBf16StayNearExact) {
+  const Case &c = GetParam();
+  if (!hasIsa(CpuIsa::V4Bf16) || !takesPairs(c, CpuIsa::V4Bf16) || c.y != DType::BF16)
+    return;
+  Machine m = machine(kMaxTokens);
+  m.run(CpuIsa::V4Bf16, Split::Whole, entryFor(kMaxTokens));
+  Case unrounded = c;
+  unrounded.y = DType::F32;
+  const std::vector<double> exact = expected(unrounded, data, kMaxTokens, false);
+  auto got = m.read(Places(c).y, exact.size(), c.y);
+  const double roundings = c.op == Op::Swiglu ? 3 : 2, slack = 1.2;
+  EXPECT_LE(relativeL2(got, exact),
+            slack * std::sqrt(roundings) * relativeL2(expected(c, data, kMaxTokens, false), exact));
 }
 
 constexpr DType F = DType::F32, B = DType::BF16, H = DType::F16;
@@ -365,8 +396,9 @@ INSTANTIATE_TEST_SUITE_P(
                     Case{Op::Argmax, {256}, 20, F, F, F, false, true}));
 
 TEST(Isas, AllWereRun) {
-  if (!hasIsa(CpuIsa::V4))
-    GTEST_SKIP() << "this machine lacks x86-64-v4: its kernels were compiled, not run";
+  if (!hasIsa(CpuIsa::V4Bf16))
+    GTEST_SKIP() << "this machine lacks x86-64-v4" << (hasIsa(CpuIsa::V4) ? "-bf16" : "")
+                 << ": its kernels were compiled, not run";
 }
 
 } // namespace

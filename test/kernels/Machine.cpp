@@ -112,9 +112,10 @@ double sinter::test::relativeL2(const std::vector<double> &got, const std::vecto
 }
 
 std::vector<CpuIsa> sinter::test::machineIsas() {
-  std::vector<CpuIsa> isas = {CpuIsa::V3};
-  if (hasIsa(CpuIsa::V4))
-    isas.push_back(CpuIsa::V4);
+  std::vector<CpuIsa> isas;
+  for (CpuIsa isa : {CpuIsa::V3, CpuIsa::V4, CpuIsa::V4Bf16})
+    if (hasIsa(isa))
+      isas.push_back(isa);
   return isas;
 }
 

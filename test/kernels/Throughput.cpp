@@ -69,6 +69,24 @@ __attribute__((target("avx512f"))) void fma512(int64_t n, float *out) {
     *out += _mm512_reduce_add_ps(v);
 }
 
+__attribute__((target("avx512f,avx512bf16"))) void dotPairs(int64_t n, float *out) {
+  __m512 a[12];
+  const auto x = __m512bh(_mm512_set1_epi32(0x3f803f80));
+  for (auto &v : a)
+    v = _mm512_set1_ps(1.0f);
+  for (int64_t i = 0; i < n; ++i) {
+    for (auto &v : a)
+      v = _mm512_dpbf16_ps(v, x, x);
+    asm volatile("" ::: "memory");
+  }
+  for (auto &v : a)
+    *out += _mm512_reduce_add_ps(v);
+}
+
+const char *name(CpuIsa isa) {
+  return isa == CpuIsa::V3 ? "v3" : isa == CpuIsa::V4 ? "v4" : "v4-bf16";
+}
+
 __attribute__((target("avx2,fma"))) void fma256(int64_t n, float *out) {
   __m256 a[12], x = _mm256_set1_ps(0.999f);
   for (auto &v : a)
@@ -186,8 +204,13 @@ void measure(int threads, const std::vector<int64_t> &tokenCounts, bool cached) 
                              ? 0
                              : double(n) * 12 * 32 * threads /
                                    best(threads, 7, [&](int t) { fma512(n, out + 16 * t); }) / 1e9;
-  std::printf("%d threads: read %.1f GB/s, FMA %.0f (256 bit) %.0f (512 bit) GFLOP/s\n", threads,
-              bandwidth, peak256, peak512);
+  const double peakPairs =
+      !hasIsa(CpuIsa::V4Bf16) ? 0 : double(n) * 12 * 64 * threads / best(threads, 7, [&](int t) {
+                                      dotPairs(n, out + 16 * t);
+                                    }) / 1e9;
+  std::printf(
+      "%d threads: read %.1f GB/s, FMA %.0f (256 bit) %.0f (512 bit) %.0f (bf16 pairs) GFLOP/s\n",
+      threads, bandwidth, peak256, peak512, peakPairs);
   const Shape large[] = {{"rms_norm_linear", 4096, 1024, false, true, false},
                          {"rms_norm_swiglu", 6144, 1024, true, true, false},
                          {"linear_add", 1024, 3072, false, false, true},
@@ -200,11 +223,11 @@ void measure(int threads, const std::vector<int64_t> &tokenCounts, bool cached) 
     const Shape &s = *it;
     const double bytes = double(s.rows * s.k * 2), flops = double(s.rows * s.k * 2);
     for (CpuIsa isa : machineIsas()) {
-      std::printf("%-16s %5dx%-5d v%d:", s.op, int(s.rows), int(s.k), isa == CpuIsa::V4 ? 4 : 3);
+      std::printf("%-16s %5dx%-5d %s:", s.op, int(s.rows), int(s.k), name(isa));
       const int copies = int((cached ? 12e6 : 384e6) / bytes);
       for (int64_t tokens : tokenCounts) {
         const double time = seconds(s, tokens, threads, isa, tokens >= 64 && !cached ? 2 : copies);
-        const double peak = isa == CpuIsa::V4 ? peak512 : peak256;
+        const double peak = isa == CpuIsa::V3 ? peak256 : isa == CpuIsa::V4 ? peak512 : peakPairs;
         std::printf(" | %d: %.1f GB/s %.0f%% %.0f GF %.0f%%", int(tokens), bytes / time / 1e9,
                     100 * bytes / time / 1e9 / bandwidth, flops * double(tokens) / time / 1e9,
                     100 * flops * double(tokens) / time / 1e9 / peak);
@@ -269,10 +292,9 @@ void measureAttention(int64_t context, int64_t count, int64_t most, int64_t head
     }
     const double pairs = double(count) * (double(context) - double(count - 1) / 2);
     std::printf(
-        "attention v%d%s, %d heads, %d tokens of %d: %.4f ms, %.1f GFLOP/s, cache %.1f GB/s\n",
-        isa == CpuIsa::V4 ? 4 : 3, cached ? " cached" : "", int(heads), int(count), int(context),
-        time * 1e3, pairs * queries * dim * 4 / time / 1e9,
-        double(context * heads * dim * 4) / time / 1e9);
+        "attention %s%s, %d heads, %d tokens of %d: %.4f ms, %.1f GFLOP/s, cache %.1f GB/s\n",
+        name(isa), cached ? " cached" : "", int(heads), int(count), int(context), time * 1e3,
+        pairs * queries * dim * 4 / time / 1e9, double(context * heads * dim * 4) / time / 1e9);
   }
 }
 

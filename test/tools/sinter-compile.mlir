@@ -21,7 +21,7 @@
 // RUN: not sinter-compile qwen3-0.6b --max-tokens-per-step 0 2>&1 | FileCheck %s --check-prefix=STEP --implicit-check-not={{.}}
 // STEP: sinter-compile: error: --max-tokens-per-step: 0 is not between 1 and 1048576{{$}}
 // RUN: not sinter-compile qwen3-0.6b --target=cuda:sm_70 2>&1 | FileCheck %s --check-prefix=TARGET --implicit-check-not={{.}}
-// TARGET: sinter-compile: error: --target: "cuda:sm_70" is not supported (cpu, cpu:x86-64-v3, cpu:x86-64-v4, cuda and cuda:CHIP with sm_80, sm_86, sm_89, sm_90 or sm_90a are){{$}}
+// TARGET: sinter-compile: error: --target: "cuda:sm_70" is not supported (cpu, cpu:x86-64-v3, -v4 and -v4-bf16, cuda and cuda:CHIP with sm_80, sm_86, sm_89, sm_90 or sm_90a are){{$}}
 // RUN: not sinter-compile qwen3-0.6b --disable-pass plan 2>&1 | FileCheck %s --check-prefix=PASS --implicit-check-not={{.}}
 // PASS: sinter-compile: error: --disable-pass: no merge or fusion is called "plan" (sinter-opt --help lists them){{$}}
 // RUN: not sinter-compile qwen3-0.6b --emit=xfmr --explain-fusion 2>&1 | FileCheck %s --check-prefix=EXPLAIN --implicit-check-not={{.}}

@@ -8,6 +8,7 @@
 #include "runtime/cli/Quantity.h"
 #include "runtime/cli/Session.h"
 #include "runtime/cli/TargetChoice.h"
+#include "sinter/Support/CpuIsa.h"
 
 #include <algorithm>
 #include <cstdio>
@@ -59,7 +60,7 @@ Result<Session> openBench(const BenchOptions &options, uint64_t positions, uint6
     session.weights.randomSeed = 1; // there is no checkpoint
   session.cpu.threads = options.threads;
   if (!options.isa.empty())
-    session.cpu.isa = options.isa == "v3" ? 3 : 4;
+    session.cpu.isa = cpuIsaFromFlag(options.isa);
   session.device = options.device;
   session.cuda.graphs = !options.noGraph;
   session.cuda.programmaticLaunch = !options.noPdl;

@@ -51,8 +51,8 @@ CLI::Option *addCommonFlags(CLI::App &command, BenchOptions &o) {
       ->check(CLI::IsMember({"auto", "bf16", "f32", "f16", "fp8_e4m3", "fp8_e5m2"}));
   command.add_option("--threads", o.threads, "Threads (default: the processors of this process)")
       ->check(CLI::Range(1, 1024));
-  command.add_option("--isa", o.isa, "Use at most x86-64-v3 or -v4: v3, v4")
-      ->check(CLI::IsMember({"v3", "v4"}));
+  command.add_option("--isa", o.isa, "Use at most this of x86-64: v3, v4, v4-bf16")
+      ->check(CLI::IsMember({"v3", "v4", "v4-bf16"}));
   command.add_option("--target", o.target,
                      "What to compile for: cpu, cuda, cuda:sm_90a (default: the GPU, if any)");
   command.add_option("--device", o.device, "Number of the GPU (0)")->check(CLI::Range(0, 1023));

@@ -58,18 +58,21 @@ struct CompileTarget {
 
 Result<CompileTarget> parseTarget(StringRef target) {
   if (target == "cpu")
-    return CompileTarget{{CpuIsa::V3, CpuIsa::V4}, {}};
+    return CompileTarget{{CpuIsa::V3, CpuIsa::V4, CpuIsa::V4Bf16}, {}};
   if (target == "cpu:x86-64-v3")
     return CompileTarget{{CpuIsa::V3}, {}};
   if (target == "cpu:x86-64-v4")
     return CompileTarget{{CpuIsa::V4}, {}};
+  if (target == "cpu:x86-64-v4-bf16") // most of its kernels are v4's
+    return CompileTarget{{CpuIsa::V4, CpuIsa::V4Bf16}, {}};
   if (target == "cuda")
     return CompileTarget{{}, "sm_90a"};
   if (StringRef chip = target; chip.consume_front("cuda:") && isNvptxChip(chip))
     return CompileTarget{{}, chip.str()};
-  return unsupported("--target: \"" + target.str() +
-                     "\" is not supported (cpu, cpu:x86-64-v3, cpu:x86-64-v4, cuda and cuda:CHIP "
-                     "with sm_80, sm_86, sm_89, sm_90 or sm_90a are)");
+  return unsupported(
+      "--target: \"" + target.str() +
+      "\" is not supported (cpu, cpu:x86-64-v3, -v4 and -v4-bf16, cuda and cuda:CHIP "
+      "with sm_80, sm_86, sm_89, sm_90 or sm_90a are)");
 }
 
 class Compiler {

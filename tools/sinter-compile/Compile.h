@@ -41,7 +41,7 @@ struct CompileRequest {
   int64_t maxTokensPerStep = 2048;
   bool kScale = true;
 
-  /// "cpu", "cpu:x86-64-v3", "cpu:x86-64-v4", "cuda" or "cuda:CHIP"
+  /// "cpu", "cpu:x86-64-v3", "-v4" or "-v4-bf16", "cuda" or "cuda:CHIP"
   std::string target = "cpu";
   bool batchInvariant = false;             ///< cuda: asked for; cpu: so in any case
   std::string kernelCache;                 ///< folder of compiled GPU kernels; empty: none

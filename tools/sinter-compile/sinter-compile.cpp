@@ -325,9 +325,10 @@ void declareOptions(CLI::App &app, Arguments &arguments) {
                  "Print a stage instead of writing a file: xfmr (the imported graph), fused (after "
                  "fusion, layout and plan), lowered (kernels), llvm, asm")
       ->option_text("STAGE");
-  app.add_option("--target", request.target,
-                 "cpu (both instruction sets), cpu:x86-64-v3 or -v4; cuda (sm_90a) or cuda:CHIP "
-                 "with sm_80, sm_86, sm_89, sm_90 or sm_90a")
+  app.add_option(
+         "--target", request.target,
+         "cpu (all instruction sets), cpu:x86-64-v3, -v4 or -v4-bf16; cuda (sm_90a) or cuda:CHIP "
+         "with sm_80, sm_86, sm_89, sm_90 or sm_90a")
       ->capture_default_str()
       ->option_text("TARGET");
   app.add_option("--dtype", arguments.dtype,

@@ -20,7 +20,7 @@
 extern "C" {
 #endif
 
-#define SINTER_ABI_VERSION 3u
+#define SINTER_ABI_VERSION 4u
 
 /* Names of the ELF sections and symbols of an artefact. */
 #define SINTER_SECTION_META ".sinter.meta"           /* JSON, UTF-8 */
@@ -92,7 +92,8 @@ typedef struct SinterBatch {
 /* What a loaded model consists of: filled by the runner once. */
 typedef struct SinterModel {
   uint32_t size;
-  uint32_t isa; /* CPU: 3 (x86-64-v3) or 4 (x86-64-v4), at most what the machine has; GPU: 0 */
+  uint32_t isa; /* CPU: 3 (x86-64-v3), 4 (x86-64-v4) or 5 (x86-64-v4-bf16: v4 with AVX512-BF16), */
+                /* at most what the machine has; GPU: 0 */
   uint32_t num_weights; /* meta.weights */
   uint32_t num_pages;
   void *const *weights;   /* resident form of each weight, 64-byte aligned */
@@ -186,7 +187,7 @@ typedef struct SinterGrid {
 } SinterGrid;
 
 typedef struct SinterOpRecord {
-  SinterKernel kernel[2]; /* x86-64-v3, x86-64-v4; null where not compiled and on a GPU */
+  SinterKernel kernel[3]; /* per SinterModel.isa from 3 on; null where not compiled and on a GPU */
   SinterGrid grid;
   uint32_t first_arg;
   uint32_t num_args;

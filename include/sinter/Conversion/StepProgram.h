@@ -8,6 +8,7 @@
 #pragma once
 
 #include "sinter/Abi/sinter_abi.h"
+#include "sinter/Support/CpuIsa.h"
 #include "sinter/Support/DType.h"
 
 #include <string>
@@ -16,7 +17,12 @@
 namespace sinter {
 
 /// Instruction sets a CPU kernel is generated for; the values index SinterOpRecord::kernel.
-enum class CpuIsa { V3 = 0, V4 = 1 };
+/// V4Bf16 is V4 with AVX512-BF16: only linears of bf16 by bf16 have kernels of their own for it.
+enum class CpuIsa { V3 = 0, V4 = 1, V4Bf16 = 2 };
+constexpr size_t kCpuIsas = 3;
+
+/// SinterModel::isa.
+inline uint32_t isaNumber(CpuIsa isa) { return kIsaV3 + static_cast<uint32_t>(isa); }
 
 /// A parameter that is a tensor map over a matrix [rows, columns] instead of its address.
 struct DeviceTensorMap {
@@ -35,10 +41,10 @@ struct DeviceKernel {
 };
 
 struct StepKernel {
-  std::string name;      ///< unique: op kind, element types, sizes, tile; on a GPU also its symbol
-  std::string op;        ///< mnemonic of the xfmr op it came from
-  std::string symbol[2]; ///< CPU: function in the lowered module per CpuIsa; empty: not generated
-  DeviceKernel device;   ///< GPU
+  std::string name; ///< unique: op kind, element types, sizes, tile; on a GPU also its symbol
+  std::string op;   ///< mnemonic of the xfmr op it came from
+  std::string symbol[kCpuIsas]; ///< CPU: function in the lowered module; empty: not generated
+  DeviceKernel device;          ///< GPU
 };
 
 /// Why a linear has the kernel it has.

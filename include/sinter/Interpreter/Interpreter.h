@@ -53,6 +53,11 @@ public:
   /// Weights of this many bytes (as doubles) are kept between ops; 0 reads them at every use.
   void setWeightCacheLimit(size_t bytes) { weightCacheLimit_ = bytes; }
 
+  /// In declared mode x * gamma of a fused norm and linear is rounded where x and W are bf16: what
+  /// multipliers of bf16 are given. The ops leave that open (off).
+  void setWeightedRounded(bool on) { weightedRounded_ = on; }
+  bool weightedRounded() const { return weightedRounded_; }
+
   /// The values of the named xfmr.weight on one rank.
   Result<Tensor> weight(llvm::StringRef name, unsigned rank = 0) const;
 
@@ -77,6 +82,7 @@ private:
   std::shared_ptr<WeightProvider> weights_;
   Mode mode_;
   unsigned ranks_ = 1;
+  bool weightedRounded_ = false;
   Observer observer_;
   size_t weightCacheLimit_ = size_t(2) << 30;
   size_t weightCacheBytes_ = 0;

@@ -19,9 +19,6 @@ namespace sinter {
 
 using ObjectBytes = llvm::SmallVector<char, 0>;
 
-/// "x86-64-v3" or "x86-64-v4".
-llvm::StringRef isaName(CpuIsa isa);
-
 enum class HostText { LlvmIr, Assembly };
 
 /// Machine code of the kernels in `kernels`, a module in the LLVM dialect.

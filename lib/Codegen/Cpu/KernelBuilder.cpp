@@ -17,8 +17,10 @@ static LLVM::LLVMPointerType pointer(OpBuilder &b) {
 
 /// The CPU name selects the features. v4's own tuning would split 512-bit vectors in two.
 static void setTarget(OpBuilder &b, LLVM::LLVMFuncOp func, CpuIsa isa) {
-  const bool v4 = isa == CpuIsa::V4;
+  const bool v4 = isa != CpuIsa::V3;
   func.setTargetCpu(v4 ? "x86-64-v4" : "x86-64-v3");
+  if (isa == CpuIsa::V4Bf16)
+    func.setTargetFeaturesAttr(LLVM::TargetFeaturesAttr::get(b.getContext(), "+avx512bf16"));
   func.setPreferVectorWidth(v4 ? "512" : "256");
   auto pair = [&](StringRef key, StringRef value) {
     return b.getArrayAttr({b.getStringAttr(key), b.getStringAttr(value)});

@@ -3,7 +3,8 @@
 // Builds one function with the signature of SinterKernel. Templates see addresses (bytes), 64-bit
 // integers, f32 scalars and logical vectors of 16 f32 lanes; memory holds f32, bf16 or f16. A
 // logical vector is one register on x86-64-v4 and two on v3, so both instruction sets do the same
-// arithmetic in the same order and give the same bits.
+// arithmetic in the same order and give the same bits. Dot products of bf16 pairs exist on
+// x86-64-v4-bf16 only.
 //
 // Only KernelBuilder*.cpp see the upstream dialects: templates compile quickly.
 //
@@ -110,6 +111,17 @@ public:
   Value exp(Value x);      ///< within 2 ulp, 0 below the normal range
   Value silu(Value x);
 
+  //--- vectors of 16 pairs of bf16, as i32 (V4Bf16): pair (k, k + 1) of a lane lies side by side
+  //---
+  Value loadPairs(Value p);
+  Value splatPair(Value p); ///< the pair at p in every lane
+  /// sum + a.odd * b.odd + a.even * b.even, in this order, each sum rounded; denormals are zero.
+  Value dotPairs(Value sum, Value a, Value b);
+  /// Rounds to bf16 by the instruction: denormals become zero.
+  void storeBf16(Value p, Value v, int64_t lanes);
+  /// Moves `lanes` elements of 16 bits.
+  void copyHalves(Value from, Value to, int64_t lanes);
+
   //--- vectors of 16 i32 ---
   Value laneIndices(Value base); ///< base + lane, base is i64
   Value splatI32(Value i64);
@@ -161,6 +173,7 @@ private:
   Value bf16Bits(Value v);
   Value vectorSlot();
   Value shuffle(Value v, llvm::ArrayRef<int64_t> mask);
+  Value firstLanes(Value v, int64_t lanes);
   mlir::Type vecF32(), vecI32();
   Value splatBits(int32_t value);
 };

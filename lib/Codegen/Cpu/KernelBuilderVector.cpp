@@ -192,12 +192,15 @@ Value KernelBuilder::load(Value p, DType type, int64_t lanes) {
 
 void KernelBuilder::store(Value p, DType type, Value v, int64_t lanes) {
   Value raw = narrow(v, type);
-  if (lanes < kLanes) {
-    llvm::SmallVector<int64_t> mask(lanes);
-    std::iota(mask.begin(), mask.end(), 0);
-    raw = shuffle(raw, mask);
-  }
-  LLVM::StoreOp::create(b, loc, raw, p, static_cast<unsigned>(bytesOf(type)));
+  LLVM::StoreOp::create(b, loc, firstLanes(raw, lanes), p, static_cast<unsigned>(bytesOf(type)));
+}
+
+Value KernelBuilder::firstLanes(Value v, int64_t lanes) {
+  if (lanes == kLanes)
+    return v;
+  llvm::SmallVector<int64_t> mask(lanes);
+  std::iota(mask.begin(), mask.end(), 0);
+  return shuffle(v, mask);
 }
 
 // Masked stores would do, but LLVM 22 writes 4 bytes for a narrowed 16-bit vector whose constant
@@ -268,4 +271,37 @@ Value KernelBuilder::loadColumn(Value p, DType type, int64_t parity, int64_t str
   Value words = LLVM::LoadOp::create(b, loc, vecI32(), p, 4);
   return fromBits(
       arith::AndIOp::create(b, loc, words, splatBits(static_cast<int32_t>(0xffff0000u))));
+}
+
+//===----------------------------------------------------------------------===//
+// AVX512-BF16
+//===----------------------------------------------------------------------===//
+
+Value KernelBuilder::loadPairs(Value p) { return LLVM::LoadOp::create(b, loc, vecI32(), p, 4); }
+Value KernelBuilder::splatPair(Value p) {
+  Value pair = LLVM::LoadOp::create(b, loc, b.getI32Type(), p, 4);
+  return vector::BroadcastOp::create(b, loc, vecI32(), pair);
+}
+
+Value KernelBuilder::dotPairs(Value sum, Value a, Value c) {
+  auto halves = VectorType::get({2 * kLanes}, b.getBF16Type());
+  Value x = vector::BitCastOp::create(b, loc, halves, a);
+  Value y = vector::BitCastOp::create(b, loc, halves, c);
+  return LLVM::CallIntrinsicOp::create(b, loc, vecF32(),
+                                       b.getStringAttr("llvm.x86.avx512bf16.dpbf16ps.512"),
+                                       ValueRange{sum, x, y})
+      .getResults();
+}
+
+void KernelBuilder::storeBf16(Value p, Value v, int64_t lanes) {
+  Value raw = LLVM::CallIntrinsicOp::create(b, loc, VectorType::get({kLanes}, b.getBF16Type()),
+                                            b.getStringAttr("llvm.x86.avx512bf16.cvtneps2bf16.512"),
+                                            ValueRange{v})
+                  .getResults();
+  LLVM::StoreOp::create(b, loc, firstLanes(raw, lanes), p, 2);
+}
+
+void KernelBuilder::copyHalves(Value from, Value to, int64_t lanes) {
+  Value raw = LLVM::LoadOp::create(b, loc, VectorType::get({lanes}, b.getI16Type()), from, 2);
+  LLVM::StoreOp::create(b, loc, raw, to, 2);
 }

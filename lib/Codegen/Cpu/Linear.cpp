@@ -3,11 +3,12 @@
 // y[t, n] = scale(t) * sum_k x[t, k] gamma[k] W[n, k]. Each output has two accumulators, one for
 // even and one for odd k, both running from k = 0 upwards and added at the end, whatever T,
 // register tile, task range or instruction set: the same row gives the same bits in a GEMV and in a
-// GEMM.
+// GEMM. With AVX512-BF16 x * gamma is rounded to bf16, as GPU kernels do, and one accumulator takes
+// pairs of columns, odd before even: other bits than without, the same in every kernel with.
 //
-// A call packs x * gamma as f32 into its thread's scratch, a panel of tokens at a time, then walks
-// its tiles of W. Each is read once per panel: while all blocks of rows use it, the next is
-// fetched.
+// A call packs x * gamma as f32 (or bf16) into its thread's scratch, a panel of tokens at a time,
+// then walks its tiles of W. Each is read once per panel: while all blocks of rows use it, the next
+// is fetched.
 //
 //===----------------------------------------------------------------------===//
 #include "LinearEmitter.h"
@@ -58,17 +59,21 @@ int64_t sinter::cpu::tokenClass(int64_t maxTokens) { return maxTokens == 1 ? 1 :
 /// Register tiles. v4 has 32 registers: up to 24 accumulators. v3 has 16, and a logical vector
 /// takes two: up to 12. Three rows or more there with both parities at once spilled accumulators,
 /// each spill a store and a load in the chain of FMAs; one parity at a time leaves registers free.
+/// A dot product of pairs takes 6 cycles and two can start in each: 12 chains or more.
 LinearTile sinter::cpu::pickTile(CpuIsa isa, const LinearSpec &spec) {
   const int64_t tokens = spec.maxTokens;
   LinearTile tile;
-  if (isa == CpuIsa::V4)
+  if (isa == CpuIsa::V4Bf16)
+    tile = tokens == 1 ? LinearTile{1, 4} : LinearTile{8, 2};
+  else if (isa == CpuIsa::V4)
     tile = tokens == 1 ? LinearTile{1, 4} : LinearTile{6, 2};
   else
     tile = tokens == 1 ? LinearTile{1, 2} : LinearTile{6, 1};
   tile.parityPasses = isa == CpuIsa::V3;
-  // A panel of f32 rows that stays in L2; one cache line more per row keeps rows out of each
-  // other's cache sets.
-  tile.rowBytes = roundUp(spec.k * 4, 64) + 64;
+  tile.dotPairs = isa == CpuIsa::V4Bf16;
+  // A panel of rows that stays in L2; one cache line more per row keeps rows out of each other's
+  // cache sets.
+  tile.rowBytes = roundUp(ceilDiv(spec.k, 2) * tile.pairBytes(), 64) + 64;
   constexpr int64_t panelBytes = 512 << 10, panelTokens = 128;
   const int64_t rows = std::min(panelTokens, std::max(panelBytes / tile.rowBytes, 2 * tile.rows));
   tile.panel = std::min(roundUp(rows, tile.rows), tokens);
@@ -104,15 +109,23 @@ void LinearEmitter::layoutScratch() {
 void LinearEmitter::packRow(Value source, Value target, Value scale) {
   Values sums = spec.norm ? zeroSums(b) : Values();
   const int64_t bytes = bytesOf(spec.x);
+  if (tile.dotPairs && spec.k % 2) // the last pair's second half
+    b.storeI32(b.at(target, (spec.k - 1) * 2), b.i64(0));
   sums =
       b.chunks(spec.k, 4, sums, [&](Value element, int64_t lanes, int64_t slot, Values &carried) {
-        Value v = b.load(b.at(source, b.mul(element, bytes)), spec.x, lanes);
-        Value byte = b.mul(element, 4);
+        Value from = b.at(source, b.mul(element, bytes));
+        Value to = b.at(target, b.mul(element, tile.pairBytes() / 2));
+        if (tile.dotPairs && !spec.norm)
+          return b.copyHalves(from, to, lanes);
+        Value v = b.load(from, spec.x, lanes);
         if (spec.norm) {
           carried[slot] = b.fma(v, v, carried[slot]);
-          v = b.mulf(v, b.load(b.at(gamma, byte), DType::F32, lanes));
+          v = b.mulf(v, b.load(b.at(gamma, b.mul(element, 4)), DType::F32, lanes));
         }
-        b.store(b.at(target, byte), DType::F32, v, lanes);
+        if (tile.dotPairs)
+          b.storeBf16(to, v, lanes);
+        else
+          b.store(to, DType::F32, v, lanes);
       });
   if (spec.norm)
     b.storeF32(scale, rstd(b, sums, spec.k, spec.eps));
@@ -148,6 +161,13 @@ LinearPass LinearEmitter::fetching(LinearPass pass, Value block) const {
   return pass;
 }
 
+/// Where a tile's columns (k, k + 1) are.
+Value LinearEmitter::columnsAt(Value tilePointer, Value pair, const LinearPass &pass) {
+  if (pass.fetch)
+    b.prefetch(b.at(b.at(tilePointer, pass.fetch), b.mul(pair, pass.fetchStep)));
+  return b.at(tilePointer, b.mul(pair, pairBytes(spec)));
+}
+
 /// One step over columns (k, k + 1), or with `whole` false over k alone.
 void LinearEmitter::step(ArrayRef<Value> tilePointers, Value pair, Value xRow,
                          const LinearPass &pass, bool whole, Values &sums) {
@@ -155,9 +175,7 @@ void LinearEmitter::step(ArrayRef<Value> tilePointers, Value pair, Value xRow,
   const int64_t parities = whole ? pass.parities : 1;
   Values columns;
   for (Value pointer : tilePointers) {
-    if (pass.fetch)
-      b.prefetch(b.at(b.at(pointer, pass.fetch), b.mul(pair, pass.fetchStep)));
-    Value p = b.at(pointer, b.mul(pair, pairBytes(spec)));
+    Value p = columnsAt(pointer, pair, pass);
     if (parities == 2) {
       auto [even, odd] = b.loadColumnPair(p, spec.weight, stride);
       columns.append({even, odd});
@@ -165,7 +183,7 @@ void LinearEmitter::step(ArrayRef<Value> tilePointers, Value pair, Value xRow,
       columns.push_back(b.loadColumn(p, spec.weight, pass.parity, stride));
     }
   }
-  Value xColumn = b.at(xRow, b.mul(pair, 8));
+  Value xColumn = b.at(xRow, b.mul(pair, tile.pairBytes()));
   for (int64_t row = 0; row < pass.rows; ++row) {
     for (int64_t i = 0; i < parities; ++i) {
       Value factor = b.splat(b.loadF32(b.at(xColumn, row * tile.rowBytes + (pass.parity + i) * 4)));
@@ -177,19 +195,42 @@ void LinearEmitter::step(ArrayRef<Value> tilePointers, Value pair, Value xRow,
   }
 }
 
+/// The same with one dot product of pairs per output.
+void LinearEmitter::stepPairs(ArrayRef<Value> tilePointers, Value pair, Value xRow,
+                              const LinearPass &pass, Values &sums) {
+  Values columns;
+  for (Value pointer : tilePointers)
+    columns.push_back(b.loadPairs(columnsAt(pointer, pair, pass)));
+  Value xColumn = b.at(xRow, b.mul(pair, tile.pairBytes()));
+  for (int64_t row = 0; row < pass.rows; ++row) {
+    Value factors = b.splatPair(b.at(xColumn, row * tile.rowBytes));
+    for (size_t t = 0; t < tilePointers.size(); ++t) {
+      Value &sum = sums[t * pass.rows + row];
+      sum = b.dotPairs(sum, factors, columns[t]);
+    }
+  }
+}
+
 Values LinearEmitter::runPass(ArrayRef<Value> tilePointers, Value xRow, const LinearPass &pass) {
-  const int64_t pairs = spec.k / 2, unroll = pass.rows == 1 ? 4 : 1;
-  const int64_t looped = pairs / unroll * unroll;
-  Values sums(tilePointers.size() * pass.rows * pass.parities, b.splat(0.0f));
+  const int64_t pairs = tile.dotPairs ? ceilDiv(spec.k, 2) : spec.k / 2;
+  const int64_t unroll = pass.rows == 1 ? 4 : 1, looped = pairs / unroll * unroll;
+  const int64_t accumulators = tile.dotPairs ? 1 : pass.parities;
+  Values sums(tilePointers.size() * pass.rows * accumulators, b.splat(0.0f));
+  auto one = [&](Value pair, Values &inner) {
+    if (tile.dotPairs)
+      stepPairs(tilePointers, pair, xRow, pass, inner);
+    else
+      step(tilePointers, pair, xRow, pass, true, inner);
+  };
   sums = b.loop(b.i64(0), b.i64(looped), unroll, sums, [&](Value pair, ValueRange carried) {
     Values inner(carried);
     for (int64_t u = 0; u < unroll; ++u)
-      step(tilePointers, b.add(pair, u), xRow, pass, true, inner);
+      one(b.add(pair, u), inner);
     return inner;
   });
   for (int64_t pair = looped; pair < pairs; ++pair)
-    step(tilePointers, b.i64(pair), xRow, pass, true, sums);
-  if (spec.k % 2 && pass.parity == 0)
+    one(b.i64(pair), sums);
+  if (spec.k % 2 && pass.parity == 0 && !tile.dotPairs)
     step(tilePointers, b.i64(pairs), xRow, pass, false, sums);
   return sums;
 }
@@ -199,7 +240,9 @@ Values LinearEmitter::runPass(ArrayRef<Value> tilePointers, Value xRow, const Li
 void LinearEmitter::dots(ArrayRef<Value> tilePointers, int64_t firstSlot, Value xRow, Value block,
                          int64_t blockRows) {
   Values even, odd;
-  if (tile.parityPasses && blockRows > 2) {
+  if (tile.dotPairs) {
+    even = runPass(tilePointers, xRow, fetching({blockRows, 0, 2, {}, {}}, block));
+  } else if (tile.parityPasses && blockRows > 2) {
     even = runPass(tilePointers, xRow, fetching({blockRows, 0, 1, {}, {}}, block));
     odd = runPass(tilePointers, xRow, fetching({blockRows, 1, 1, {}, {}}, block));
   } else {
@@ -210,7 +253,7 @@ void LinearEmitter::dots(ArrayRef<Value> tilePointers, int64_t firstSlot, Value 
   for (size_t i = 0; i < even.size(); ++i) {
     const int64_t t = int64_t(i) / blockRows, row = int64_t(i) % blockRows;
     b.store(b.at(products, (row * slots() + firstSlot + t) * kVectorBytes), DType::F32,
-            b.addf(even[i], odd[i]));
+            odd.empty() ? even[i] : b.addf(even[i], odd[i]));
   }
 }
 

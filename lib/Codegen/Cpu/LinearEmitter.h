@@ -12,10 +12,13 @@ struct LinearTile {
   int64_t rowBytes = 0;      ///< of a packed row
   int64_t panel = 0;         ///< tokens packed at once
   bool parityPasses = false; ///< from 3 rows on: even and odd columns in turn, not side by side
+  bool dotPairs = false;     ///< AVX512-BF16: x * gamma as bf16, one accumulator for both parities
+
+  int64_t pairBytes() const { return dotPairs ? 4 : 8; } ///< of columns (k, k + 1) of a packed row
 };
 LinearTile pickTile(CpuIsa isa, const LinearSpec &spec);
 
-/// What one pass over W accumulates: sums are [tile][row][parity].
+/// What one pass over W accumulates: sums are [tile][row][parity], with pairs [tile][row].
 struct LinearPass {
   int64_t rows;
   int64_t parity, parities; ///< of the columns: [parity, parity + parities)
@@ -45,6 +48,9 @@ private:
   void packRow(Value source, Value target, Value scale);
   void step(llvm::ArrayRef<Value> tilePointers, Value pair, Value xRow, const LinearPass &pass,
             bool whole, Values &sums);
+  void stepPairs(llvm::ArrayRef<Value> tilePointers, Value pair, Value xRow, const LinearPass &pass,
+                 Values &sums);
+  Value columnsAt(Value tilePointer, Value pair, const LinearPass &pass);
   Values runPass(llvm::ArrayRef<Value> tilePointers, Value xRow, const LinearPass &pass);
   void dots(llvm::ArrayRef<Value> tilePointers, int64_t firstSlot, Value xRow, Value block,
             int64_t blockRows);

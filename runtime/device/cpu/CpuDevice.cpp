@@ -26,13 +26,12 @@ CpuDevice &deviceOf(const SinterRt *rt) { return *static_cast<CpuDevice *>(rt->s
 } // namespace
 
 Result<std::unique_ptr<CpuDevice>> CpuDevice::create(const CpuOptions &options) {
-  SINTER_ASSIGN_OR_RETURN(const uint32_t level, usableCpuLevel());
-  if (options.isa > level)
-    return unsupported("x86-64-v" + std::to_string(options.isa) +
-                       " asked for, but this processor (" + cpuName() + ") is x86-64-v" +
-                       std::to_string(level));
+  SINTER_ASSIGN_OR_RETURN(const uint32_t best, usableCpuIsa());
+  if (options.isa > best)
+    return unsupported(cpuIsaName(options.isa) + " asked for, but this processor (" + cpuName() +
+                       ") is " + cpuIsaName(best));
   std::unique_ptr<CpuDevice> device(new CpuDevice);
-  device->isa_ = options.isa ? options.isa : level;
+  device->isa_ = options.isa ? options.isa : best;
   const uint32_t threads = options.threads ? options.threads : availableCpus();
   SINTER_ASSIGN_OR_RETURN(device->pool_, ThreadPool::create(threads));
   return device;
@@ -40,7 +39,7 @@ Result<std::unique_ptr<CpuDevice>> CpuDevice::create(const CpuOptions &options) 
 
 std::string CpuDevice::name() const {
   const uint32_t threads = pool_->threads();
-  return cpuName() + ", x86-64-v" + std::to_string(isa_) + ", " + std::to_string(threads) +
+  return cpuName() + ", " + cpuIsaName(isa_) + ", " + std::to_string(threads) +
          (threads == 1 ? " thread" : " threads");
 }
 

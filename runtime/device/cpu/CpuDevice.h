@@ -11,7 +11,7 @@ namespace sinter {
 
 struct CpuOptions {
   uint32_t threads = 0; ///< 0: as many as the process may run on
-  uint32_t isa = 0;     ///< 3 or 4 to use less than the processor has; 0: the most
+  uint32_t isa = 0;     ///< to use less than the processor has: kIsaV3, ...; 0: the most
 };
 
 class CpuDevice final : public Device {

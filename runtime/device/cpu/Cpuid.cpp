@@ -30,7 +30,7 @@ uint64_t savedStates() {
 
 } // namespace
 
-uint32_t cpuLevel() {
+uint32_t cpuIsa() {
   const Registers basic = query(1);
   const Registers extended = query(7);
   const Registers amd = query(0x80000001);
@@ -51,15 +51,16 @@ uint32_t cpuLevel() {
   if (!hasAll(extended.b,
               bit_AVX512F | bit_AVX512BW | bit_AVX512CD | bit_AVX512DQ | bit_AVX512VL) ||
       (savedStates() & kSavesZmm) != kSavesZmm)
-    return 3;
-  return 4;
+    return kIsaV3;
+  constexpr uint32_t kAvx512Bf16 = 1u << 5;
+  return hasAll(query(7, 1).a, kAvx512Bf16) ? kIsaV4Bf16 : kIsaV4;
 }
 
-Result<uint32_t> usableCpuLevel() {
-  const uint32_t level = cpuLevel();
-  if (level >= 3)
-    return level;
-  return unsupported("this processor (" + cpuName() + ") is x86-64-v" + std::to_string(level) +
+Result<uint32_t> usableCpuIsa() {
+  const uint32_t isa = cpuIsa();
+  if (isa >= kIsaV3)
+    return isa;
+  return unsupported("this processor (" + cpuName() + ") is " + cpuIsaName(isa) +
                      "; Sinter needs x86-64-v3 (AVX2, FMA, BMI2, F16C) at least");
 }
 

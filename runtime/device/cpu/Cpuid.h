@@ -1,6 +1,7 @@
 //===- Cpuid.h - which instruction level this processor runs ----*- C++ -*-===//
 #pragma once
 
+#include "sinter/Support/CpuIsa.h"
 #include "sinter/Support/Status.h"
 
 #include <cstdint>
@@ -8,11 +9,12 @@
 
 namespace sinter {
 
-/// The x86-64 micro-architecture level, 1 to 4, that processor and operating system both support.
-uint32_t cpuLevel();
+/// The best instruction set that processor and operating system both support: the x86-64
+/// micro-architecture levels 1 to 4, or kIsaV4Bf16.
+uint32_t cpuIsa();
 
-/// cpuLevel(), or an error when it is below the lowest level Sinter has kernels for (3).
-Result<uint32_t> usableCpuLevel();
+/// cpuIsa(), or an error when it is below the lowest that Sinter has kernels for (kIsaV3).
+Result<uint32_t> usableCpuIsa();
 
 /// The processor's own name: "Intel(R) Xeon(R) ...".
 std::string cpuName();

@@ -60,6 +60,20 @@ __attribute__((target("avx512f"))) float fmaChainV4(uint64_t rounds) {
   return _mm512_cvtss_f32(sum[0]);
 }
 
+__attribute__((target("avx512f,avx512bf16"))) float dotChain(uint64_t rounds) {
+  __m512 sum[kChains];
+  for (int k = 0; k < kChains; ++k)
+    sum[k] = _mm512_set1_ps(float(k));
+  const auto a = __m512bh(_mm512_set1_epi32(0x3f803f80)),
+             b = __m512bh(_mm512_set1_epi32(0x3a803a80));
+  for (uint64_t i = 0; i < rounds; ++i)
+    for (int k = 0; k < kChains; ++k)
+      sum[k] = _mm512_dpbf16_ps(sum[k], a, b);
+  for (int k = 1; k < kChains; ++k)
+    sum[0] = _mm512_add_ps(sum[0], sum[k]);
+  return _mm512_cvtss_f32(sum[0]);
+}
+
 /// The largest idea of the last cache that the system has: on virtual machines the kernel may name
 /// one guest's share while the guest reads from all of it.
 uint64_t lastCacheBytes() {
@@ -157,14 +171,15 @@ double measureReadBandwidth(ThreadPool &pool) {
 double fmaPass(ThreadPool &pool, uint32_t isa) {
   constexpr uint64_t kRounds = 500'000;
   const uint32_t threads = pool.threads();
-  const double lanes = isa >= 4 ? 16 : 8;
+  const auto chain = isa >= kIsaV4Bf16 ? dotChain : isa >= kIsaV4 ? fmaChainV4 : fmaChainV3;
+  const double products = isa >= kIsaV4Bf16 ? 32 : isa >= kIsaV4 ? 16 : 8;
   std::atomic<float> sink{0}; // keeps the sums alive
   const auto start = Clock::now();
   pool.parallelFor(threads, 1, [&](uint32_t begin, uint32_t end) {
     for (uint32_t i = begin; i < end; ++i)
-      sink = isa >= 4 ? fmaChainV4(kRounds) : fmaChainV3(kRounds);
+      sink = chain(kRounds);
   });
-  return 2 * lanes * kChains * double(kRounds) * threads / secondsSince(start);
+  return 2 * products * kChains * double(kRounds) * threads / secondsSince(start);
 }
 
 double measureFmaPeak(ThreadPool &pool, uint32_t isa) {

@@ -8,6 +8,7 @@
 #pragma once
 
 #include "runtime/device/cpu/ThreadPool.h"
+#include "sinter/Support/CpuIsa.h"
 #include "sinter/Support/Status.h"
 
 #include <cstdint>
@@ -49,8 +50,9 @@ private:
 /// whole passes. Takes less than a second; 0 where the machine is too busy or has no memory for it.
 double measureReadBandwidth(ThreadPool &pool);
 
-/// f32 operations per second (a fused multiply-add counts two) with all operands in registers, at
-/// instruction level `isa` (3 or 4): one pass of about a millisecond.
+/// Operations per second (a fused multiply-add counts two) with all operands in registers, at
+/// instruction set `isa`: of f32, or of bf16 pairs where that has them. One pass of about a
+/// millisecond.
 double fmaPass(ThreadPool &pool, uint32_t isa);
 
 /// The best of several passes.

@@ -2,7 +2,8 @@
 """Compiles the hand-written CUDA kernels with clang-22 alone and checks the PTX.
 
   check_ptx.py --sm sm_90a          every kernel for one SM; ptxas too where there is one
-  check_ptx.py --sm sm_90a --nvcc   with nvcc: no warning, the same kernels, and ptxas takes them
+  check_ptx.py --sm sm_90a --nvcc   with nvcc: no warning, the same kernels; with --assemble ptxas
+                                    takes them, too
   check_ptx.py --self-test          the checks notice PTX that is broken on purpose
 
 Exit status 77, which ctest counts as skipped, when clang-22 or its NVPTX target is missing, or nvcc.
@@ -181,6 +182,7 @@ def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     p.add_argument("--sm")
     p.add_argument("--nvcc", action="store_true")
+    p.add_argument("--assemble", action="store_true", help="nvcc's code, too: as long again as compiling")
     p.add_argument("--self-test", action="store_true")
     args = p.parse_args()
     if args.self_test:
@@ -188,9 +190,13 @@ def main():
     if not args.sm:
         p.error("--sm or --self-test")
     ptxas, nvcc = toolkit.find("ptxas"), toolkit.find("nvcc") if args.nvcc else None
-    if args.nvcc and not (nvcc and ptxas):
-        print("skipped: no nvcc and ptxas")
+    if args.assemble and not args.nvcc:
+        p.error("--assemble: only with --nvcc")
+    if args.nvcc and not (nvcc and (ptxas or not args.assemble)):
+        print("skipped: no nvcc" + " and ptxas" * args.assemble)
         sys.exit(toolkit.SKIPPED)
+    if args.nvcc and not args.assemble:
+        ptxas = None
     clang = os.environ.get("SINTER_CLANG", "clang-22")
     if not nvcc and not shutil.which(clang):
         print(f"skipped: no {clang}")

@@ -27,10 +27,11 @@ bool kernelReports(const std::string &flag) {
 }
 
 TEST(Cpuid, AgreesWithTheKernel) {
-  EXPECT_EQ(cpuLevel() >= 3,
+  EXPECT_EQ(cpuIsa() >= kIsaV3,
             kernelReports("avx2") && kernelReports("fma") && kernelReports("bmi2"));
-  EXPECT_EQ(cpuLevel() >= 4, kernelReports("avx512f") && kernelReports("avx512bw") &&
-                                 kernelReports("avx512vl") && kernelReports("avx512dq"));
+  EXPECT_EQ(cpuIsa() >= kIsaV4, kernelReports("avx512f") && kernelReports("avx512bw") &&
+                                    kernelReports("avx512vl") && kernelReports("avx512dq"));
+  EXPECT_EQ(cpuIsa() == kIsaV4Bf16, cpuIsa() >= kIsaV4 && kernelReports("avx512_bf16"));
   EXPECT_GE(availableCpus(), 1u);
   EXPECT_FALSE(cpuName().empty());
 }

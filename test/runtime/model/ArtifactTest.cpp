@@ -87,9 +87,9 @@ TEST(Artifact, OtherAbiTargetAndInstructionLevel) {
   nlohmann::json meta = fake::makeMeta("/nowhere", std::string(64, '0'));
   meta["abi"] = 9;
   EXPECT_EQ(errorOfBytes(fake::makeArtifact(meta.dump())),
-            "a.sinter: compiled for ABI version 9, this program has version 3: compile the model "
+            "a.sinter: compiled for ABI version 9, this program has version 4: compile the model "
             "again");
-  meta["abi"] = 3;
+  meta["abi"] = SINTER_ABI_VERSION;
   meta["target"] = "cuda:sm_90a";
   EXPECT_EQ(errorOfBytes(fake::makeArtifact(meta.dump())),
             "a.sinter: compiled for target \"cuda:sm_90a\", this runs target cpu");
