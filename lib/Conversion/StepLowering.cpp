@@ -106,8 +106,16 @@ LogicalResult StepLowering::placeResults(Operation *op) {
         return failure();
     } else if (offset >= 0) {
       places[result] = arena(offset);
-      if (auto view = dyn_cast<xfmr::ViewOpInterface>(op); !view || !view.isView())
-        entry->buffers.push_back({nameOf(op), offset, sizeOf(result)});
+      if (auto view = dyn_cast<xfmr::ViewOpInterface>(op); !view || !view.isView()) {
+        auto tensor = cast<RankedTensorType>(result.getType());
+        FailureOr<DType> type =
+            tensor.getElementType().isInteger(32) ? DType::I32 : elementType(op, result);
+        if (failed(type))
+          return failure();
+        const int64_t columns = ShapedType::getNumElements(tensor.getShape().drop_front());
+        entry->buffers.push_back(
+            {nameOf(op), offset, sizeOf(result), *type, columns, countsRows(result)});
+      }
     } else {
       return op->emitOpError() << "result " << result.getResultNumber() << " has no buffer";
     }

@@ -279,6 +279,9 @@ private:
           json.attribute("name", buffer.name);
           json.attribute("offset", buffer.offset);
           json.attribute("bytes", buffer.bytes);
+          json.attribute("dtype", std::string(dtypeName(buffer.type)));
+          json.attribute("columns", buffer.columns);
+          json.attribute("of", buffer.rows ? "rows" : "tokens");
         });
     });
   }

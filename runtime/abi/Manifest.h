@@ -129,10 +129,14 @@ struct OpPlan {
   bool programmatic = false; ///< GPU: may start before the launch before it has finished
 };
 
+/// An activation: `columns` elements per token, or per row that gets logits.
 struct BufferPlan {
   std::string name;
   uint64_t offset = 0;
-  uint64_t bytes = 0;
+  uint64_t bytes = 0; ///< with the most tokens that the entry takes
+  DType dtype = DType::F32;
+  uint64_t columns = 0;
+  bool ofRows = false;
 };
 
 struct EntryPlan {

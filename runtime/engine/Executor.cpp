@@ -236,6 +236,28 @@ StepCost Executor::lastCost(std::string_view operation) const {
   return sum;
 }
 
+Status Executor::readActivations(const EachActivation &each) {
+  const EntryPlan &entry = manifest().entries[lastEntry_];
+  std::vector<const BufferPlan *> order;
+  for (const BufferPlan &plan : entry.buffers)
+    order.push_back(&plan);
+  std::sort(order.begin(), order.end(),
+            [](const BufferPlan *a, const BufferPlan *b) { return a->offset < b->offset; });
+  for (size_t i = 1; i < order.size(); ++i)
+    if (order[i - 1]->offset + order[i - 1]->bytes > order[i]->offset)
+      return invalidArgument("activations share memory in this model: \"" + order[i - 1]->name +
+                             "\" and \"" + order[i]->name + "\"; compile it with --no-reuse");
+  std::vector<uint8_t> values;
+  for (const BufferPlan &plan : entry.buffers) {
+    const uint64_t rows = plan.ofRows ? lastShape_.rows : lastShape_.tokens;
+    values.resize(rows * plan.columns * dtypeBytes(plan.dtype));
+    SINTER_RETURN_IF_ERROR(device_->download(
+        values.data(), static_cast<uint8_t *>(arena_.data()) + plan.offset, values.size()));
+    SINTER_RETURN_IF_ERROR(each(plan, rows, values.data()));
+  }
+  return Status::ok();
+}
+
 void Executor::setProfile(Profile *profile) {
   profile_ = profile;
   device_->setProfile(profile ? &profile->timings : nullptr);

@@ -9,6 +9,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -97,6 +98,12 @@ public:
   StepCost lastCost(std::string_view operation = {}) const;
   /// How long the device was busy with the last step, the rest of step() being the host's.
   double deviceSeconds() const { return deviceSeconds_; }
+
+  /// Calls each(plan, rows, values) for every activation of the last step, which has finished;
+  /// `values` are rows x plan.columns of plan.dtype. An error where activations share memory.
+  using EachActivation =
+      std::function<Status(const BufferPlan &plan, uint64_t rows, const void *values)>;
+  Status readActivations(const EachActivation &each);
 
   /// Records later steps in `profile`, which must outlive them; null stops.
   void setProfile(Profile *profile);

@@ -264,10 +264,18 @@ EntryPlan parseEntry(Reader r, const Manifest &manifest) {
   });
   r.array("buffers", [&](const json &element, const std::string &where) {
     Reader buffer(element, where, r.status());
-    BufferPlan plan = {buffer.string("name"), buffer.integer("offset", kBytes),
-                       buffer.integer("bytes", kBytes)};
+    BufferPlan plan;
+    plan.name = buffer.string("name");
+    plan.offset = buffer.integer("offset", kBytes);
+    plan.bytes = buffer.integer("bytes", kBytes);
+    plan.dtype = buffer.dtype("dtype");
+    plan.columns = buffer.integer("columns", kCount);
+    plan.ofRows = buffer.choice("of", {"tokens", "rows"}) == 1;
     buffer.require(plan.offset + plan.bytes <= manifest.arenaBytes, "offset",
                    "the buffer ends beyond the arena");
+    const uint64_t most = plan.ofRows ? entry.maxRows : entry.maxTokens;
+    buffer.require(most * plan.columns * dtypeBytes(plan.dtype) <= plan.bytes, "columns",
+                   "more than the buffer has bytes");
     entry.buffers.push_back(std::move(plan));
   });
   return entry;

@@ -95,7 +95,8 @@ inline StepProgram toyProgram() {
   StepProgram program;
   program.kernels = {{"stamp_toy", "embedding", {"stamp_v3", "stamp_v4", "stamp_bf16"}, {}},
                      {"copy_toy", "merge_heads", {"copy_v3", "copy_v4", ""}, {}}};
-  StepEntry entry = {"step_m1_8_logits", "logits", 1, 8, 8, 0, {}, {{"embed", 64, 32}}};
+  StepEntry entry = {
+      "step_m1_8_logits", "logits", 1, 8, 8, 0, {}, {{"embed", 64, 32, DType::F32, 1, false}}};
   const SinterGrid perToken = {1, {SINTER_GRID_TOKENS, 0, 0}, {1, 1, 1}, 1};
   const SinterGrid once = {1, {0, 0, 0}, {1, 1, 1}, 1};
   const SinterArg arena = {SINTER_ARG_ARENA, 0, 64}, logits = {SINTER_ARG_LOGITS, 0, 0},

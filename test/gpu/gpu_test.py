@@ -15,7 +15,7 @@ that end in "-invariant" are compiled with --batch-invariant: every way must giv
 bits, and sinter-serve the same answers alone and beside others (beside.py; shakespeare only).
 The case "mutants" is models broken on purpose, which must be outside the bounds (mutants.py), "endurance"
 10^4 steps of decode and compute-sanitizer (endurance.py), "oracle" and "oracle-0.6b" steps of many sequences
-against transformers on this machine (oracle.py).
+against transformers on this machine (oracle.py), "layers" and "layers-0.6b" each of their layers by itself (layers.py).
 
 The last line counts what was skipped, each with a line that says why.
 """
@@ -30,6 +30,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import beside
 import endurance
+import layers
 import mutants
 import oracle
 
@@ -118,7 +119,7 @@ def for_oracle():
 
 
 def check_names(arguments):
-    known = {MUTANTS, endurance.CASE, oracle.CASE, oracle.BIG,
+    known = {MUTANTS, endurance.CASE, oracle.CASE, oracle.BIG, layers.CASE, layers.BIG,
              *(f"{name}.{dtype}" for name, dtypes, _ in CASES for dtype in dtypes)}
     for name in arguments.only.split(",") if arguments.only else []:
         if name not in known:
@@ -150,6 +151,12 @@ def build(arguments):
         endurance.build(arguments.folder, compiler, target, SHAKESPEARE)
     if wanted(arguments, oracle.BIG):
         oracle.build(arguments.folder, compiler, target)
+    if wanted(arguments, layers.CASE):
+        for name, dtype, tokens in for_oracle():
+            layers.compile_model(compiler, model_directory(name), target, tokens,
+                                 layers.artefact(arguments.folder, name, dtype), "--dtype", dtype)
+    if wanted(arguments, layers.BIG):
+        layers.build_big(arguments.folder, compiler, target)
 
 
 class Runner:
@@ -267,7 +274,7 @@ class Runner:
         beside.check(self, artefact(self.arguments.folder, "shakespeare", dtype), SHAKESPEARE, prompts[:12])
 
     def check_oracle(self):
-        cases = [case for case in (oracle.CASE, oracle.BIG) if wanted(self.arguments, case)]
+        cases = [case for case in (oracle.CASE, oracle.BIG, layers.CASE, layers.BIG) if wanted(self.arguments, case)]
         missing = oracle.available() if cases else None
         if missing:
             for case in cases:
@@ -278,6 +285,12 @@ class Runner:
                 oracle.check_tiny(self, name, dtype, artefact(self.arguments.folder, name, dtype), model_directory(name), tokens)
         if oracle.BIG in cases:
             oracle.check_big(self, self.arguments.folder)
+        if layers.CASE in cases:
+            for name, dtype, tokens in for_oracle():
+                layers.check_tiny(self, name, dtype, layers.artefact(self.arguments.folder, name, dtype),
+                                  model_directory(name), tokens)
+        if layers.BIG in cases:
+            layers.check_big(self, self.arguments.folder)
 
     def run(self):
         # Most of a run is the start of a process: several share the GPU.

@@ -1,6 +1,6 @@
 //===- model-steps.cpp - a script of steps, and their logits --------------===//
 //
-//   model-steps MODEL --weights DIR --script FILE --logits FILE
+//   model-steps MODEL --weights DIR --script FILE --logits FILE [--activations FILE]
 //
 // Runs token ids that are known beforehand through a compiled model, in the steps that a script
 // lists:
@@ -12,6 +12,7 @@
 // row: none, last or all. A step that is kept writes its rows' logits; another one takes the head
 // that generation takes, and its results go nowhere. Cache and activations start as NaN, pages come
 // in the order of a shuffle. Every token of every sequence must have been computed at the end.
+// Activations of all steps go to one file of tensors "STEP/NAME", "STEP/NAME#2" for an op's second.
 //
 //===----------------------------------------------------------------------===//
 #include "runtime/cli/Session.h"
@@ -19,6 +20,7 @@
 #include "sinter/Support/Json.h"
 #include "sinter/Support/MappedFile.h"
 #include "sinter/Support/Npy.h"
+#include "sinter/Support/OutputFile.h"
 
 #include <algorithm>
 #include <cstdio>
@@ -28,13 +30,44 @@ using namespace sinter;
 namespace {
 
 struct Options {
-  std::string model, weights, script, logits;
+  std::string model, weights, script, logits, activations;
   CudaOptions cuda;
 };
 
 struct Script {
   std::vector<std::vector<int32_t>> sequences;
   nlohmann::json steps;
+};
+
+/// Tensors for a safetensors file, kept until it is written.
+class TensorFile {
+public:
+  void add(const std::string &name, const BufferPlan &plan, uint64_t rows, const void *values) {
+    const char *types[] = {"F32", "BF16", "F16", "I32"};
+    const uint64_t bytes = rows * plan.columns * dtypeBytes(plan.dtype);
+    std::string unique = name;
+    for (int i = 2; header_.contains(unique); ++i)
+      unique = name + "#" + std::to_string(i);
+    header_[unique] = {{"dtype", types[size_t(plan.dtype)]},
+                       {"shape", {rows, plan.columns}},
+                       {"data_offsets", {data_.size(), data_.size() + bytes}}};
+    data_.append(static_cast<const char *>(values), bytes);
+  }
+
+  Status write(const std::string &path) const {
+    std::string text = header_.dump();
+    text.resize((text.size() + 7) / 8 * 8, ' ');
+    const uint64_t size = text.size();
+    SINTER_ASSIGN_OR_RETURN(OutputFile file, OutputFile::create(path));
+    SINTER_RETURN_IF_ERROR(file.write(&size, sizeof size));
+    SINTER_RETURN_IF_ERROR(file.write(text.data(), text.size()));
+    SINTER_RETURN_IF_ERROR(file.write(data_.data(), data_.size()));
+    return file.close();
+  }
+
+private:
+  nlohmann::json header_ = nlohmann::json::object();
+  std::string data_;
 };
 
 Result<Script> readScript(const std::string &path) {
@@ -94,11 +127,19 @@ Result<int> runScript(const Options &options) {
   }
   SINTER_ASSIGN_OR_RETURN(NpyWriter npy,
                           NpyWriter::create(options.logits, session.manifest().model.vocab));
+  TensorFile activations;
   uint64_t steps = 0;
+  const auto keep = [&](const BufferPlan &plan, uint64_t rows, const void *values) {
+    activations.add(std::to_string(steps) + "/" + plan.name, plan, rows, values);
+    return Status::ok();
+  };
   try {
     for (const nlohmann::json &step : script.steps)
-      for (int i = step.at("times"); i > 0; --i, ++steps)
+      for (int i = step.at("times"); i > 0; --i, ++steps) {
         SINTER_RETURN_IF_ERROR(run(step, session, sequences, npy));
+        if (!options.activations.empty())
+          SINTER_RETURN_IF_ERROR(session.executor->readActivations(keep));
+      }
   } catch (const std::exception &error) { // of a value that is not what the script's form asks for
     return invalidInput(options.script + ": " + error.what());
   }
@@ -107,6 +148,8 @@ Result<int> runScript(const Options &options) {
       return invalidInput(options.script + ": leaves tokens that no step computes");
   const size_t rows = npy.rows();
   SINTER_RETURN_IF_ERROR(npy.close());
+  if (!options.activations.empty())
+    SINTER_RETURN_IF_ERROR(activations.write(options.activations));
   std::printf("%llu steps, %zu rows, %s\n", static_cast<unsigned long long>(steps), rows,
               session.device->name().c_str());
   return 0;
@@ -124,6 +167,9 @@ int main(int argc, char **argv) {
   app.add_option("--script", options.script, "JSON: sequences and steps")->required();
   app.add_option("--logits", options.logits, "Write f32 [rows, vocabulary] to this .npy file")
       ->required();
+  app.add_option("--activations", options.activations,
+                 "Write what every op of every step gave to this .safetensors file; the model is "
+                 "compiled with --no-reuse");
   app.add_flag("--no-graph", noGraph, "On a GPU: start every kernel on its own");
   app.add_flag("--no-pdl", noPdl, "On a GPU: no kernel starts before the one before has ended");
   return toolMain(app, argc, argv, [&] {

@@ -74,6 +74,9 @@ struct StepBuffer {
   std::string name;
   int64_t offset;
   int64_t bytes;
+  DType type;
+  int64_t columns; ///< elements of a token, or of a row that gets logits
+  bool rows;       ///< the latter
 };
 
 struct StepEntry {

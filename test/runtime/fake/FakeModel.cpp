@@ -58,7 +58,13 @@ json entry(const char *name, const char *head, int first, int last, int rows, in
        {op("embed", "embedding", 0, 32, false), op("layers.0.attn.write", "kv_write", 1, 4, false),
         op("layers.0.attn", "attention", 2, 32, true),
         op("lm_head", head, headKernel, kVocab * kHidden * 4, false)}},
-      {"buffers", {{{"name", "embed"}, {"offset", 0}, {"bytes", last * 2 * kHidden * 4}}}}};
+      {"buffers",
+       {{{"name", "embed"},
+         {"offset", 0},
+         {"bytes", last * 2 * kHidden * 4},
+         {"dtype", "f32"},
+         {"columns", 2 * kHidden},
+         {"of", "tokens"}}}}};
   if (entry["head"] == "sample")
     entry["schedule"].push_back(op("lm_head.draw", "draw", headKernel + 2, 0, false));
   return entry;

@@ -54,6 +54,8 @@ TEST(Manifest, RefusesWhatWouldReachOutside) {
             ".sinter.meta: entries[1]: schedule[0]: \"kernel\": is not the index of a kernel");
   EXPECT_EQ(errorAfter([](json &m) { m["entries"][2]["buffers"][0]["offset"] = 1; }),
             ".sinter.meta: entries[2]: buffers[0]: \"offset\": the buffer ends beyond the arena");
+  EXPECT_EQ(errorAfter([](json &m) { m["entries"][2]["buffers"][0]["columns"] = 100; }),
+            ".sinter.meta: entries[2]: buffers[0]: \"columns\": more than the buffer has bytes");
   EXPECT_EQ(errorAfter([](json &m) { m["entries"] = json::array(); }),
             ".sinter.meta: \"entries\": expected at least one");
   EXPECT_EQ(errorAfter([](json &m) { m["source"]["files"][0]["name"] = "../model.safetensors"; }),
