@@ -396,7 +396,8 @@ class ServeTest(servers.BundledModelTest):
         self.assertGreater(figures["sinter_preemptions_total"], 0, "the pool was to be too small")
         self.assertGreater(figures["sinter_swapped_pages_total"], 0, "some were to be swapped")
         self.assertGreater(counts["greedy"], 50)
-        self.assertLess(server.resident(), middle[0] + 20, "memory grows")
+        if "ASAN_OPTIONS" not in os.environ:  # it keeps what was freed, and where everything was allocated
+            self.assertLess(server.resident(), middle[0] + 20, "memory grows")
         self.assertEqual(server.end(), 0, server.log())
 
 
