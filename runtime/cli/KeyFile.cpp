@@ -14,4 +14,12 @@ Result<std::string> readKeyFile(const std::string &path) {
   return key;
 }
 
+Status checkKey(const std::string &key, const std::string &where) {
+  for (const char c : key)
+    if (c <= ' ' || c > '~')
+      return invalidArgument(where +
+                             ": the key has a space or a character that no header can have");
+  return Status::ok();
+}
+
 } // namespace sinter

@@ -87,6 +87,7 @@ Result<ArtifactFile> openModel(const ModelFlags &flags, const Say &say) {
     compile.useCache = !flags.noCache;
     compile.say = say;
     compile.target = flags.target;
+    SINTER_RETURN_IF_ERROR(checkIsa(flags.target, cpuIsaFromFlag(flags.isa)));
     if (flags.isa.empty()) {
       SINTER_ASSIGN_OR_RETURN(compile.target,
                               chooseTarget(flags.target, flags.device.value_or(0), compile.say));
@@ -95,6 +96,14 @@ Result<ArtifactFile> openModel(const ModelFlags &flags, const Say &say) {
   }
   if (flags.noCache)
     return invalidArgument("--no-cache is for model directories, " + flags.model + " is none");
+  std::error_code ignored;
+  if (!std::filesystem::exists(flags.model, ignored) &&
+      flags.model.find('/') == std::string::npos && !flags.model.ends_with(".sinter"))
+    return notFound(flags.model +
+                    ": no such file or directory; a shape by name is compiled first: "
+                    "sinter-compile " +
+                    flags.model + ", then " + flags.model +
+                    ".sinter --weights random:1 --token-ids 1,2,3");
   SINTER_ASSIGN_OR_RETURN(ArtifactFile file, ArtifactFile::open(flags.model));
   const Manifest &manifest = file.manifest();
   if (!flags.dtype.empty() && flags.dtype != dtypeName(manifest.dtype))

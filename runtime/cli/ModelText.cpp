@@ -22,6 +22,7 @@ Result<std::optional<ChatTemplate>> readChatTemplate(const std::string &path) {
   auto parsed = ChatTemplate::parse(source);
   if (!parsed)
     return parsed.status().withContext(path);
+  SINTER_RETURN_IF_ERROR(parsed->checkConversation().withContext(path));
   return std::optional<ChatTemplate>(*std::move(parsed));
 }
 
@@ -30,6 +31,7 @@ Result<std::optional<ChatTemplate>> openChatTemplate(const ArtifactFile &file) {
   if (source.empty())
     return std::optional<ChatTemplate>();
   SINTER_ASSIGN_OR_RETURN(ChatTemplate parsed, ChatTemplate::parse(source));
+  SINTER_RETURN_IF_ERROR(parsed.checkConversation());
   return std::optional<ChatTemplate>(std::move(parsed));
 }
 

@@ -108,6 +108,8 @@ Status openDevice(const ArtifactFile &file, const SessionOptions &options, Sessi
     return invalidArgument("--device, --no-graph, --no-pdl and --debug sync are for GPUs, " + name +
                            " is compiled for " + manifest.target);
   SINTER_ASSIGN_OR_RETURN(std::unique_ptr<CpuDevice> device, CpuDevice::create(options.cpu));
+  if (const uint32_t isa = isaOf(manifest, device->isa())) // what is reported is what runs
+    device->useAtMost(isa);
   session.cpu = device.get();
   session.device = std::move(device);
   return Status::ok();

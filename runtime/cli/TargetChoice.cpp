@@ -2,6 +2,7 @@
 #include "runtime/cli/TargetChoice.h"
 
 #include "runtime/device/cuda/Gpu.h"
+#include "sinter/Support/CpuIsa.h"
 
 #include <algorithm>
 #include <string_view>
@@ -9,7 +10,7 @@
 namespace sinter {
 namespace {
 
-constexpr std::string_view kCudaPrefix = "cuda:";
+constexpr std::string_view kCudaPrefix = "cuda:", kCpuPrefix = "cpu:";
 
 } // namespace
 
@@ -29,11 +30,21 @@ Result<std::string> chooseTarget(const std::string &asked, int device,
 }
 
 bool isCompiledFor(const Manifest &manifest, const std::string &asked) {
-  if (asked.compare(0, kCudaPrefix.size(), kCudaPrefix) != 0)
-    return asked == manifest.target;
-  return manifest.target == kCudaTarget &&
-         std::find(manifest.isas.begin(), manifest.isas.end(), asked.substr(kCudaPrefix.size())) !=
-             manifest.isas.end();
+  const size_t colon = asked.find(':');
+  if (asked.substr(0, colon) != manifest.target)
+    return false;
+  return colon == std::string::npos || std::find(manifest.isas.begin(), manifest.isas.end(),
+                                                 asked.substr(colon + 1)) != manifest.isas.end();
+}
+
+Status checkIsa(const std::string &target, uint32_t isa) {
+  if (isa == 0 || target.compare(0, kCpuPrefix.size(), kCpuPrefix) != 0)
+    return Status::ok();
+  const std::string asked = target.substr(kCpuPrefix.size());
+  for (uint32_t least = isa + 1; least <= kIsaV4Bf16; ++least)
+    if (asked == cpuIsaName(least) && !(asked == cpuIsaName(kIsaV4Bf16) && isa == kIsaV4))
+      return invalidArgument("--isa: --target " + target + " makes no code for " + cpuIsaName(isa));
+  return Status::ok();
 }
 
 } // namespace sinter

@@ -15,7 +15,10 @@ namespace sinter {
 Result<std::string> chooseTarget(const std::string &asked, int device,
                                  const std::function<void(const std::string &)> &say);
 
-/// Whether a compiled model is for `asked`: "cpu", "cuda" or "cuda:sm_90a".
+/// Whether a compiled model is for `asked`: "cpu", "cpu:x86-64-v4", "cuda" or "cuda:sm_90a".
 bool isCompiledFor(const Manifest &manifest, const std::string &asked);
+
+/// Refuses `--isa` (SinterModel::isa; 0: not given) where `--target` makes no code for it.
+Status checkIsa(const std::string &target, uint32_t isa);
 
 } // namespace sinter

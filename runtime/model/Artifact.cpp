@@ -179,6 +179,14 @@ Result<ArtifactFile> ArtifactFile::open(const std::string &path) {
   return artifact;
 }
 
+uint32_t isaOf(const Manifest &manifest, uint32_t isa) {
+  const std::vector<std::string> &isas = manifest.isas;
+  for (; isa >= kIsaV3; --isa)
+    if (std::find(isas.begin(), isas.end(), cpuIsaName(isa)) != isas.end())
+      return isa;
+  return 0;
+}
+
 Result<std::unique_ptr<Artifact>> Artifact::load(ArtifactFile file, const std::string &target,
                                                  uint32_t isa) {
   std::unique_ptr<Artifact> artifact(new Artifact(std::move(file)));
@@ -187,11 +195,9 @@ Result<std::unique_ptr<Artifact>> Artifact::load(ArtifactFile file, const std::s
   if (manifest.target != target)
     return unsupported(name + ": compiled for target " + quoteForMessage(manifest.target) +
                        ", this runs target " + target);
-  const std::vector<std::string> &isas = manifest.isas;
-  bool runnable =
-      isas.empty() || manifest.target != kCpuTarget; // a GPU knows better what it can run
-  for (uint32_t level = isa; level >= kIsaV3; --level)
-    runnable |= std::find(isas.begin(), isas.end(), cpuIsaName(level)) != isas.end();
+  // A GPU knows better what it can run.
+  const bool runnable =
+      manifest.isas.empty() || manifest.target != kCpuTarget || isaOf(manifest, isa) != 0;
   if (!runnable)
     return unsupported(name + ": has no code for " + cpuIsaName(isa) + " or below");
 

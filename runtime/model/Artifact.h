@@ -65,6 +65,9 @@ private:
   Manifest manifest_;
 };
 
+/// The best instruction set, at most `isa`, that a CPU's artefact has code for; 0: none.
+uint32_t isaOf(const Manifest &manifest, uint32_t isa);
+
 /// An artefact whose code is loaded into this process. An artefact is code: open only files that
 /// you would run.
 class Artifact {

@@ -4,6 +4,7 @@
 #include "runtime/server/ChatPage.h"
 #include "runtime/server/Connection.h"
 #include "runtime/server/Generate.h"
+#include "runtime/server/RequestHead.h"
 #include "sinter/Support/Json.h"
 
 #include <ctime>
@@ -93,35 +94,48 @@ bool Api::authorised(const Request &request) const {
                              "Bearer " + options_.apiKey);
 }
 
+/// Why nobody looks at more of a request.
+std::optional<ApiError> Api::refusalOf(const Request &request) const {
+  if (!options_.onlyHost.empty() &&
+      !isLocalName(request.get_header_value("Host"), options_.onlyHost))
+    return ApiError{403,
+                    "this server is for programs of this machine, which call it " +
+                        options_.onlyHost + " or localhost",
+                    {},
+                    "host_not_allowed"};
+  if (!authorised(request))
+    return ApiError{401, "the API key is missing or wrong", {}, "invalid_api_key"};
+  return std::nullopt;
+}
+
 /// Before a request's body is read. False: `response` is its answer.
 bool Api::admit(const Request &request, Response &response) {
-  const bool hasBody = request.has_header("Content-Length")
-                           ? request.get_header_value("Content-Length") != "0"
-                           : request.has_header("Transfer-Encoding");
-  Connection::current().headDone(hasBody, kBodyTime);
-  if (authorised(request))
-    return true;
-  answer(response, ApiError{401, "the API key is missing or wrong", {}, "invalid_api_key"});
-  return false;
+  const std::optional<ApiError> unclear = checkFraming(request);
+  // Whatever follows a head that contradicts itself is no request.
+  const bool mayFollow =
+      unclear || (announcesBody(request) && request.get_header_value("Content-Length") != "0");
+  Connection::current().headDone(mayFollow, kBodyTime);
+  std::optional<ApiError> error = unclear ? unclear : refusalOf(request);
+  // httplib would wait for the body of a POST until the connection ends.
+  if (!error && request.method == "POST" && !announcesBody(request)) {
+    error = otherMethod(request, response);
+    if (!error)
+      error = ApiError{400, "the request has no body", {}, "invalid_request"};
+  }
+  if (error)
+    answer(response, *error);
+  return !error;
 }
 
 std::string Api::readBody(const Request &request, const Reader &reader, FirstError &error) const {
-  const std::string type = request.get_header_value("Content-Type");
-  if (!type.empty() && type.find(kJson) != 0) {
-    error =
-        ApiError{415, "the content type must be application/json", {}, "unsupported_media_type"};
+  error = checkBodyType(request);
+  if (error)
     return {};
-  }
   const ApiError tooLarge = {413,
                              "the body has more than " + std::to_string(options_.maxBodyBytes) +
                                  " bytes",
                              {},
                              "body_too_large"};
-  const std::string length = request.get_header_value("Content-Length");
-  if (length.find_first_not_of("0123456789") != std::string::npos) {
-    error = ApiError{400, "Content-Length is not a number of bytes", {}, "invalid_request"};
-    return {};
-  }
   if (request.get_header_value<uint64_t>("Content-Length") > options_.maxBodyBytes) {
     error = tooLarge;
     return {};
@@ -138,24 +152,35 @@ std::string Api::readBody(const Request &request, const Reader &reader, FirstErr
   if (whole)
     Connection::current().bodyDone();
   else if (!error)
-    error = ApiError{400, "the body is incomplete", {}, "invalid_request"};
+    error = ApiError{400,
+                     request.has_header("Content-Encoding")
+                         ? "the body is incomplete or not of its Content-Encoding"
+                         : "the body is incomplete",
+                     {},
+                     "invalid_request"};
   return body;
+}
+
+/// 405 where a path answers others than this method, 404 where there is none.
+std::optional<ApiError> Api::otherMethod(const Request &request, Response &response) const {
+  for (const auto &[path, methods] : methods_) {
+    if (!std::regex_match(request.path, path))
+      continue;
+    if (std::string_view(methods).find(request.method) != std::string_view::npos)
+      return std::nullopt;
+    response.set_header("Allow", methods);
+    return ApiError{405, request.path + " answers " + methods + " only", {}, "method_not_allowed"};
+  }
+  return errorFor(404);
 }
 
 /// An answer that is an error without a body: one of httplib's, which knows no 405.
 void Api::explain(const Request &request, Response &response) const {
   if (!response.body.empty() || response.status == 499)
     return;
-  if (response.status == 404)
-    for (const auto &[path, methods] : methods_)
-      if (std::regex_match(request.path, path)) {
-        response.set_header("Allow", methods);
-        return answer(response, ApiError{405,
-                                         request.path + " answers " + methods + " only",
-                                         {},
-                                         "method_not_allowed"});
-      }
-  answer(response, errorFor(response.status));
+  const std::optional<ApiError> other =
+      response.status == 404 ? otherMethod(request, response) : std::nullopt;
+  answer(response, other ? *other : errorFor(response.status));
 }
 
 void Api::get(HttpListener &listener, const char *path, httplib::Server::Handler handler) {

@@ -18,6 +18,8 @@ namespace sinter {
 
 struct ApiOptions {
   std::string apiKey; ///< empty: none is asked for
+  /// Not empty: requests must name this host, localhost or an IP address as theirs.
+  std::string onlyHost;
   size_t maxBodyBytes = size_t(4) << 20;
   std::function<void(const std::string &line)> log; ///< a line per request; may be empty
 };
@@ -44,6 +46,8 @@ private:
                                  FirstError &error);
 
   bool authorised(const Request &request) const;
+  std::optional<ApiError> refusalOf(const Request &request) const;
+  std::optional<ApiError> otherMethod(const Request &request, Response &response) const;
   bool admit(const Request &request, Response &response);
   void get(HttpListener &listener, const char *path, httplib::Server::Handler handler);
   void post(HttpListener &listener, const char *path, Endpoint endpoint);

@@ -22,6 +22,16 @@ uint64_t freshSeed() {
   return uint64_t(device()) << 32 | device();
 }
 
+/// Any 64 bits: sinter-run prints its seeds without a sign.
+uint64_t parseSeed(JsonFields &fields) {
+  const OrderedJson *given = fields.find("seed");
+  if (!given)
+    return freshSeed();
+  if (given->is_number_unsigned())
+    return given->get<uint64_t>();
+  return uint64_t(fields.integer("seed", 0, INT64_MIN, INT64_MAX));
+}
+
 /// Token ids are object keys here: {"50256": -100}.
 std::vector<std::pair<int32_t, float>> parseLogitBias(JsonFields &fields, uint64_t vocab) {
   std::vector<std::pair<int32_t, float>> bias;
@@ -43,6 +53,9 @@ std::vector<std::pair<int32_t, float>> parseLogitBias(JsonFields &fields, uint64
     else if (!(amount >= -100 && amount <= 100))
       fields.fail("logit_bias", "token " + key + ": expected a number from -100 to 100, got " +
                                     describeForClient(value));
+    else if (std::any_of(bias.begin(), bias.end(),
+                         [&](const auto &other) { return other.first == int32_t(id); }))
+      fields.fail("logit_bias", "token " + key + " stands there twice");
     else
       bias.emplace_back(int32_t(id), float(amount));
   }
@@ -94,8 +107,7 @@ SamplingParams parseSampling(JsonFields &fields, const RequestDefaults &defaults
   params.frequencyPenalty =
       fields.number("frequency_penalty", params.frequencyPenalty, -kMaxPenalty, kMaxPenalty);
   params.logitBias = parseLogitBias(fields, defaults.vocab);
-  params.seed =
-      fields.has("seed") ? uint64_t(fields.integer("seed", 0, INT64_MIN, INT64_MAX)) : freshSeed();
+  params.seed = parseSeed(fields);
   return params;
 }
 

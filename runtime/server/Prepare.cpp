@@ -29,9 +29,12 @@ void chooseLength(const GenerationFields &fields, uint64_t context, const std::s
     return fail(error, {400, most, promptField, "context_length_exceeded"});
   const uint64_t room = context - prompt;
   if (wanted && *wanted > room)
-    return fail(error, {400, most + " and " + std::to_string(*wanted) + " more were asked for",
-                        fields.limitField.empty() ? promptField : fields.limitField,
-                        "context_length_exceeded"});
+    return fail(
+        error,
+        {400,
+         most + " and " + std::to_string(*wanted) +
+             (fields.limitField.empty() ? " more are computed by default" : " more were asked for"),
+         fields.limitField.empty() ? promptField : fields.limitField, "context_length_exceeded"});
   request.maxTokens = uint32_t(std::min<uint64_t>(wanted.value_or(room), UINT32_MAX));
 }
 
@@ -102,8 +105,14 @@ std::string render(const ChatRequest &chat, const ServedModel &model, FirstError
                    "unsupported_parameter"});
   if (prompt)
     return *std::move(prompt);
-  const bool ofVariables = prompt.status().message().find("variable") != std::string::npos;
-  fail(error, toApiError(prompt.status(), ofVariables ? "chat_template_kwargs" : "messages"));
+  const std::string &why = prompt.status().message();
+  std::string field = "messages";
+  if (why.find("variable") != std::string::npos)
+    field = "chat_template_kwargs";
+  for (const auto &[name, value] : chat.templateVariables.items())
+    if (field != "messages" && why.find('"' + name + '"') != std::string::npos)
+      field = "chat_template_kwargs." + name;
+  fail(error, toApiError(prompt.status(), field));
   return {};
 }
 

@@ -138,6 +138,12 @@ Result<ChatTemplate> ChatTemplate::parse(std::string_view source) {
 
 bool ChatTemplate::mentions(std::string_view name) const { return program_->names.count(name) > 0; }
 
+Status ChatTemplate::checkConversation() const {
+  return mentions("messages")
+             ? Status::ok()
+             : invalidInput("the chat template never reads \"messages\": is it one?");
+}
+
 Result<ChatTemplate> ChatTemplate::fromTokenizerConfig(std::string_view json,
                                                        std::optional<std::string_view> jinja) {
   SINTER_ASSIGN_OR_RETURN(const nlohmann::json parsed, parseJson(json, "tokenizer_config.json"));

@@ -58,6 +58,9 @@ public:
   /// Whether the name occurs in the template, as that of every variable that it reads does.
   bool mentions(std::string_view name) const;
 
+  /// InvalidInput where it never reads `messages`: the conversation would vanish.
+  Status checkConversation() const;
+
 private:
   struct Program;
   explicit ChatTemplate(std::shared_ptr<const Program> program) : program_(std::move(program)) {}

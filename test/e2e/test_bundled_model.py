@@ -175,6 +175,22 @@ class BundledModelTest(ToolTest):
         picked, _ = self.logits("f32", golden, ["--isa", "v3"])
         self.assertLessEqual(relative_l2(picked, reference), 1e-4)
 
+    def test_what_is_reported_is_what_runs(self):
+        """An artefact with less than the processor has; one with all, held back."""
+        path = self.path("v3.sinter")
+        self.succeed("sinter-compile", MODEL, "-o", path, "--target", "cpu:x86-64-v3")
+        reports = []
+        for model, flags in ((path, []), (path, ["--target", "cpu:x86-64-v3"]), (self.artifacts["bf16"], ["--isa", "v3"])):
+            output = self.succeed("sinter-run", model, "--token-ids", "1,2,3", "--max-tokens", 9, "--greedy", "--json", "-q", *flags)
+            reports.append(json.loads(output.stdout))
+            self.assertIn(", x86-64-v3, ", reports[-1]["device"])
+        self.assertEqual(len({str(report["ids"]) for report in reports}), 1)
+        kernels = self.succeed("sinter-inspect", self.artifacts["bf16"], "--kernels").stdout
+        self.assertIn(" v3, v4, v4-bf16 ", kernels)
+        self.check_error("qwen3-0.6b: no such file or directory; a shape", "sinter-run", "qwen3-0.6b", "-p", "x")
+        self.check_error("--isa: --target cpu:x86-64-v4-bf16 makes no code for x86-64-v3", "sinter-run", MODEL, "-p", "x",
+                         "--isa", "v3", "--target", "cpu:x86-64-v4-bf16")
+
     def test_streams_from_standard_input(self):
         flags = ["--max-tokens", "40", "--seed", "3", "-q", "--ignore-eos"]
         command = [os.path.join(tools.BIN, "sinter-run"), self.artifacts["bf16"], *flags]

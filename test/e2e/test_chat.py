@@ -58,11 +58,17 @@ class ChatTest(unittest.TestCase):
 
     def test_failures_on_a_pipe(self):
         with tempfile.NamedTemporaryFile("w", suffix=".jinja") as file:
-            file.write("{{ raise_exception('no way') }}")
+            file.write("{{ messages and raise_exception('no way') }}")
             file.flush()
             result = self.chat("Hi\n", "--chat-template", file.name)
         self.assertEqual(result.returncode, 1)
         self.assertIn("no way", result.stderr)
+
+    def test_what_is_no_template(self):
+        path = os.path.join(servers.MODEL, "config.json")
+        result = self.chat("Hi\n", "--chat-template", path)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn(f'{path}: the chat template never reads "messages"', result.stderr)
 
     def test_commands(self):
         result = self.chat("/help\n/what\n\nHello\\\nagain\n", "-q", "--max-tokens", 3)

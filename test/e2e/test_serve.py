@@ -246,7 +246,11 @@ class ServeTest(servers.BundledModelTest):
                                     (["--host", "nowhere.invalid"], "cannot listen at nowhere.invalid: "),
                                     (["--swap-memory", "lots"], "--swap-memory"),
                                     (["--kv-memory", "1"], "--kv-memory"),
-                                    (["--chat-template", "/nowhere"], "/nowhere")]:
+                                    (["--chat-template", "/nowhere"], "/nowhere"),
+                                    (["--chat-template", os.path.join(MODEL, "config.json")], 'never reads "messages"'),
+                                    (["--swap-memory", "1KB"], "--swap-memory 1KB: a page of the cache has"),
+                                    (["--swap-memory", "900TB"], "--swap-memory 900TB: this machine has"),
+                                    (["--api-key", "a b"], "--api-key: the key has a space")]:
             result = tools.run("sinter-serve", self.artefact, "--weights", MODEL,
                                *(arguments if "--port" in arguments else ["--port", 0, *arguments]))
             self.assertEqual(result.returncode, 1, result.stderr)

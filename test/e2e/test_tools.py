@@ -411,6 +411,8 @@ class BenchTest(ToolTest):
             self.assertEqual((spread["unit"], spread["bar"]), ("x", 3))
         self.assertNotIn("throughput/fake/n6/inter-token-spread", records)
         self.check_error("--rate excludes --load", "sinter-bench", *flags, "--rate", 2, "--load", 1)
+        for flag in ("--load", "--rate", "--temperature", "--top-p"):
+            self.check_error(f"{flag}: nan is not a number from", "sinter-bench", *flags, flag, "nan")
 
     def test_a_long_prompt_among_answers(self):
         model = self.make_fake()

@@ -32,6 +32,7 @@ Result<ArtifactFile> openModel(const BenchOptions &options) {
                      options.model.find(".sinter") == std::string::npos;
   if (directory || shape) {
     compile.target = options.target;
+    SINTER_RETURN_IF_ERROR(checkIsa(options.target, cpuIsaFromFlag(options.isa)));
     if (options.isa.empty()) {
       SINTER_ASSIGN_OR_RETURN(compile.target,
                               chooseTarget(options.target, options.device.value_or(0), say));

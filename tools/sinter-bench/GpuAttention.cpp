@@ -4,14 +4,18 @@
 #include "Bars.h"
 
 #include "runtime/cli/Session.h"
+#include "runtime/cli/TargetChoice.h"
 
 #include <algorithm>
 #include <cstdio>
+#include <filesystem>
 
 namespace sinter {
 namespace {
 
 constexpr const char *kAttention = "attention";
+constexpr const char *kNoGpu =
+    "attention alone is measured on GPUs; decode --profile shows it here";
 constexpr uint32_t kReplays = 30;
 constexpr uint32_t kWarmUp = 4, kSteps = 8; ///< decode steps; those after the first are restricted
 
@@ -133,6 +137,15 @@ Status keepRecords(const BenchOptions &options, const std::vector<Line> &lines, 
 Result<int> benchAttention(const BenchOptions &options) {
   if (options.noGraph)
     return invalidArgument("--no-graph: attention alone is a graph that is replayed");
+  std::error_code ignored;
+  if (!std::filesystem::is_regular_file(options.model,
+                                        ignored)) { // known before anything is compiled
+    SINTER_ASSIGN_OR_RETURN(
+        const std::string target,
+        chooseTarget(options.target, options.device.value_or(0), [](auto &) {}));
+    if (target.rfind(kCudaTarget, 0) != 0)
+      return invalidArgument(kNoGpu);
+  }
   const uint64_t batch = *std::max_element(options.batches.begin(), options.batches.end());
   const uint64_t context =
       *std::max_element(options.contexts.begin(), options.contexts.end()) + kSteps + 1;
@@ -141,7 +154,7 @@ Result<int> benchAttention(const BenchOptions &options) {
                           openBench(options, std::max(context, (length + batch - 1) / batch), batch,
                                     std::max(context, length)));
   if (!session.cuda)
-    return invalidArgument("attention alone is measured on GPUs; decode --profile shows it here");
+    return invalidArgument(kNoGpu);
   SINTER_ASSIGN_OR_RETURN(const double bandwidth, session.device->measureReadBandwidth());
   std::vector<Line> lines;
   for (const uint32_t b : options.batches)

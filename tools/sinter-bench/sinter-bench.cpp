@@ -17,6 +17,19 @@ namespace {
 
 const CLI::Range kPositive(1u, 1u << 20);
 
+/// CLI::Range takes NaN for a number of any range.
+CLI::Validator numberIn(double least, double most) {
+  const auto check = [=](const std::string &text) {
+    double value = 0;
+    const bool fits = CLI::detail::lexical_cast(text, value) && value >= least && value <= most;
+    return fits ? std::string()
+                : text + " is not a number from " + CLI::detail::to_string(least) + " to " +
+                      CLI::detail::to_string(most);
+  };
+  return CLI::Validator(check, "FLOAT in [" + CLI::detail::to_string(least) + " - " +
+                                   CLI::detail::to_string(most) + "]");
+}
+
 constexpr const char *kExamples = R"(examples:
   sinter-bench decode qwen3-0.6b --batch 1,8 --context 128,512
   sinter-bench prefill qwen3-0.6b --length 512 --json docs/benchmarks/cpu.json
@@ -73,11 +86,11 @@ void addProfileFlag(CLI::App &command, BenchOptions &o) {
 
 void addSamplingFlags(CLI::App &command, BenchOptions &o) {
   command.add_option("--temperature", o.temperature, "0 (default): greedy")
-      ->check(CLI::Range(0.0, 100.0));
+      ->check(numberIn(0.0, 100.0));
   command.add_option("--top-k", o.topK, "0 (default): off")->check(CLI::Range(0, 1 << 20));
-  command.add_option("--top-p", o.topP, "1 (default): off")->check(CLI::Range(0.0, 1.0));
+  command.add_option("--top-p", o.topP, "1 (default): off")->check(numberIn(0.0, 1.0));
   command.add_option("--repetition-penalty", o.repetitionPenalty, "1 (default): off")
-      ->check(CLI::Range(0.01, 100.0));
+      ->check(numberIn(0.01, 100.0));
 }
 
 void addEngineFlags(CLI::App &command, BenchOptions &o) {
@@ -112,11 +125,11 @@ void addThroughputFlags(CLI::App &command, BenchOptions &o) {
       ->check(kPositive);
   auto *rate =
       command.add_option("--rate", o.rate, "Requests per second, Poisson (default: all at once)")
-          ->check(CLI::Range(1e-3, 1e6));
+          ->check(numberIn(1e-3, 1e6));
   command
       .add_option("--load", o.load,
                   "All at once, then Poisson arrivals at this share of that throughput: 0.7")
-      ->check(CLI::Range(0.01, 10.0))
+      ->check(numberIn(0.01, 10.0))
       ->excludes(rate);
   command.add_option("--max-sequences", o.maxSequences, "That run at a time (256)")
       ->check(kPositive);

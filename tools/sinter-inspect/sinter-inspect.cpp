@@ -8,9 +8,11 @@
 #include "runtime/cli/ToolMain.h"
 #include "runtime/model/Artifact.h"
 #include "runtime/model/Occupancy.h"
+#include "sinter/Support/CpuIsa.h"
 
 #include <algorithm>
 #include <cstdio>
+#include <cstring>
 #include <nlohmann/json.hpp>
 
 using namespace sinter;
@@ -185,12 +187,12 @@ void printKernels(const Manifest &m) {
     std::printf("%zu kernels\n", m.kernels.size());
     return;
   }
-  std::printf("%-56s %-24s %-6s %8s\n", "kernel", "op", "isas", "launches");
+  std::printf("%-56s %-24s %-16s %8s\n", "kernel", "op", "isas", "launches");
   for (size_t i = 0; i < m.kernels.size(); ++i) {
     std::vector<std::string> isas;
     for (uint32_t isa : m.kernels[i].isas)
-      isas.push_back("v" + std::to_string(isa));
-    std::printf("%-56s %-24s %-6s %8llu\n", m.kernels[i].name.c_str(), m.kernels[i].op.c_str(),
+      isas.push_back(cpuIsaName(isa).substr(std::strlen("x86-64-")));
+    std::printf("%-56s %-24s %-16s %8llu\n", m.kernels[i].name.c_str(), m.kernels[i].op.c_str(),
                 joined(isas).c_str(), ull(launches[i]));
   }
   std::printf("%zu kernels\n", m.kernels.size());

@@ -40,6 +40,10 @@ bool signalled(const sigset_t &signals, std::chrono::milliseconds patience) {
   return sigtimedwait(&signals, nullptr, &time) > 0;
 }
 
+bool isLoopback(const std::string &host) {
+  return host == "localhost" || host == "::1" || host.starts_with("127.");
+}
+
 Result<ServerOptions> makeServerOptions(const ServeOptions &options) {
   ServerOptions server;
   server.host = options.host;
@@ -52,6 +56,11 @@ Result<ServerOptions> makeServerOptions(const ServeOptions &options) {
   if (!options.apiKeyFile.empty()) {
     SINTER_ASSIGN_OR_RETURN(server.api.apiKey, readKeyFile(options.apiKeyFile));
   }
+  SINTER_RETURN_IF_ERROR(
+      checkKey(server.api.apiKey, options.apiKeyFile.empty() ? "--api-key" : options.apiKeyFile));
+  // A name that leads here from elsewhere may be a web page's: a key keeps those out, too.
+  if (server.api.apiKey.empty() && isLoopback(options.host))
+    server.api.onlyHost = options.host;
   if (!options.quiet)
     server.api.log = logRequest;
   return server;
@@ -115,6 +124,20 @@ Result<EngineOptions> makeEngineOptions(const ServeOptions &options) {
   return engine;
 }
 
+/// Swap space holds whole pages and is memory of this machine.
+Status checkSwap(const ServeOptions &options, uint64_t bytes, const Manifest &manifest) {
+  const uint64_t memory = uint64_t(sysconf(_SC_PHYS_PAGES)) * uint64_t(sysconf(_SC_PAGESIZE));
+  const std::string given = "--swap-memory " + options.swapMemory + ": ";
+  if (options.swapMemory.empty() || bytes == 0)
+    return Status::ok();
+  if (bytes < manifest.kv.pageBytes)
+    return invalidArgument(given + "a page of the cache has " + formatBytes(manifest.kv.pageBytes) +
+                           " (0: no swapping)");
+  if (bytes > memory)
+    return invalidArgument(given + "this machine has " + formatBytes(memory));
+  return Status::ok();
+}
+
 /// A model that is loaded, and what serves it. The session outlives the engine.
 struct Loaded {
   std::unique_ptr<Session> session;
@@ -135,6 +158,7 @@ Result<Loaded> load(const ServeOptions &options, const std::function<void()> &an
     SINTER_ASSIGN_OR_RETURN(chat, openChatTemplate(file));
   }
   const Manifest &manifest = file.manifest();
+  SINTER_RETURN_IF_ERROR(checkSwap(options, engine.swapBytes, manifest));
   uint64_t context = manifest.model.maxPosition;
   if (options.maxContext > context)
     return invalidArgument("--max-context " + std::to_string(options.maxContext) +

@@ -4,6 +4,7 @@
 #include "runtime/device/Device.h"
 #include "runtime/device/cpu/ThreadPool.h"
 
+#include <algorithm>
 #include <memory>
 #include <string>
 
@@ -21,6 +22,8 @@ public:
   std::string name() const override;
   std::string target() const override { return "cpu"; }
   uint32_t isa() const override { return isa_; }
+  /// From here on as if the processor had no more than `isa`.
+  void useAtMost(uint32_t isa) { isa_ = std::min(isa_, isa); }
   bool hasHostMemory() const override { return true; }
   uint64_t freeMemory() const override;
   Result<DeviceMemory> allocate(uint64_t bytes, MemoryUse use) override;

@@ -434,11 +434,89 @@ TEST(Http, LengthsAreNumbers) {
   TestServer server("abc");
   for (const char *length : {"-5", "1e3", "99999999999999999999"}) {
     RawClient client(server.server().port());
-    client.send("POST /tokenize HTTP/1.1\r\nHost: x\r\nContent-Length: " + std::string(length) +
-                "\r\n\r\n");
+    client.send("POST /tokenize HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                "Content-Length: " +
+                std::string(length) + "\r\n\r\n");
     const std::string status = length[0] == '9' ? " 413 " : " 400 ";
     EXPECT_NE(client.receive("\r\n").find(status), std::string::npos) << length;
   }
+}
+
+/// What a proxy in front may read in another way ends the connection, whatever follows.
+TEST(Http, HeadsThatContradictThemselves) {
+  TestServer server("abc");
+  const std::string json = "Content-Type: application/json\r\n";
+  for (const auto &[lines, what] :
+       {std::pair("Content-Length: 15\r\nContent-Length: 3\r\n", "given twice"),
+        {"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n", "exclude each other"},
+        {"Transfer-Encoding: gzip\r\n", "only chunked"},
+        {"Transfer-Encoding: xchunked\r\n", "only chunked"},
+        {"Transfer-Encoding: chunked\r\nTransfer-Encoding: gzip\r\n", "only chunked"}}) {
+    RawClient client(server.server().port());
+    client.send("POST /tokenize HTTP/1.1\r\nHost: x\r\n" + json + lines + "\r\n" +
+                R"({"prompt": "a"})" + rawPost("/tokenize", R"({"prompt": "a"})"));
+    const std::string all = client.receive("nothing more");
+    EXPECT_EQ(all.find("HTTP/1.1 400 "), 0u) << lines << all;
+    EXPECT_NE(all.find(what), std::string::npos) << lines << all;
+    EXPECT_EQ(all.find("HTTP/1.1", 1), std::string::npos) << lines << all;
+  }
+  RawClient client(server.server().port()); // twice the same is no contradiction
+  client.send("POST /tokenize HTTP/1.1\r\nHost: x\r\n" + json +
+              "Content-Length: 15\r\nContent-Length: 15\r\n\r\n" + R"({"prompt": "a"})");
+  EXPECT_NE(client.receive("\"count\"").find(" 200 "), std::string::npos);
+}
+
+TEST(Http, PostsWithoutABodyAreAnsweredAtOnce) {
+  TestServer server("abc");
+  const auto begin = std::chrono::steady_clock::now();
+  RawClient client(server.server().port());
+  for (const auto &[path, status] :
+       {std::pair("/tokenize", " 400 "), {"/health", " 405 "}, {"/nothing", " 404 "}}) {
+    client.send("POST " + std::string(path) +
+                " HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\r\n");
+    EXPECT_NE(client.receive("}}").find(status), std::string::npos) << path;
+  }
+  client.send(rawPost("/tokenize", R"({"prompt": "a"})")); // on the same connection
+  EXPECT_NE(client.receive("\"count\"").find(" 200 "), std::string::npos);
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(5));
+}
+
+TEST(Http, BodiesAreJson) {
+  TestServer server("abc");
+  const std::string body = R"({"prompt": "a"})";
+  const auto status = [&](const httplib::Headers &headers, const char *type) {
+    const auto result = server.client().Post("/tokenize", headers, body, type);
+    return result ? result->status : 0;
+  };
+  for (const char *type : {"application/json", "Application/JSON",
+                           "application/json; charset=utf-8", "application/json;charset=\"UTF-8\""})
+    EXPECT_EQ(status({}, type), 200) << type;
+  for (const char *type : {"application/jsonx", "application/json-patch+json", "text/json",
+                           "application/json; charset=latin1"})
+    EXPECT_EQ(status({}, type), 415) << type;
+  EXPECT_EQ(status({{"Content-Encoding", "identity"}}, "application/json"), 200);
+  EXPECT_EQ(status({{"Content-Encoding", "bogus"}}, "application/json"), 415);
+  RawClient client(server.server().port()); // as a page's fetch() without a type
+  client.send("POST /tokenize HTTP/1.1\r\nHost: x\r\nContent-Length: 15\r\n\r\n" + body);
+  EXPECT_NE(client.receive("}}").find(" 415 "), std::string::npos);
+}
+
+TEST(Http, OnlyNamesOfThisMachine) {
+  ServerOptions options;
+  options.api.onlyHost = "my-host";
+  TestServer server("abc", {}, options);
+  const auto status = [&](const std::string &host) {
+    RawClient client(server.server().port());
+    client.send("GET /metrics HTTP/1.1\r\n" + (host.empty() ? "" : "Host: " + host + "\r\n") +
+                "\r\n");
+    return client.receive("\r\n").substr(9, 3);
+  };
+  for (const char *host : {"", "localhost", "LOCALHOST:80", "127.0.0.1:8000", "[::1]:80", "[::1]",
+                           "192.168.0.7", "a.localhost", "My-Host:1"})
+    EXPECT_EQ(status(host), "200") << host;
+  for (const char *host : {"evil.example", "evil.example:80", "localhost.evil.example",
+                           "127.0.0.1.evil.example", "[evil]", "localhostx"})
+    EXPECT_EQ(status(host), "403") << host;
 }
 
 TEST(Http, EndlessHeadsEnd) {
