@@ -140,9 +140,10 @@ LogicalResult CpuLowering::attention(xfmr::AttentionOp op) {
       "attention_" + std::string(dtypeName(*type)) + "_" + std::to_string(spec.queryHeads) + "_" +
       cacheName(*cache) + "_q" + std::to_string(blockTokens) + (spec.kScale ? "_scaled" : "") +
       (spec.window ? "_w" + std::to_string(spec.window) : "") + (spec.split ? "_split" : "");
-  unsigned k =
-      kernel("attention", name, name + " " + bits(spec.scale),
-             [&](ModuleOp m, StringRef s, CpuIsa isa) { return emitAttention(m, s, isa, spec); });
+  unsigned k = kernel(
+      "attention", name, name + " " + bits(spec.scale),
+      [&](ModuleOp m, StringRef s, CpuIsa isa) { return emitAttention(m, s, isa, spec); },
+      spec.takesPairs());
   SinterGrid grid{static_cast<uint32_t>(cache->heads),
                   {SINTER_GRID_SEQS, SINTER_GRID_MAX_Q, SINTER_GRID_ONE},
                   {1, static_cast<uint32_t>(blockTokens), 1},

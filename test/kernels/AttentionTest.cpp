@@ -193,8 +193,10 @@ TEST_P(AttentionTest, EqualsF64) {
   Compiled compiled(c, batch);
   ASSERT_TRUE(compiled.jit);
   const size_t size = n(batch.tokens * c.queries * c.dim);
-  std::vector<double> first;
+  std::vector<double> first, ofPairs; // q K^T by pairs of bf16 has bits of its own
   for (CpuIsa isa : machineIsas()) {
+    const bool pairs = isa == CpuIsa::V4Bf16 && c.type == B && c.cache == B;
+    std::vector<double> &same = pairs ? ofPairs : first;
     for (Split split : {Split::Whole, Split::Backwards, Split::Threads}) {
       Machine m(*compiled.jit);
       batch.fill(m);
@@ -203,9 +205,9 @@ TEST_P(AttentionTest, EqualsF64) {
       auto got = m.read(compiled.y, size, c.type);
       // exp and the softmax sum add to the error of an f32 dot product.
       EXPECT_LE(relativeL2(got, batch.expected()), bound(c.type));
-      if (first.empty())
-        first = got;
-      EXPECT_EQ(got, first) << "other bits, isa " << int(isa);
+      if (same.empty())
+        same = got;
+      EXPECT_EQ(got, same) << "other bits, isa " << int(isa);
     }
   }
   // The comparison must notice a mask that is one off and a wrong map of heads.

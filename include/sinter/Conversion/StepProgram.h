@@ -17,7 +17,8 @@
 namespace sinter {
 
 /// Instruction sets a CPU kernel is generated for; the values index SinterOpRecord::kernel.
-/// V4Bf16 is V4 with AVX512-BF16: only linears of bf16 by bf16 have kernels of their own for it.
+/// V4Bf16 is V4 with AVX512-BF16: linears and attention of bf16 by bf16 have kernels of their own
+/// for it.
 enum class CpuIsa { V3 = 0, V4 = 1, V4Bf16 = 2 };
 constexpr size_t kCpuIsas = 3;
 

@@ -98,8 +98,8 @@ Value AttentionEmitter::firstColumn(Value start) {
   return b.mul(b.div(b.max(b.sub(begin, start), b.i64(0)), kLanes), kLanes);
 }
 
-/// Fills queryRows (times scale) and limits (positions a row sees, 0 for rows that do not exist);
-/// returns the largest limit.
+/// Fills queryRows (times scale, unless pairs()) and limits (positions a row sees, 0 for rows that
+/// do not exist); returns the largest limit.
 Value AttentionEmitter::loadQueries(Value sequence, Value firstToken, Value tokens,
                                     Value lastToken) {
   const int64_t dim = spec.cache.headDim, bytes = bytesOf(spec.type), group = spec.group();
@@ -118,6 +118,8 @@ Value AttentionEmitter::loadQueries(Value sequence, Value firstToken, Value toke
                  Value from = b.at(q, b.mul(source, dim * bytes));
                  Value to = b.at(queryRows, b.mul(row, padded * 4));
                  b.chunks(dim, 2, {}, [&](Value d, int64_t lanes, int64_t, Values &) {
+                   if (pairs())
+                     return b.copyHalves(b.at(from, b.mul(d, 2)), b.at(to, b.mul(d, 2)), lanes);
                    Value v = b.mulf(b.load(b.at(from, b.mul(d, bytes)), spec.type, lanes), factor);
                    b.store(b.at(to, b.mul(d, 4)), DType::F32, v, lanes);
                  });
@@ -159,13 +161,25 @@ void AttentionEmitter::scoreGroup(Value keyPointer, Ahead ahead, Value position,
   const int64_t columnBytes = cache.page * bytesOf(cache.type); // one dimension of a whole page
   Values zero(run.count * 2, b.splat(0.0f));
   Value first = b.at(queryRows, run.first * padded * 4);
+  const auto pairOfKeys = [&](Value pair) {
+    if (run.first == 0)
+      fetchAhead(ahead, pair, columnBytes);
+    return b.at(keyPointer, b.mul(pair, 2 * columnBytes));
+  };
+  const int64_t step = pairs() && cache.headDim % 4 == 0 ? 2 : 1; // chains of dot products per row
   Values dots =
-      b.loop(b.i64(0), b.i64(cache.headDim / 2), 1, zero, [&](Value pair, ValueRange carried) {
+      b.loop(b.i64(0), b.i64(cache.headDim / 2), step, zero, [&](Value pair, ValueRange carried) {
         Values next(carried);
-        Value p = b.at(keyPointer, b.mul(pair, 2 * columnBytes));
-        auto [even, odd] = b.loadColumnPair(p, cache.type, columnBytes);
-        if (run.first == 0)
-          fetchAhead(ahead, pair, columnBytes);
+        for (int64_t chain = 0; pairs() && chain < step; ++chain) {
+          Value at = b.add(pair, chain), keyPairs = b.loadPairs(pairOfKeys(at));
+          for (int64_t row = 0; row < run.count; ++row) {
+            Value query = b.splatPair(b.at(b.at(first, b.mul(at, 4)), row * padded * 4));
+            next[2 * row + chain] = b.dotPairs(next[2 * row + chain], query, keyPairs);
+          }
+        }
+        if (pairs())
+          return next;
+        auto [even, odd] = b.loadColumnPair(pairOfKeys(pair), cache.type, columnBytes);
         Value factors = b.at(first, b.mul(pair, 8));
         for (int64_t row = 0; row < run.count; ++row) {
           Value atRow = b.at(factors, row * padded * 4);
@@ -179,6 +193,8 @@ void AttentionEmitter::scoreGroup(Value keyPointer, Ahead ahead, Value position,
     Value sees = b.loadI32(b.at(limits, (run.first + row) * 4));
     Value visible = b.min(b.sub(sees, position), valid);
     Value score = b.addf(dots[2 * row], dots[2 * row + 1]);
+    if (pairs())
+      score = b.mulf(score, b.splat(scale));
     score = b.select(b.lessI(lanes, b.splatI32(visible)), score, b.splat(kMinusInfinity));
     if (spec.window) {
       Value hidden = b.max(b.sub(b.sub(sees, b.i64(spec.window)), position), b.i64(0));

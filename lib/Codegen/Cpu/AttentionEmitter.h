@@ -42,7 +42,9 @@ struct AttentionEmitter {
   void emitMerge();
 
 private:
-  bool isV4() const { return b.isa == CpuIsa::V4; }
+  bool isV4() const { return b.isa != CpuIsa::V3; }
+  /// q K^T by dot products of bf16 pairs: queryRows are q as it is, the scale comes after.
+  bool pairs() const { return b.isa == CpuIsa::V4Bf16 && spec.takesPairs(); }
   llvm::SmallVector<RowRun> runs(int64_t most) const;
   void loadArguments();
   void layoutScratch();

@@ -138,6 +138,7 @@ struct AttentionSpec {
   bool split = false;
 
   int64_t group() const { return queryHeads / cache.heads; }
+  bool takesPairs() const { return type == DType::BF16 && cache.type == DType::BF16; }
   int64_t blockTokens() const;  ///< query tokens per task
   int64_t partialBytes() const; ///< of one chunk of one head
 };
