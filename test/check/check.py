@@ -28,7 +28,7 @@ LAYERS = {
     "models": ["models", "sinter/Dialect", "sinter/Support", "mlir", "llvm"],
     "include/sinter/Transforms": ["sinter/Dialect", "sinter/Transforms", "mlir", "llvm"],
     "lib/Transforms": ["sinter/Dialect", "sinter/Transforms", "mlir", "llvm"],
-    "include/sinter/Conversion": ["sinter/Abi", "sinter/Support/DType.h", "sinter/Support/Status.h", "sinter/Dialect", "sinter/Conversion", "mlir", "llvm"],
+    "include/sinter/Conversion": ["sinter/Abi", "sinter/Support/CpuIsa.h", "sinter/Support/DType.h", "sinter/Support/Status.h", "sinter/Dialect", "sinter/Conversion", "mlir", "llvm"],
     "lib/Conversion": ["sinter/Abi", "sinter/Support", "sinter/Dialect", "sinter/Transforms", "sinter/Conversion",
                        "lib/Codegen", "mlir", "llvm"],
     "lib/Codegen": ["sinter/Abi", "sinter/Support", "sinter/Dialect", "sinter/Conversion", "lib/Codegen",
