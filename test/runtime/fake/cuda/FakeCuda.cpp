@@ -247,8 +247,12 @@ Code cuDevicePrimaryCtxRetain(Context *context, DeviceNumber) {
   *context = &state().context;
   return kSuccess;
 }
-Code cuDevicePrimaryCtxRelease_v2(DeviceNumber) { return state().dead; }
+Code cuDevicePrimaryCtxRelease_v2(DeviceNumber) {
+  LOCK;
+  return state().dead;
+}
 Code cuCtxSetCurrent(Context context) {
+  LOCK;
   current = context;
   return state().dead;
 }
