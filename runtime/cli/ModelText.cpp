@@ -31,7 +31,6 @@ Result<std::optional<ChatTemplate>> openChatTemplate(const ArtifactFile &file) {
   if (source.empty())
     return std::optional<ChatTemplate>();
   SINTER_ASSIGN_OR_RETURN(ChatTemplate parsed, ChatTemplate::parse(source));
-  SINTER_RETURN_IF_ERROR(parsed.checkConversation());
   return std::optional<ChatTemplate>(std::move(parsed));
 }
 

@@ -181,8 +181,13 @@ Result<ArtifactFile> ArtifactFile::open(const std::string &path) {
 
 uint32_t isaOf(const Manifest &manifest, uint32_t isa) {
   const std::vector<std::string> &isas = manifest.isas;
+  const auto hasKernels = [&](uint32_t level) {
+    return std::any_of(manifest.kernels.begin(), manifest.kernels.end(), [&](const KernelPlan &k) {
+      return std::find(k.isas.begin(), k.isas.end(), level) != k.isas.end();
+    });
+  };
   for (; isa >= kIsaV3; --isa)
-    if (std::find(isas.begin(), isas.end(), cpuIsaName(isa)) != isas.end())
+    if (std::find(isas.begin(), isas.end(), cpuIsaName(isa)) != isas.end() && hasKernels(isa))
       return isa;
   return 0;
 }

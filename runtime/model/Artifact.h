@@ -65,7 +65,7 @@ private:
   Manifest manifest_;
 };
 
-/// The best instruction set, at most `isa`, that a CPU's artefact has code for; 0: none.
+/// The best instruction set, at most `isa`, that a CPU's artefact has kernels of; 0: none.
 uint32_t isaOf(const Manifest &manifest, uint32_t isa);
 
 /// An artefact whose code is loaded into this process. An artefact is code: open only files that

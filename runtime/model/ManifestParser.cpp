@@ -273,8 +273,8 @@ EntryPlan parseEntry(Reader r, const Manifest &manifest) {
     plan.ofRows = buffer.choice("of", {"tokens", "rows"}) == 1;
     buffer.require(plan.offset + plan.bytes <= manifest.arenaBytes, "offset",
                    "the buffer ends beyond the arena");
-    const uint64_t most = plan.ofRows ? entry.maxRows : entry.maxTokens;
-    buffer.require(most * plan.columns * dtypeBytes(plan.dtype) <= plan.bytes, "columns",
+    const uint64_t most = std::max<uint64_t>(plan.ofRows ? entry.maxRows : entry.maxTokens, 1);
+    buffer.require(plan.columns <= plan.bytes / dtypeBytes(plan.dtype) / most, "columns",
                    "more than the buffer has bytes");
     entry.buffers.push_back(std::move(plan));
   });

@@ -90,17 +90,17 @@ Api::Model Api::model(FirstError &error) const {
 bool Api::authorised(const Request &request) const {
   if (options_.apiKey.empty() || request.path == "/" || request.path == "/health")
     return true;
-  return equalInConstantTime(request.get_header_value("Authorization"),
+  return equalInConstantTime(rawHeader(Connection::current().head(), "Authorization"),
                              "Bearer " + options_.apiKey);
 }
 
 /// Why nobody looks at more of a request.
 std::optional<ApiError> Api::refusalOf(const Request &request) const {
   if (!options_.onlyHost.empty() &&
-      !isLocalName(request.get_header_value("Host"), options_.onlyHost))
+      !isLocalName(rawHeader(Connection::current().head(), "Host"), options_.onlyHost))
     return ApiError{403,
                     "this server is for programs of this machine, which call it " +
-                        options_.onlyHost + " or localhost",
+                        options_.onlyHost + " or localhost; with an API key others may, too",
                     {},
                     "host_not_allowed"};
   if (!authorised(request))
@@ -110,16 +110,16 @@ std::optional<ApiError> Api::refusalOf(const Request &request) const {
 
 /// Before a request's body is read. False: `response` is its answer.
 bool Api::admit(const Request &request, Response &response) {
-  const std::optional<ApiError> unclear = checkFraming(request);
+  const std::optional<ApiError> unclear = checkFraming(request, Connection::current().head());
   // Whatever follows a head that contradicts itself is no request.
   const bool mayFollow =
       unclear || (announcesBody(request) && request.get_header_value("Content-Length") != "0");
   Connection::current().headDone(mayFollow, kBodyTime);
   std::optional<ApiError> error = unclear ? unclear : refusalOf(request);
-  // httplib would wait for the body of a POST until the connection ends.
-  if (!error && request.method == "POST" && !announcesBody(request)) {
+  // httplib would read, however long, what nobody asked for, and wait for bodies that do not come.
+  if (!error && request.method != "GET" && request.method != "HEAD") {
     error = otherMethod(request, response);
-    if (!error)
+    if (!error && !announcesBody(request))
       error = ApiError{400, "the request has no body", {}, "invalid_request"};
   }
   if (error)

@@ -73,6 +73,7 @@ void Connection::beginRequest() {
   at_ = 0;
   inHead_ = true;
   headBytes_ = 0;
+  head_.clear();
   clean_ = false;
   deadline_ = Clock::now() + kHeadTime;
   record = RequestRecord();
@@ -123,6 +124,8 @@ ssize_t Connection::read(char *out, size_t size) {
     return -1;
   }
   std::copy_n(buffer_.data() + at_, count, out);
+  if (inHead_)
+    head_.append(out, count);
   at_ += count;
   return ssize_t(count);
 }

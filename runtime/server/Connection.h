@@ -38,6 +38,8 @@ public:
 
   /// The request's head has been read; its body may take `bodyTime`.
   void headDone(bool hasBody, std::chrono::milliseconds bodyTime);
+  /// The request's head as it came; httplib's copy is decoded and leaves out what it cannot read.
+  const std::string &head() const { return head_; }
   /// The request's body has been read: what follows is another request.
   void bodyDone() { clean_ = true; }
   /// Whether another request can follow.
@@ -76,6 +78,7 @@ private:
   std::string buffer_;
   size_t at_ = 0; ///< first byte of the buffer that was not read
   bool inHead_ = true;
+  std::string head_;
   size_t headBytes_ = 0;
   Clock::time_point deadline_;
   bool clean_ = false; ///< the whole request was read

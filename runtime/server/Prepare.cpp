@@ -88,6 +88,10 @@ std::string render(const ChatRequest &chat, const ServedModel &model, FirstError
                  "messages", "no_chat_template"});
     return {};
   }
+  if (const Status status = model.chatTemplate->checkConversation(); !status) {
+    fail(error, {400, status.message(), "messages", "no_chat_template"});
+    return {};
+  }
   ChatRenderOptions options;
   options.addGenerationPrompt = true;
   options.enableThinking = chat.enableThinking;

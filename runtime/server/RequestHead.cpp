@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <arpa/inet.h>
 #include <cctype>
-#include <string_view>
 
 namespace sinter {
 namespace {
@@ -28,15 +27,50 @@ bool sameEverywhere(const httplib::Request &request, const char *name) {
   return true;
 }
 
-/// "application/json", alone or with a charset of utf-8.
-bool isJson(const std::string &type) {
-  const size_t end = std::min(type.find(';'), type.size());
-  if (lower(trimmed(std::string_view(type).substr(0, end))) != "application/json")
+/// The next piece of `text` up to `end`, which goes with it.
+std::string_view cut(std::string_view &text, char end) {
+  const size_t at = std::min(text.find(end), text.size());
+  const std::string_view piece = text.substr(0, at);
+  text.remove_prefix(std::min(at + 1, text.size()));
+  return piece;
+}
+
+/// "application/json", with a charset, if any, of UTF-8 or less.
+bool isJson(std::string_view type) {
+  if (lower(trimmed(cut(type, ';'))) != "application/json")
     return false;
-  if (end == type.size())
-    return true;
-  const std::string parameter = lower(trimmed(std::string_view(type).substr(end + 1)));
-  return parameter.empty() || parameter == "charset=utf-8" || parameter == "charset=\"utf-8\"";
+  constexpr std::string_view kCharset = "charset=";
+  while (!type.empty()) {
+    std::string parameter = lower(trimmed(cut(type, ';')));
+    std::erase(parameter, '"');
+    if (parameter.starts_with(kCharset) && parameter != "charset=utf-8" &&
+        parameter != "charset=utf8" && parameter != "charset=us-ascii")
+      return false;
+  }
+  return true;
+}
+
+bool isToken(std::string_view name) {
+  constexpr std::string_view kMarks = "!#$%&'*+-.^_`|~";
+  return !name.empty() && std::all_of(name.begin(), name.end(), [&](unsigned char c) {
+    return std::isalnum(c) || kMarks.find(char(c)) != kMarks.npos;
+  });
+}
+
+/// No line that two readers of a head may take for different ones.
+bool linesAreClear(std::string_view head) {
+  for (bool first = true; !head.empty(); first = false) {
+    std::string_view line = cut(head, '\n');
+    if (line.empty() || line.back() != '\r')
+      return false;
+    line.remove_suffix(1);
+    if (line.empty())
+      break;
+    const size_t colon = line.find(':');
+    if (!first && (colon == line.npos || !isToken(line.substr(0, colon))))
+      return false;
+  }
+  return true;
 }
 
 } // namespace
@@ -45,10 +79,25 @@ bool announcesBody(const httplib::Request &request) {
   return request.has_header("Content-Length") || request.has_header("Transfer-Encoding");
 }
 
-std::optional<ApiError> checkFraming(const httplib::Request &request) {
+std::string rawHeader(std::string_view head, std::string_view name) {
+  cut(head, '\n'); // the request line
+  while (!head.empty()) {
+    std::string_view line = cut(head, '\n');
+    if (lower(cut(line, ':')) == lower(name))
+      return std::string(trimmed(line.substr(0, std::min(line.find('\r'), line.size()))));
+  }
+  return {};
+}
+
+std::optional<ApiError> checkFraming(const httplib::Request &request, std::string_view head) {
   const auto malformed = [](const char *what) {
     return ApiError{400, what, {}, "invalid_request"};
   };
+  if (!linesAreClear(head))
+    return malformed("a line of the head is no header that ends with CR LF");
+  for (const char *name : {"Content-Length", "Transfer-Encoding"})
+    if (rawHeader(head, name).find('%') != std::string::npos) // httplib would decode it
+      return malformed("Content-Length or Transfer-Encoding is malformed");
   const std::string length = request.get_header_value("Content-Length");
   if (length.find_first_not_of("0123456789") != std::string::npos)
     return malformed("Content-Length is not a number of bytes");
@@ -70,7 +119,7 @@ std::optional<ApiError> checkBodyType(const httplib::Request &request) {
   };
   if (!isJson(request.get_header_value("Content-Type")))
     return unsupported("Content-Type must be application/json (in UTF-8)");
-  const std::string encoding = lower(request.get_header_value("Content-Encoding"));
+  const std::string encoding = request.get_header_value("Content-Encoding");
   for (const char *known : {"", "identity", "gzip", "deflate", "br"})
     if (encoding == known)
       return std::nullopt;
@@ -78,12 +127,23 @@ std::optional<ApiError> checkBodyType(const httplib::Request &request) {
 }
 
 bool isLocalName(const std::string &host, const std::string &own) {
-  std::string name = lower(host);
+  std::string name = lower(host), port;
   if (!name.empty() && name.front() == '[') {
-    name = name.substr(1, name.find(']') - 1);
+    const size_t end = name.find(']');
+    if (end == name.npos)
+      return false;
+    port = name.substr(end + 1);
+    name = name.substr(1, end - 1);
   } else if (const size_t colon = name.find(':'); colon != name.npos) {
+    port = name.substr(colon);
     name.resize(colon);
   }
+  const bool clear = name.find_first_of(std::string_view("%\0", 2)) == name.npos;
+  if (!clear || (!port.empty() &&
+                 (port.front() != ':' || port.find_first_not_of("0123456789", 1) != port.npos)))
+    return false;
+  if (!name.empty() && name.back() == '.')
+    name.pop_back();
   unsigned char address[sizeof(in6_addr)];
   constexpr std::string_view kLocal = "localhost", kBelow = ".localhost";
   return name.empty() || name == kLocal || name.ends_with(kBelow) || name == lower(own) ||

@@ -11,11 +11,15 @@
 #include <httplib.h>
 #include <optional>
 #include <string>
+#include <string_view>
 
 namespace sinter {
 
-/// Where a request's body ends must be clear: an error ends its connection.
-std::optional<ApiError> checkFraming(const httplib::Request &request);
+/// Where a request's body ends must be clear: an error ends its connection. `head` is as it came.
+std::optional<ApiError> checkFraming(const httplib::Request &request, std::string_view head);
+
+/// The value of a header as it came; empty without it.
+std::string rawHeader(std::string_view head, std::string_view name);
 
 /// Whether the head announces a body, be it empty.
 bool announcesBody(const httplib::Request &request);

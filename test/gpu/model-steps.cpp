@@ -43,7 +43,7 @@ struct Script {
 class TensorFile {
 public:
   void add(const std::string &name, const BufferPlan &plan, uint64_t rows, const void *values) {
-    const char *types[] = {"F32", "BF16", "F16", "I32"};
+    const char *types[] = {"F32", "BF16", "F16", "I32", "F8_E4M3", "F8_E5M2"};
     const uint64_t bytes = rows * plan.columns * dtypeBytes(plan.dtype);
     std::string unique = name;
     for (int i = 2; header_.contains(unique); ++i)

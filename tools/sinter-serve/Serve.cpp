@@ -12,6 +12,9 @@
 #include <ctime>
 #include <filesystem>
 #include <future>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 namespace sinter {
@@ -40,8 +43,24 @@ bool signalled(const sigset_t &signals, std::chrono::milliseconds patience) {
   return sigtimedwait(&signals, nullptr, &time) > 0;
 }
 
+/// Whether nobody outside this machine reaches `host`, whatever its name.
 bool isLoopback(const std::string &host) {
-  return host == "localhost" || host == "::1" || host.starts_with("127.");
+  addrinfo hints = {}, *found = nullptr;
+  hints.ai_socktype = SOCK_STREAM;
+  if (getaddrinfo(host.c_str(), nullptr, &hints, &found) != 0)
+    return false; // binding says why
+  bool all = true;
+  for (const addrinfo *it = found; it; it = it->ai_next) {
+    if (it->ai_family == AF_INET) {
+      const auto *v4 = reinterpret_cast<const sockaddr_in *>(it->ai_addr);
+      all &= ntohl(v4->sin_addr.s_addr) >> 24 == 127;
+    } else {
+      const in6_addr &v6 = reinterpret_cast<const sockaddr_in6 *>(it->ai_addr)->sin6_addr;
+      all &= IN6_IS_ADDR_LOOPBACK(&v6) || (IN6_IS_ADDR_V4MAPPED(&v6) && v6.s6_addr[12] == 127);
+    }
+  }
+  freeaddrinfo(found);
+  return all;
 }
 
 Result<ServerOptions> makeServerOptions(const ServeOptions &options) {
