@@ -4,6 +4,7 @@
 """
 import json
 import os
+import struct
 import subprocess
 import sys
 import tempfile
@@ -11,12 +12,27 @@ import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "../e2e")]
+import layers
 import steps
 from npy import read_npy, relative_l2
 
 GOLDEN = os.path.join(HERE, "../models/golden/gqa4_d128")
 BUDGET = 64
 BIN = ""
+
+
+def tensors(path):
+    """A safetensors file's matrices as rows of bytes."""
+    with open(path, "rb") as file:
+        content = file.read()
+    size, = struct.unpack_from("<Q", content)
+    found = {}
+    for name, entry in json.loads(content[8:8 + size]).items():
+        if name != "__metadata__" and len(entry["shape"]) == 2:
+            begin, end = (8 + size + at for at in entry["data_offsets"])
+            stride = (end - begin) // entry["shape"][0]
+            found[name] = [content[at:at + stride] for at in range(begin, end, stride)]
+    return found
 
 
 def run(name, *arguments):
@@ -74,13 +90,13 @@ class ModelStepsTest(unittest.TestCase):
             cls.ids = json.load(file)["ids"]
         cls.columns, cls.golden = read_npy(os.path.join(GOLDEN, "logits_f32.npy"))[1:]
 
-    def steps(self, script, pool):
+    def steps(self, script, pool, model=None, *options):
         written, out = os.path.join(self.folder, "script.json"), os.path.join(self.folder, "logits.npy")
         if os.path.exists(out):
             os.remove(out)
         with open(written, "w") as file:
             file.write(script if isinstance(script, str) else json.dumps(script.json(pool)))
-        return run("model-steps", self.model, "--weights", GOLDEN, "--script", written, "--logits", out), out
+        return run("model-steps", model or self.model, "--weights", GOLDEN, "--script", written, "--logits", out, *options), out
 
     def error(self, script, pool):
         done, out = self.steps(script, pool)
@@ -101,6 +117,30 @@ class ModelStepsTest(unittest.TestCase):
     def test_another_sequence_is_noticed(self):
         pool = [self.ids] * 7 + [[self.ids[0] ^ 1, *self.ids[1:]]]
         self.assertGreater(self.error(steps.mixed([len(self.ids)] * 8, BUDGET, 1), pool), 1e-2)
+
+    def test_activations_are_those_of_their_tokens(self):
+        model, kept = os.path.join(self.folder, "apart.sinter"), os.path.join(self.folder, "kept.safetensors")
+        made = run("sinter-compile", GOLDEN, "--dtype", "f32", "--max-tokens-per-step", BUDGET, "--no-reuse", "-o", model)
+        self.assertEqual(made.returncode, 0, made.stderr)
+        pool, seen = [self.ids] * 4, {}
+        table = tensors(os.path.join(GOLDEN, "model.safetensors"))["model.embed_tokens.weight"]
+        for script in (steps.chunks([20, 9], BUDGET), steps.mixed([20, 18, 17, 9], BUDGET, 1), steps.guesses([20, 11], BUDGET, 1)):
+            done, _ = self.steps(script, pool, model, "--activations", kept)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            values = tensors(kept)
+            for number, order in enumerate(layers.tokens_of(script)):
+                rows = values[f"{number}/embed"]
+                self.assertEqual(len(rows), len(order))
+                for row, (_, at) in zip(rows, order):  # f32 whose upper halves are the table's bf16
+                    self.assertEqual(row, b"".join(b"\0\0" + table[self.ids[at]][i:i + 2] for i in range(0, len(row) // 2, 2)))
+                for name in ("layers.0.attn.qkv", "layers.1.mlp.down"):  # on a CPU the same in any step
+                    for row, (_, at) in zip(values[f"{number}/{name}"], order):
+                        self.assertEqual(seen.setdefault((name, at), row), row, (name, at))
+        self.assertEqual(len(seen), 2 * 20)
+        self.assertEqual(len({row for (name, _), row in seen.items() if "down" in name}), 20)
+        done, _ = self.steps(steps.chunks([5], BUDGET), pool, None, "--activations", kept)
+        self.assertEqual(done.returncode, 1)
+        self.assertRegex(done.stderr, '^model-steps: error: activations share memory in this model: ".*" and ".*"; compile it with --no-reuse\n$')
 
     def test_errors(self):
         item = '{"items": [[0, 2, "last"]], "times": 1, "keep": true}'
