@@ -102,7 +102,7 @@ LogicalResult CpuLowering::linear(Operation *op, const LinearParts &p) {
   unsigned k = kernel(
       mnemonic, linearName(mnemonic, spec), linearKey(mnemonic, spec),
       [&](ModuleOp m, StringRef s, CpuIsa isa) { return emitLinear(m, s, isa, spec); },
-      spec.weight == DType::BF16 && spec.x == DType::BF16);
+      spec.takesPairs());
   const bool argmax = spec.epilogue == LinearSpec::Argmax;
   SinterArg partials = argmax ? arena(plannedArena) : place({});
   std::vector<SinterArg> args = {place(p.x),    place(p.w),        place(p.y), place(p.gamma),

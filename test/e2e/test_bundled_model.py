@@ -185,6 +185,9 @@ class BundledModelTest(ToolTest):
             reports.append(json.loads(output.stdout))
             self.assertIn(", x86-64-v3, ", reports[-1]["device"])
         self.assertEqual(len({str(report["ids"]) for report in reports}), 1)
+        # Only bf16 has kernels for pairs of bf16: another type never runs as that instruction set.
+        output = self.succeed("sinter-run", self.artifacts["f32"], "--token-ids", "1", "--max-tokens", 1, "--json", "-q")
+        self.assertNotIn("v4-bf16", json.loads(output.stdout)["device"])
         kernels = self.succeed("sinter-inspect", self.artifacts["bf16"], "--kernels").stdout
         self.assertIn(" v3, v4, v4-bf16 ", kernels)
         self.check_error("qwen3-0.6b: no such file or directory; a shape", "sinter-run", "qwen3-0.6b", "-p", "x")

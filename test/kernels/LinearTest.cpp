@@ -358,7 +358,9 @@ TEST_P(LinearTest, CheckerSeesADroppedColumn) {
   }
 }
 
-/// Rounding x * gamma costs what rounding the result does, in gate and up twice.
+/// Rounding x * gamma costs what rounding the result does: within the 1.5 times of one rounding
+/// that an op may cost. SwiGLU rounds gate's and up's as well, sqrt 3 with some slack, as GPU
+/// templates do.
 TEST_P(LinearTest, PairsOfBf16StayNearExact) {
   const Case &c = GetParam();
   if (!hasIsa(CpuIsa::V4Bf16) || !takesPairs(c, CpuIsa::V4Bf16) || c.y != DType::BF16)
@@ -369,9 +371,9 @@ TEST_P(LinearTest, PairsOfBf16StayNearExact) {
   unrounded.y = DType::F32;
   const std::vector<double> exact = expected(unrounded, data, kMaxTokens, false);
   auto got = m.read(Places(c).y, exact.size(), c.y);
-  const double roundings = c.op == Op::Swiglu ? 3 : 2, slack = 1.2;
+  const double allowed = c.op == Op::Swiglu ? 1.2 * std::sqrt(3.0) : 1.5;
   EXPECT_LE(relativeL2(got, exact),
-            slack * std::sqrt(roundings) * relativeL2(expected(c, data, kMaxTokens, false), exact));
+            allowed * relativeL2(expected(c, data, kMaxTokens, false), exact));
 }
 
 constexpr DType F = DType::F32, B = DType::BF16, H = DType::F16;

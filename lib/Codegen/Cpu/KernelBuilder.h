@@ -111,8 +111,7 @@ public:
   Value exp(Value x);      ///< within 2 ulp, 0 below the normal range
   Value silu(Value x);
 
-  //--- vectors of 16 pairs of bf16, as i32 (V4Bf16): pair (k, k + 1) of a lane lies side by side
-  //---
+  //--- V4Bf16: vectors of 16 pairs of bf16, as i32 ---
   Value loadPairs(Value p);
   Value splatPair(Value p); ///< the pair at p in every lane
   /// sum + a.odd * b.odd + a.even * b.even, in this order, each sum rounded; denormals are zero.

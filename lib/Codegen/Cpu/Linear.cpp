@@ -62,15 +62,16 @@ int64_t sinter::cpu::tokenClass(int64_t maxTokens) { return maxTokens == 1 ? 1 :
 /// A dot product of pairs takes 6 cycles and two can start in each: 12 chains or more.
 LinearTile sinter::cpu::pickTile(CpuIsa isa, const LinearSpec &spec) {
   const int64_t tokens = spec.maxTokens;
+  const bool pairs = isa == CpuIsa::V4Bf16 && spec.takesPairs();
   LinearTile tile;
-  if (isa == CpuIsa::V4Bf16)
+  if (pairs)
     tile = tokens == 1 ? LinearTile{1, 4} : LinearTile{8, 2};
-  else if (isa == CpuIsa::V4)
+  else if (isa != CpuIsa::V3)
     tile = tokens == 1 ? LinearTile{1, 4} : LinearTile{6, 2};
   else
     tile = tokens == 1 ? LinearTile{1, 2} : LinearTile{6, 1};
   tile.parityPasses = isa == CpuIsa::V3;
-  tile.dotPairs = isa == CpuIsa::V4Bf16;
+  tile.dotPairs = pairs;
   // A panel of rows that stays in L2; one cache line more per row keeps rows out of each other's
   // cache sets.
   tile.rowBytes = roundUp(ceilDiv(spec.k, 2) * tile.pairBytes(), 64) + 64;

@@ -32,6 +32,7 @@ struct LinearSpec {
   int64_t taskTiles() const;
   int64_t tasks() const { return ceilDiv(tiles(), taskTiles()); }
   int64_t tileBytes() const;
+  bool takesPairs() const { return weight == DType::BF16 && x == DType::BF16; }
   /// Swiglu needs the first up row at the start of a tile.
   bool gateUpAligned() const;
 };
