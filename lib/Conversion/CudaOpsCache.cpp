@@ -251,8 +251,15 @@ LogicalResult CudaLowering::attention(xfmr::AttentionOp op) {
                  : first               ? SINTER_GRID_SHORT_SEQS
                                        : SINTER_GRID_LONG_SEQS);
   };
+  std::vector<SinterArg> forPrefill;
+  if (prefills) {
+    forPrefill = {arena(prefillPlanAt(*spec))};
+    if (prefillTakesMaps(chip, *spec))
+      forPrefill.insert(forPrefill.end(),
+                        {cacheStream(op.getKv(), false), cacheStream(op.getKv(), true)});
+  }
   if (prefills && failed(part("attention_prefill", decodes ? ".prefill" : "", emitPrefillAttention,
-                              {arena(prefillPlanAt(*spec))})))
+                              forPrefill)))
     return failure();
   if (!decodes)
     return success();

@@ -167,8 +167,9 @@ SINTER_BODY sinter_device_sample_draw(float *logits, void *lists, float *value, 
   SINTER_PREFILL_WITH(name##_window, SINTER_LIST(kernel<__VA_ARGS__, WindowHooks>))
 #define SINTER_PREFILL_WITH(name, kernel)                                                          \
   SINTER_BODY name(const void *q, void *out, const void *k, const void *v, const float *k_scale,   \
-                   void *plan, const SinterBatch *batch, u64 page_bytes, float scale, int heads,   \
-                   int kv_heads, int page_log2, int k_packed, int early, int window) {             \
+                   void *plan, const void *k_map, const void *v_map, const SinterBatch *batch,     \
+                   u64 page_bytes, float scale, int heads, int kv_heads, int page_log2,            \
+                   int k_packed, int early, int window) {                                          \
     const PrefillArgs args{q,                                                                      \
                            out,                                                                    \
                            k,                                                                      \
@@ -187,7 +188,9 @@ SINTER_BODY sinter_device_sample_draw(float *logits, void *lists, float *value, 
                            page_log2,                                                              \
                            k_packed,                                                               \
                            early,                                                                  \
-                           window};                                                                \
+                           window,                                                                 \
+                           k_map,                                                                  \
+                           v_map};                                                                 \
     kernel::run(args);                                                                             \
   }
 

@@ -34,8 +34,10 @@ SINTER_PREFILL_WINDOW(sinter_prefill_window_f16_f16_d256, F16, F16, 256)
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
 #define SINTER_PREFILL_WGMMA(name, type, log2, hooks, fold)                                        \
   SINTER_KERNEL SINTER_LAUNCH_BOUNDS(kPrefillWgmmaThreads, 1)                                      \
-      name(const SINTER_GRID_CONSTANT PrefillArgs args) {                                          \
-    PrefillArgs folded = args;                                                                     \
+      name(const SINTER_GRID_CONSTANT PrefillMapped mapped) {                                      \
+    PrefillArgs folded = mapped.args;                                                              \
+    folded.k_map = mapped.k_map;                                                                   \
+    folded.v_map = mapped.v_map;                                                                   \
     folded.page_log2 = log2;                                                                       \
     fold;                                                                                          \
     PrefillWgmma<type, hooks>::run(folded);                                                        \

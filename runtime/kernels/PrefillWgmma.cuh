@@ -1,10 +1,11 @@
 //===- PrefillWgmma.cuh - prefill attention for sm_90a, head size 128 --*- CUDA -*-===//
 //
 // Contract in PrefillAttention.h. Three warpgroups: one copies, two compute on 64 of an item's 128
-// query rows each. Tiles of 128 positions go through rings of two stages for K and two for V,
-// items' queries through one of two:
+// query rows each. Tiles of 128 positions go through rings of two stages for K and three for V,
+// items' queries through one of two. A tile of queries is two panels of 64 columns, one of K or V
+// groups of eight rows, each in two panels: so a page is one piece.
 //
-//   full   the copying threads' bytes are there          (arrived at by their copies)
+//   full   the bytes are there                           (every copying thread arrives)
 //   empty  the computing warps have read the stage       (every computing warp arrives)
 //
 // Within a warpgroup the scores of tile j + 1 are under way together with the product of the
@@ -26,9 +27,10 @@ namespace sinter::kernels {
 template <class Type, class Hooks> class PrefillWgmma {
   static constexpr int kDim = 128, kRows = 128, kKeys = kPrefillWgmmaKeys;
   static constexpr int kRowBytes = kDim * 2, kChunks = kRowBytes / 16;
-  static constexpr u32 kPanel = kRows * 128, kTileBytes = 2 * kPanel;
-  static constexpr int kWarpgroup = 128, kStages = 2;
-  static constexpr int kCopyRegisters = 40, kMathRegisters = 232;
+  static constexpr u32 kPanel = kRows * 128, kTileBytes = 2 * kPanel, kGroup = 8 * 128;
+  static constexpr int kWarpgroup = 128, kQueryStages = 2, kKeyStages = 2, kValueStages = 3;
+  static constexpr int kTiles = kQueryStages + kKeyStages + kValueStages;
+  static constexpr int kCopyRegisters = 56, kMathRegisters = 224;
   static_assert(kKeys == kRows, "K, V and Q have tiles of one size");
 
 public:
@@ -56,27 +58,23 @@ private:
   //===--- shared memory: stages of Q, K and V, barriers ---===//
 
   SINTER_DEVICE u32 queries(int stage) const { return shared + u32(stage) * kTileBytes; }
-  SINTER_DEVICE u32 keys(int stage) const { return shared + u32(kStages + stage) * kTileBytes; }
-  SINTER_DEVICE u32 values(int stage) const {
-    return shared + u32(2 * kStages + stage) * kTileBytes;
-  }
-  SINTER_DEVICE u32 barrier(int i) const { return shared + 3 * kStages * kTileBytes + u32(8 * i); }
+  SINTER_DEVICE u32 keys(int stage) const { return queries(kQueryStages + stage); }
+  SINTER_DEVICE u32 values(int stage) const { return keys(kKeyStages + stage); }
+  /// Of stages in the order above: full, then empty.
+  SINTER_DEVICE u32 barrier(int i) const { return shared + kTiles * kTileBytes + u32(8 * i); }
   SINTER_DEVICE u32 queriesFull(int stage) const { return barrier(stage); }
-  SINTER_DEVICE u32 queriesEmpty(int stage) const { return barrier(2 + stage); }
-  SINTER_DEVICE u32 keysFull(int stage) const { return barrier(4 + stage); }
-  SINTER_DEVICE u32 keysEmpty(int stage) const { return barrier(6 + stage); }
-  SINTER_DEVICE u32 valuesFull(int stage) const { return barrier(8 + stage); }
-  SINTER_DEVICE u32 valuesEmpty(int stage) const { return barrier(10 + stage); }
+  SINTER_DEVICE u32 keysFull(int stage) const { return barrier(kQueryStages + stage); }
+  SINTER_DEVICE u32 valuesFull(int stage) const {
+    return barrier(kQueryStages + kKeyStages + stage);
+  }
+  SINTER_DEVICE static u32 emptyOf(u32 full) { return full + 8 * kTiles; }
 
   SINTER_DEVICE void initBarriers() const {
+    static_assert(kTiles * (kTileBytes + 16) <= kPrefillWgmmaSharedBytes, "barriers have no room");
     if (threadIndex() == 0) {
-      for (int s = 0; s < kStages; ++s) {
-        initBarrier(queriesFull(s), kWarpgroup);
-        initBarrier(queriesEmpty(s), 8);
-        initBarrier(keysFull(s), kWarpgroup);
-        initBarrier(keysEmpty(s), 8);
-        initBarrier(valuesFull(s), kWarpgroup);
-        initBarrier(valuesEmpty(s), 8);
+      for (int i = 0; i < kTiles; ++i) {
+        initBarrier(barrier(i), kWarpgroup);
+        initBarrier(emptyOf(barrier(i)), 8);
       }
       fenceBarrierInit();
     }
@@ -124,6 +122,10 @@ private:
   //===--- the copying warpgroup: thread t copies chunk t % 16 of rows t / 16 + 8i ---===//
 
   SINTER_DEVICE void copy() {
+    if (threadIndex() == 0) {
+      prefetchTensorMap(a.k_map);
+      prefetchTensorMap(a.v_map);
+    }
     int tile = 0; // of all items
     for (int round = 0; round * gridSize() < items; ++round) {
       const int item = itemAt(round);
@@ -132,28 +134,41 @@ private:
       readItem(item);
       const int *table = a.block_table + u64(u32(work.seq)) * u32(a.block_table_stride);
       int now = readPages(table, keyOf(0)), next = readPages(table, keyOf(1));
-      if (round == 0)
+      if (round == 0) {
         waitForPredecessors();
-      waitBarrier(queriesEmpty(round & 1), u32(round >> 1 & 1) ^ 1);
-      copyQueries(queries(round & 1));
-      arriveAfterCopies(queriesFull(round & 1));
-      copyTile(a.k, keysEmpty(tile & 1), keysFull(tile & 1), keys(tile & 1), tile, keyOf(0),
-               now);
+        fenceAsyncGlobal();
+      }
+      const u32 full = queriesFull(round % kQueryStages);
+      awaitEmpty(full, round / kQueryStages);
+      copyQueries(queries(round % kQueryStages));
+      copyKeys(tile, keyOf(0), now);
+      arriveWithCopies(full);
       for (int j = 0; j < tiles; ++j, ++tile) {
-        if (j + 1 < tiles) {
-          const int stage = (tile + 1) & 1;
-          copyTile(a.k, keysEmpty(stage), keysFull(stage), keys(stage), tile + 1, keyOf(j + 1),
-                   next);
-        }
-        copyTile(a.v, valuesEmpty(tile & 1), valuesFull(tile & 1), values(tile & 1), tile,
-                 keyOf(j), now);
+        if (j + 1 < tiles)
+          copyKeys(tile + 1, keyOf(j + 1), next);
+        copyTile(a.v, a.v_map, valuesFull(tile % kValueStages), values(tile % kValueStages),
+                 tile / kValueStages, keyOf(j), now);
         now = next;
         next = readPages(table, keyOf(j + 2));
       }
     }
     waitForPredecessors(); // of whom has no item, too
+  }
+
+  SINTER_DEVICE static void awaitEmpty(u32 full, int phase) {
+    waitBarrier(emptyOf(full), u32(phase & 1) ^ 1);
+  }
+  /// Copies of threads are ordinary writes, the matrix instructions read by another path.
+  SINTER_DEVICE static void arriveWithCopies(u32 full) {
     cpAsyncCommit();
     cpAsyncWait<0>();
+    fenceAsyncProxy();
+    arriveBarrier(full);
+  }
+
+  SINTER_DEVICE void copyKeys(int tile, int key, int pages) const {
+    copyTile(a.k, a.k_map, keysFull(tile % kKeyStages), keys(tile % kKeyStages), tile / kKeyStages,
+             key, pages);
   }
 
   SINTER_DEVICE int readPages(const int *table, int key) const {
@@ -179,36 +194,46 @@ private:
     }
   }
 
-  SINTER_DEVICE void copyTile(const void *stream, u32 empty, u32 full, u32 to, int tile, int key,
-                              int pages) {
+  SINTER_DEVICE void copyTile(const void *stream, const void *map, u32 full, u32 to, int phase,
+                              int key, int pages) const {
+    const bool holes = anyInWarp(key + kKeys > end || (lane() < kKeys >> a.page_log2 && pages < 0));
+    awaitEmpty(full, phase);
+    if (holes)
+      copyRows(stream, full, to, key, pages);
+    else
+      copyPages(map, full, to, pages);
+  }
+
+  /// What there is of a tile; zeros for the rest.
+  SINTER_DEVICE void copyRows(const void *stream, u32 full, u32 to, int key, int pages) const {
+    int chunk = copyChunk();
+    asm volatile("" : "+r"(chunk)); // nothing of this is worth a register elsewhere
     const int mask = (1 << a.page_log2) - 1;
     const u8 *base = static_cast<const u8 *>(stream) +
-                     u64(u32(head)) * u32(kRowBytes << a.page_log2) + copyChunk() * 16;
-    to += copyOffset();
-    const bool holes = anyInWarp(key + kKeys > end || (lane() < kKeys >> a.page_log2 && pages < 0));
-    waitBarrier(empty, u32(tile >> 1 & 1) ^ 1);
-    if (!holes)
-#pragma unroll
-      for (int i = 0; i < kKeys / 16; ++i) {
-        const int row = copyRow() + 16 * i, id = shuffleIndex(pages, row >> a.page_log2);
-        const u8 *from = base + u64(u32(id)) * a.page_bytes + u32((row & mask) * kRowBytes);
-        cpAsync16(to + u32(i * 2048), from);
-        if (a.page_log2 > 3)
-          from += 8 * kRowBytes;
-        else
-          from = base + u64(u32(shuffleIndex(pages, 2 * i + 1))) * a.page_bytes +
-                 u32(copyRow() * kRowBytes);
-        cpAsync16(to + u32(i * 2048 + 1024), from);
-      }
-    else
+                     u64(u32(head)) * u32(kRowBytes << a.page_log2) + chunk * 16;
+    to += u32(chunk / 8) * kGroup + swizzled(copyRow(), chunk % 8);
 #pragma unroll 1
-      for (int i = 0; i < kKeys / 8; ++i) {
-        const int row = copyRow() + 8 * i, id = shuffleIndex(pages, row >> a.page_log2);
-        cpAsync16(to + u32(i * 1024),
-                  base + u64(u32(maxOf(id, 0))) * a.page_bytes + u32((row & mask) * kRowBytes),
-                  key + row < end && id >= 0 ? 16 : 0);
-      }
-    arriveAfterCopies(full);
+    for (int i = 0; i < kKeys / 8; ++i) {
+      const int row = copyRow() + 8 * i, id = shuffleIndex(pages, row >> a.page_log2);
+      cpAsync16(to + u32(i) * 2 * kGroup,
+                base + u64(u32(maxOf(id, 0))) * a.page_bytes + u32((row & mask) * kRowBytes),
+                key + row < end && id >= 0 ? 16 : 0);
+    }
+    arriveWithCopies(full);
+  }
+
+  /// A whole tile, a page a lane. The warps share the pages, as one starts them one after the other.
+  SINTER_DEVICE void copyPages(const void *map, u32 full, u32 to, int pages) const {
+    const int count = kKeys >> a.page_log2, pageBytes = kRowBytes << a.page_log2;
+    int page = threadIndex() / 32, mine = count >= 4 ? count / 4 : int(page < count);
+    page += 4 * lane();
+    asm volatile("" : "+r"(page)); // as above
+    if (lane() == 0)
+      expectBytes(full, u32(mine * pageBytes), 32);
+    const int id = shuffleIndex(pages, page);
+    if (lane() < mine)
+      copyBox(to + u32(page * pageBytes), map,
+              id * int(a.page_bytes / (8 * kRowBytes)) + (head << a.page_log2 >> 3), full);
   }
 
   //===--- the computing warpgroups ---===//
@@ -219,9 +244,9 @@ private:
   SINTER_DEVICE static int rowOf(int half) {
     return (threadIndex() - kWarpgroup) / 32 * 16 + half * 8 + (lane() >> 2);
   }
-  SINTER_DEVICE static void release(u32 empty) {
+  SINTER_DEVICE static void release(u32 full) {
     if (lane() == 0)
-      arriveBarrier(empty);
+      arriveBarrier(emptyOf(full));
   }
   /// The tensor cores are this warpgroup's, then the other's.
   SINTER_DEVICE static void takeTurn() {
@@ -263,13 +288,12 @@ private:
       }
       if (round == 0)
         waitForPredecessors();
-      stage = round & 1;
-      await(queriesFull(stage), round >> 1);
-      await(keysFull(tile & 1), tile >> 1);
-      scores(tile & 1);
+      stage = round % kQueryStages;
+      await(queriesFull(stage), round / kQueryStages);
+      scores(tile);
       wgmmaWait<0>();
       wgmmaOperand(s);
-      release(keysEmpty(tile & 1));
+      release(keysFull(tile % kKeyStages));
       float alpha[2];
       bool masks = plain < 1;
       if constexpr (Hooks::kWindow)
@@ -286,12 +310,11 @@ private:
         step<false>(j, tile);
       for (; j < tiles; ++j, ++tile)
         step<true>(j, tile);
-      release(queriesEmpty(stage));
-      await(valuesFull(tile & 1), tile >> 1);
-      accumulate(tile & 1, tiles > 1);
+      release(queriesFull(stage));
+      accumulate(tile, tiles > 1);
       wgmmaWait<0>();
       wgmmaOperand(o);
-      release(valuesEmpty(tile & 1));
+      release(valuesFull(tile % kValueStages));
       ++tile;
       readItem(item); // again: meanwhile the registers had other uses
       close();
@@ -308,52 +331,52 @@ private:
   template <bool kModify> SINTER_DEVICE void step(int j, int tile) {
     const int next = tile + 1;
     takeTurn();
-    await(keysFull(next & 1), next >> 1);
-    scores(next & 1);
-    await(valuesFull(tile & 1), tile >> 1);
-    accumulate(tile & 1, j > 1);
+    scores(next);
+    accumulate(tile, j > 1);
     passTurn();
     wgmmaWait<1>();
     wgmmaOperand(s);
-    release(keysEmpty(next & 1));
+    release(keysFull(next % kKeyStages));
     if constexpr (kModify)
       modify(keyOf(j));
     float alpha[2];
     softmax(alpha);
     wgmmaWait<0>();
     wgmmaOperand(o);
-    release(valuesEmpty(tile & 1));
+    release(valuesFull(tile % kValueStages));
 #pragma unroll
     for (int i = 0; i < 64; ++i)
       o[i] *= alpha[i >> 1 & 1];
     pack();
   }
 
-  /// Waits for copies; they were ordinary writes, the matrix instructions read by another path.
-  SINTER_DEVICE static void await(u32 full, int phase) {
-    waitBarrier(full, u32(phase & 1));
-    fenceAsyncProxy();
-  }
+  SINTER_DEVICE static void await(u32 full, int phase) { waitBarrier(full, u32(phase & 1)); }
 
-  SINTER_DEVICE void scores(int stage) {
-    const u32 q = queries(this->stage) + u32(mathGroup() * 64 * 128), k = keys(stage);
+  SINTER_DEVICE void scores(int tile) {
+    const int at = tile % kKeyStages;
+    await(keysFull(at), tile / kKeyStages);
+    const u32 q = queries(stage) + u32(mathGroup() * 64 * 128), k = keys(at);
     wgmmaOperand(s);
     wgmmaFence();
 #pragma unroll
     for (int d = 0; d < kDim / 16; ++d) {
-      const u32 at = u32(d / 4) * kPanel + u32(d % 4 * 32);
-      wgmma<Type>(s, descriptorAlongK(q + at), descriptorAlongK(k + at), d > 0);
+      const u32 half = u32(d / 4), within = u32(d % 4 * 32);
+      wgmma<Type>(s, descriptorAlongK(q + half * kPanel + within, kGroup),
+                  descriptorAlongK(k + half * kGroup + within, 2 * kGroup), d > 0);
     }
     wgmmaCommit();
   }
 
-  SINTER_DEVICE void accumulate(int stage, bool add) {
-    const u32 v = values(stage);
+  SINTER_DEVICE void accumulate(int tile, bool add) {
+    const int at = tile % kValueStages;
+    await(valuesFull(at), tile / kValueStages);
+    const u32 v = values(at);
     wgmmaOperand(o);
     wgmmaFence();
 #pragma unroll
     for (int k = 0; k < kKeys / 16; ++k)
-      wgmma<Type>(o, p[k], descriptorAcrossK(v + u32(k * 2048), kPanel), k > 0 || add);
+      wgmma<Type>(o, p[k], descriptorAcrossK(v + u32(k) * 4 * kGroup, kGroup, 2 * kGroup),
+                  k > 0 || add);
     wgmmaCommit();
   }
 

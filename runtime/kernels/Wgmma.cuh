@@ -18,13 +18,13 @@ SINTER_DEVICE u32 swizzled(int row, int chunk) {
   return u32(row * 128 + ((chunk ^ (row & 7)) * 16));
 }
 
-/// Rows are M or N, the 64 elements along K. `bytes` from the start of the panel's rows.
-SINTER_DEVICE u64 descriptorAlongK(u32 address) {
-  return u64((address & 0x3ffffu) >> 4) | u64(1) << 16 | u64(1024 >> 4) << 32 | u64(1) << 62;
+/// Rows are M or N, the 64 elements along K; each eight rows are `eight` bytes on.
+SINTER_DEVICE u64 descriptorAlongK(u32 address, u32 eight) {
+  return u64((address & 0x3ffffu) >> 4) | u64(1) << 16 | u64(eight >> 4) << 32 | u64(1) << 62;
 }
 /// Rows are K, the 64 elements along N; further panels `panel` bytes on.
-SINTER_DEVICE u64 descriptorAcrossK(u32 address, u32 panel) {
-  return u64((address & 0x3ffffu) >> 4) | u64(panel >> 4) << 16 | u64(1024 >> 4) << 32 |
+SINTER_DEVICE u64 descriptorAcrossK(u32 address, u32 panel, u32 eight) {
+  return u64((address & 0x3ffffu) >> 4) | u64(panel >> 4) << 16 | u64(eight >> 4) << 32 |
          u64(1) << 62;
 }
 

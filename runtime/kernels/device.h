@@ -383,6 +383,17 @@ SINTER_DEVICE void copyBulk(u32 to, const void *from, u32 bytes, u32 barrier) {
                : "memory");
 }
 
+/// One box of a tensor map over groups of eight rows, from that group on, counted by an mbarrier.
+SINTER_DEVICE void copyBox(u32 to, const void *map, int group, u32 barrier) {
+  asm volatile("cp.async.bulk.tensor.4d.shared::cluster.global.tile.mbarrier::complete_tx::bytes "
+               "[%0], [%1, {%2, %2, %2, %3}], [%4];" ::"r"(to),
+               "l"(map), "r"(0), "r"(group), "r"(barrier)
+               : "memory");
+}
+SINTER_DEVICE void prefetchTensorMap(const void *map) {
+  asm volatile("prefetch.tensormap [%0];" ::"l"(map) : "memory");
+}
+
 SINTER_DEVICE void ldmatrix(u32 (&r)[4], u32 address) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
                : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
@@ -465,9 +476,12 @@ SINTER_DEVICE void expectBytes(u32 barrier, u32 bytes) {
 SINTER_DEVICE void arriveBarrier(u32 barrier) {
   asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
 }
-/// Arrives when all cpAsync16 of this thread have.
-SINTER_DEVICE void arriveAfterCopies(u32 barrier) {
-  asm volatile("cp.async.mbarrier.arrive.noinc.shared::cta.b64 [%0];" ::"r"(barrier) : "memory");
+/// Arrives for several threads at once, and has the phase wait for that many bytes of copies.
+SINTER_DEVICE void expectBytes(u32 barrier, u32 bytes, int arrivals) {
+  asm volatile("mbarrier.expect_tx.relaxed.cta.shared::cta.b64 [%0], %1;\n"
+               "mbarrier.arrive.shared::cta.b64 _, [%0], %2;" ::"r"(barrier),
+               "r"(bytes), "r"(arrivals)
+               : "memory");
 }
 /// Whether the phase of that parity has ended.
 SINTER_DEVICE bool passedBarrier(u32 barrier, u32 parity) {

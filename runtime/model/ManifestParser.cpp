@@ -183,7 +183,13 @@ TensorMapPlan parseTensorMap(Reader r) {
   map.boxRows = uint32_t(r.integer("box_rows", {1, 256}));
   map.boxColumns = uint32_t(r.integer("box_columns", {1, 256}));
   r.require(dtypeBytes(map.dtype) == 2, "dtype", "expected bf16 or f16");
-  r.require(map.boxColumns == 64, "box_columns", "the swizzle needs 128 bytes");
+  r.require(map.boxColumns > 0 && map.boxColumns % 64 == 0, "box_columns",
+            "the swizzle needs 128 bytes");
+  if (map.boxColumns > 64) {
+    r.require(map.columns % 64 == 0, "columns", "expected a multiple of 64 in groups of rows");
+    r.require(map.rows % 8 == 0, "rows", "expected a multiple of 8 in groups of rows");
+    r.require(map.boxRows % 8 == 0, "box_rows", "expected a multiple of 8 in groups of rows");
+  }
   r.require(map.columns % 8 == 0, "columns", "rows must start at multiples of 16 bytes");
   return map;
 }

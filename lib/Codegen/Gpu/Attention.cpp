@@ -133,6 +133,17 @@ bool usesWgmma(const GpuChip &chip, const AttentionSpec &s) {
   return chip.name == "sm_90a" && s.cache.headDim == 128 && !s.cache.kPacked && s.x == s.cache.type;
 }
 
+/// K and V after the other parameters, a page of a head in a box. How many pages there will be
+/// nobody knows yet: as many rows as coordinates reach.
+SmallVector<TensorMap, 2> pageMaps(const AttentionSpec &s) {
+  const unsigned first = 5 + s.kScale;
+  SmallVector<TensorMap, 2> maps;
+  for (unsigned arg : {first, first + 1})
+    maps.push_back(
+        {arg, s.cache.type, int64_t(1) << 31, s.cache.headDim, s.cache.page, s.cache.headDim});
+  return maps;
+}
+
 /// Sequences with fewer tokens are decoded.
 int64_t prefillMinQuery(const AttentionSpec &s) {
   return s.invariant ? 1 : kernels::kDecodeMaxQuery + 1;
@@ -208,6 +219,10 @@ TilePlan headLaunch(const GpuChip &chip, int64_t items) {
 bool sinter::gpu::usesPrefill(const AttentionSpec &s) {
   const int64_t longest = s.maxQ ? std::min(s.maxQ, s.maxTokens) : s.maxTokens;
   return (s.invariant || longest > kernels::kDecodeMaxQuery) && halfOrFp8Cache(s);
+}
+
+bool sinter::gpu::prefillTakesMaps(const GpuChip &chip, const AttentionSpec &s) {
+  return usesWgmma(chip, s);
 }
 
 bool sinter::gpu::usesDecode(const AttentionSpec &s) { return !s.invariant || !usesPrefill(s); }
@@ -304,7 +319,7 @@ FailureOr<GpuKernel> sinter::gpu::emitPrefillAttention(Operation *module, String
   if (!halfOrFp8Cache(s))
     return module->emitError() << name << ": prefill attention takes bf16 or f16 queries and a "
                                << "cache of the same type or fp8";
-  const bool wgmma = usesWgmma(chip, s);
+  const bool wgmma = usesWgmma(chip, s), maps = prefillTakesMaps(chip, s);
   const kernels::PrefillLayout layout = prefillLayoutOf(s);
   // One item a CTA, and a second round for steps of many short sequences; the kernel for sm_90a
   // fills an SM with one CTA and deals the items out itself.
@@ -320,7 +335,8 @@ FailureOr<GpuKernel> sinter::gpu::emitPrefillAttention(Operation *module, String
                                    kernels::kPrefillWgmmaThreads, kernels::kPrefillWgmmaSharedBytes,
                                    1)
                         : launchOf(items, kernels::kPrefillThreads, layout.shared_bytes, 2),
-                  {true, true, true, true, s.kScale, true, true}, c.values);
+                  {true, true, true, true, s.kScale, true, maps, maps, true}, c.values,
+                  maps ? pageMaps(s) : SmallVector<TensorMap, 2>());
 }
 
 FailureOr<GpuKernel> sinter::gpu::emitQkNormRopeWrite(Operation *module, StringRef name,

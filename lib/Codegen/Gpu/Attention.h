@@ -80,7 +80,10 @@ mlir::FailureOr<GpuKernel> emitDecodeAttention(mlir::Operation *gpuModule, llvm:
 /// parameters: prefill plan
 mlir::FailureOr<GpuKernel> emitPrefillPlan(mlir::Operation *gpuModule, llvm::StringRef name,
                                            const GpuChip &chip, const AttentionSpec &spec);
-/// parameters: q, out, K and V stream of page 0, k_scale if kScale, prefill plan
+/// Whether prefill attention reads K and V through tensor maps.
+bool prefillTakesMaps(const GpuChip &chip, const AttentionSpec &spec);
+/// parameters: q, out, K and V stream of page 0, k_scale if kScale, prefill plan, K and V stream
+/// again if it takes maps
 mlir::FailureOr<GpuKernel> emitPrefillAttention(mlir::Operation *gpuModule, llvm::StringRef name,
                                                 const GpuChip &chip, const AttentionSpec &spec);
 

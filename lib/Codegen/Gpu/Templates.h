@@ -112,7 +112,8 @@ struct RowSpec {
 };
 
 /// A parameter that is not a pointer but a CUtensorMap by value: 16-bit [rows, columns], row-major,
-/// read in boxes with the 128-byte swizzle, zero outside.
+/// read in boxes with the 128-byte swizzle, zero outside. Boxes of 64 columns are [rows, 64]; those
+/// of more have groups of eight rows, [rows / 8, columns / 64, 8, 64].
 struct TensorMap {
   unsigned arg = 0; ///< which parameter
   DType type = DType::BF16;

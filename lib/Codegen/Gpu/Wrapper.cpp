@@ -265,19 +265,24 @@ GpuKernel sinter::gpu::emitPersistentKernel(Operation *gpuModule, StringRef name
 
 GpuKernel sinter::gpu::emitCall(Operation *gpuModule, StringRef name, StringRef callee,
                                 const TilePlan &launch, ArrayRef<bool> given,
-                                ArrayRef<TypedAttr> constants) {
+                                ArrayRef<TypedAttr> constants, ArrayRef<TensorMap> maps) {
   OpBuilder b(gpuModule->getContext());
   Location loc = gpuModule->getLoc();
   const auto parameters = static_cast<unsigned>(llvm::count(given, true));
-  auto kernel = createKernel(b, gpuModule, name, parameters, launch);
+  auto kernel = createKernel(b, gpuModule, name, parameters, launch, maps);
   auto generic = LLVM::LLVMPointerType::get(b.getContext());
   SmallVector<Value> args;
   unsigned next = 0;
-  for (bool isGiven : given)
-    args.push_back(
-        isGiven
-            ? LLVM::AddrSpaceCastOp::create(b, loc, generic, kernel.getArgument(next++)).getResult()
-            : LLVM::ZeroOp::create(b, loc, generic).getResult());
+  for (bool isGiven : given) {
+    if (!isGiven) {
+      args.push_back(LLVM::ZeroOp::create(b, loc, generic));
+      continue;
+    }
+    Value given = kernel.getArgument(next++);
+    if (given.getType() != generic) // tensor maps have their place already
+      given = LLVM::AddrSpaceCastOp::create(b, loc, generic, given);
+    args.push_back(given);
+  }
   for (TypedAttr constant : constants)
     args.push_back(LLVM::ConstantOp::create(b, loc, constant.getType(), constant));
   auto function =
@@ -298,5 +303,6 @@ GpuKernel sinter::gpu::emitCall(Operation *gpuModule, StringRef name, StringRef 
   made.threads = launch.threads;
   made.sharedBytes = launch.sharedBytes;
   made.weightBytes = launch.weightBytes;
+  made.tensorMaps.assign(maps.begin(), maps.end());
   return made;
 }

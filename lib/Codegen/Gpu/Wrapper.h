@@ -19,8 +19,9 @@ GpuKernel emitPersistentKernel(mlir::Operation *gpuModule, llvm::StringRef name,
 
 /// A kernel that is one call of the device function `callee`: its pointers, null where `given` says
 /// that the kernel has no such parameter, and then the constants. The last pointer is the batch.
+/// `maps` says which parameters are tensor maps; the function takes their addresses.
 GpuKernel emitCall(mlir::Operation *gpuModule, llvm::StringRef name, llvm::StringRef callee,
                    const TilePlan &launch, llvm::ArrayRef<bool> given,
-                   llvm::ArrayRef<mlir::TypedAttr> constants);
+                   llvm::ArrayRef<mlir::TypedAttr> constants, llvm::ArrayRef<TensorMap> maps = {});
 
 } // namespace sinter::gpu

@@ -61,15 +61,20 @@ Result<OwnedModule> loadModule(const ModulePlan &plan, std::string_view ptx, std
 
 Result<TensorMap> encodeTensorMap(const TensorMapPlan &plan, void *address) {
   TensorMap map;
-  const uint64_t extents[2] = {plan.columns, plan.rows};
-  const uint64_t strides[1] = {plan.columns * dtypeBytes(plan.dtype)};
-  const uint32_t box[2] = {plan.boxColumns, plan.boxRows};
-  const uint32_t elementStrides[2] = {1, 1};
+  constexpr uint32_t kPanel = 64, kGroup = 8; // columns and rows that lie together in a box
+  const bool grouped = plan.boxColumns > kPanel;
+  const uint64_t row = plan.columns * dtypeBytes(plan.dtype);
+  const uint64_t extents[4] = {grouped ? kPanel : plan.columns, grouped ? kGroup : plan.rows,
+                               plan.columns / kPanel, plan.rows / kGroup};
+  const uint64_t strides[3] = {row, kPanel * dtypeBytes(plan.dtype), row * kGroup};
+  const uint32_t box[4] = {kPanel, grouped ? kGroup : plan.boxRows, plan.boxColumns / kPanel,
+                           plan.boxRows / kGroup};
+  const uint32_t elementStrides[4] = {1, 1, 1, 1};
   SINTER_CUDA_RETURN_IF_ERROR(
       driver().tensorMapEncodeTiled(
-          &map, plan.dtype == DType::F16 ? kTensorMapFloat16 : kTensorMapBfloat16, 2, address,
-          extents, strides, box, elementStrides, kTensorMapInterleaveNone, kTensorMapSwizzle128B,
-          kTensorMapL2Promotion256B, kTensorMapFillZero),
+          &map, plan.dtype == DType::F16 ? kTensorMapFloat16 : kTensorMapBfloat16, grouped ? 4 : 2,
+          address, extents, strides, box, elementStrides, kTensorMapInterleaveNone,
+          kTensorMapSwizzle128B, kTensorMapL2Promotion256B, kTensorMapFillZero),
       "cannot describe argument " + std::to_string(plan.arg) + " as a tensor");
   return map;
 }

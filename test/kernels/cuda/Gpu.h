@@ -5,6 +5,7 @@
 //===----------------------------------------------------------------------===//
 #pragma once
 
+#include <cuda.h>
 #include <cuda_runtime_api.h>
 
 #include <algorithm>
@@ -114,6 +115,36 @@ void launch(const Launch &l, const Args &args, cudaStream_t stream = nullptr) {
   config.numAttrs = l.overlap ? 1 : 0;
   void *pointers[] = {const_cast<Args *>(&args)};
   check(cudaLaunchKernelExC(&config, l.kernel, pointers), "launch");
+}
+
+/// A matrix of 16-bit numbers, in boxes with the 128-byte swizzle, of more than 64 columns in
+/// groups of eight rows. The driver is not linked.
+inline CUtensorMap tensorMap(void *data, bool bf16, uint64_t rows, uint64_t columns,
+                             uint32_t boxRows, uint32_t boxColumns) {
+  static const auto encode = [] {
+    void *entry = nullptr;
+    cudaDriverEntryPointQueryResult found;
+    check(cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &entry, 12000,
+                                           cudaEnableDefault, &found),
+          "cuTensorMapEncodeTiled");
+    return reinterpret_cast<decltype(&cuTensorMapEncodeTiled)>(entry);
+  }();
+  alignas(64) CUtensorMap map;
+  const bool grouped = boxColumns > 64;
+  const cuuint64_t sizes[] = {grouped ? 64 : columns, grouped ? 8 : rows, columns / 64, rows / 8};
+  const cuuint64_t strides[] = {columns * 2, 128, columns * 16};
+  const cuuint32_t box[] = {64, grouped ? 8 : boxRows, boxColumns / 64, boxRows / 8};
+  const cuuint32_t each[] = {1, 1, 1, 1};
+  const CUresult result =
+      encode(&map, bf16 ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16 : CU_TENSOR_MAP_DATA_TYPE_FLOAT16,
+             grouped ? 4 : 2, data, sizes, strides, box, each, CU_TENSOR_MAP_INTERLEAVE_NONE,
+             CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
+             CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+  if (result != CUDA_SUCCESS) {
+    std::fprintf(stderr, "error: cuTensorMapEncodeTiled: %d\n", int(result));
+    std::exit(1);
+  }
+  return map;
 }
 
 inline void synchronize(const char *what) {

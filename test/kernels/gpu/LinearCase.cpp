@@ -109,29 +109,6 @@ void DeviceBatch::setTokens(int count) {
   batch.upload(&b, sizeof(b));
 }
 
-static CUtensorMap encodeMap(const MapText &m, void *data) {
-  static const auto encodeTiled = [] {
-    void *entry = nullptr;
-    cudaDriverEntryPointQueryResult found;
-    check(cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &entry, 12000,
-                                           cudaEnableDefault, &found),
-          "cuTensorMapEncodeTiled");
-    return reinterpret_cast<decltype(&cuTensorMapEncodeTiled)>(entry);
-  }();
-  alignas(64) CUtensorMap map;
-  const cuuint64_t sizes[] = {m.columns, m.rows}, strides[] = {m.columns * 2};
-  const cuuint32_t box[] = {m.boxColumns, m.boxRows}, each[] = {1, 1};
-  const CUresult result = encodeTiled(
-      &map, m.bf16 ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16 : CU_TENSOR_MAP_DATA_TYPE_FLOAT16, 2, data,
-      sizes, strides, box, each, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
-      CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
-  if (result != CUDA_SUCCESS) {
-    std::fprintf(stderr, "error: cuTensorMapEncodeTiled: %d\n", int(result));
-    std::exit(1);
-  }
-  return map;
-}
-
 void sinter::test::launch(const Kernels &kernels, const Entry &entry, std::vector<void *> pointers,
                           bool overlap, cudaStream_t stream) {
   cudaLaunchConfig_t config{};
@@ -154,7 +131,8 @@ void sinter::test::launch(const Kernels &kernels, const Entry &entry, std::vecto
     arguments.push_back(&p);
   std::vector<CUtensorMap> maps(entry.maps.size());
   for (size_t i = 0; i < maps.size(); ++i) {
-    maps[i] = encodeMap(entry.maps[i], pointers[entry.maps[i].arg]);
+    const MapText &m = entry.maps[i];
+    maps[i] = tensorMap(pointers[m.arg], m.bf16, m.rows, m.columns, m.boxRows, m.boxColumns);
     arguments[entry.maps[i].arg] = &maps[i];
   }
   static std::map<std::string, const void *> found;

@@ -137,6 +137,10 @@ TEST(Manifest, RefusesWhatAGpuCannotDo) {
   EXPECT_NE(errorOf("/kernels/1/cluster", 0), "");
   EXPECT_EQ(errorOf("/kernels/3/tensor_maps/0/box_columns", 32),
             meta + "kernels[3]: tensor_maps[0]: \"box_columns\": the swizzle needs 128 bytes");
+  EXPECT_EQ(errorOf("/kernels/3/tensor_maps/0/box_columns", 128),
+            meta +
+                "kernels[3]: tensor_maps[0]: \"columns\": expected a multiple of 64 in groups of "
+                "rows");
   EXPECT_EQ(errorOf("/kernels/3/tensor_maps/0/columns", 12),
             meta + "kernels[3]: tensor_maps[0]: \"columns\": rows must start at multiples of 16 "
                    "bytes");
