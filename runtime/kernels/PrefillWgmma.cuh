@@ -344,9 +344,10 @@ private:
     wgmmaWait<0>();
     wgmmaOperand(o);
     release(valuesFull(tile % kValueStages));
+    if (anyInWarp(alpha[0] != 1.0f || alpha[1] != 1.0f)) // the more tiles, the rarer
 #pragma unroll
-    for (int i = 0; i < 64; ++i)
-      o[i] *= alpha[i >> 1 & 1];
+      for (int i = 0; i < 64; ++i)
+        o[i] *= alpha[i >> 1 & 1];
     pack();
   }
 
