@@ -267,7 +267,10 @@ void AttentionEmitter::softmaxRow(Value row, Value first, Value count, Value chu
                         [&](Value column, ValueRange carried) {
                           Value p = b.at(line, b.mul(column, 4));
                           Value e = b.exp(b.subf(b.load(p, DType::F32), base));
-                          b.store(p, DType::F32, e);
+                          if (valuePairs()) // in place: two bytes an element, behind what is read
+                            b.storeBf16(b.at(line, b.mul(column, 2)), e, kLanes);
+                          else
+                            b.store(p, DType::F32, e);
                           return Values{b.addf(carried[0], e)};
                         });
   Value sum = b.sumLanes(total[0]);
@@ -295,83 +298,6 @@ void AttentionEmitter::mergeRow(Value row, Value maximum, Value chunkSum) {
 }
 
 //===----------------------------------------------------------------------===//
-// Outputs
-//===----------------------------------------------------------------------===//
-
-/// output = output * keep + (P V) * add
-void AttentionEmitter::mergeOutput(Value row, int64_t vector, Value chunkOutput) {
-  Value keep = b.splat(b.loadF32(b.at(keepFactors, b.mul(row, 4))));
-  Value take = b.splat(b.loadF32(b.at(addFactors, b.mul(row, 4))));
-  Value p = b.at(b.at(outputRows, b.mul(row, padded * 4)), vector * kLanes * 4);
-  b.store(p, DType::F32, b.fma(b.load(p, DType::F32), keep, b.mulf(chunkOutput, take)));
-}
-
-/// P V for `vectors` vectors of the head size.
-void AttentionEmitter::accumulateChunk(Value start, Value first, Value count, RowRun run,
-                                       int64_t firstVector, int64_t vectors) {
-  const CacheShape &cache = spec.cache;
-  const int64_t tokenBytes = cache.headDim * bytesOf(cache.type);
-  auto lanesOf = [&](int64_t v) { return std::min(kLanes, cache.headDim - v * kLanes); };
-  Values zero(run.count * vectors, b.splat(0.0f));
-  Values sumsOut = b.loop(first, count, kLanes, zero, [&](Value column, ValueRange carried) {
-    Value valid, ignored;
-    Value tokens = groupPointer(values, start, column, count, tokenBytes, valid);
-    Value ahead =
-        groupPointer(values, start, laterColumn(column, count, 1), count, tokenBytes, ignored);
-    Value weights = b.at(b.at(scores, run.first * scoreRowBytes), b.mul(column, 4));
-    return b.loop(b.i64(0), valid, 1, carried, [&](Value token, ValueRange inner) {
-      Values next(inner);
-      Value v = b.at(tokens, b.mul(token, tokenBytes));
-      Values vs;
-      for (int64_t i = firstVector; i < firstVector + vectors; ++i)
-        vs.push_back(b.load(b.at(v, i * kLanes * bytesOf(cache.type)), cache.type, lanesOf(i)));
-      if (run.first == 0)
-        for (int64_t byte = 0; byte < vectors * kLanes * bytesOf(cache.type); byte += 64)
-          b.prefetch(b.at(b.at(ahead, b.mul(token, tokenBytes)),
-                          firstVector * kLanes * bytesOf(cache.type) + byte));
-      Value weight = b.at(weights, b.mul(token, 4));
-      for (int64_t row = 0; row < run.count; ++row) {
-        Value p = b.splat(b.loadF32(b.at(weight, row * scoreRowBytes)));
-        for (int64_t i = 0; i < vectors; ++i)
-          next[row * vectors + i] = b.fma(p, vs[i], next[row * vectors + i]);
-      }
-      return next;
-    });
-  });
-  Value chunk = spec.split ? b.div(start, kAttentionChunk) : Value();
-  for (int64_t r = 0; r < run.count; ++r) {
-    Value row = b.i64(run.first + r);
-    for (int64_t i = 0; i < vectors; ++i) {
-      const int64_t vector = firstVector + i;
-      Value sum = sumsOut[r * vectors + i];
-      if (spec.split)
-        b.store(b.at(partialRow(chunk, row), vector * kLanes * 4), DType::F32, sum);
-      else
-        mergeOutput(row, vector, sum);
-    }
-  }
-}
-
-/// y = output / sum; zeros where a row saw nothing.
-void AttentionEmitter::storeOutputs(Value firstToken, Value tokens) {
-  const int64_t dim = spec.cache.headDim, bytes = bytesOf(spec.type), group = spec.group();
-  b.loop(b.i64(0), b.mul(tokens, group), 1, [&](Value row) {
-    Value token = b.add(firstToken, b.div(row, group));
-    Value queryHead = b.add(b.mul(head, group), b.rem(row, group));
-    Value target = b.add(b.mul(token, spec.queryHeads), queryHead);
-    Value to = b.at(y, b.mul(target, dim * bytes));
-    Value from = b.at(outputRows, b.mul(row, padded * 4));
-    Value sum = b.splat(b.loadF32(b.at(sums, b.mul(row, 4))));
-    Value nothing = b.equalF(sum, b.splat(0.0f));
-    b.chunks(dim, 2, {}, [&](Value d, int64_t lanes, int64_t, Values &) {
-      Value v = b.divf(b.load(b.at(from, b.mul(d, 4)), DType::F32, lanes), sum);
-      v = b.select(nothing, b.splat(0.0f), v);
-      b.store(b.at(to, b.mul(d, bytes)), spec.type, v, lanes);
-    });
-  });
-}
-
-//===----------------------------------------------------------------------===//
 // Tasks
 //===----------------------------------------------------------------------===//
 
@@ -383,7 +309,9 @@ void AttentionEmitter::attendChunk(Value start) {
   scoreChunk(start, first, count);
   b.loop(b.i64(0), b.i64(rows), 1, [&](Value row) { softmaxRow(row, first, count, chunk); });
   for (RowRun run : runs(isV4() ? 8 : 4)) {
-    const int64_t together = std::max<int64_t>(1, (isV4() ? 16 : 4) / run.count);
+    int64_t together = std::max<int64_t>(1, (isV4() ? 16 : 4) / run.count);
+    if (valuePairs())
+      together = together / 2 * 2;
     for (int64_t v = 0; v < vectors; v += together)
       accumulateChunk(start, first, count, run, v, std::min(together, vectors - v));
   }

@@ -45,6 +45,8 @@ private:
   bool isV4() const { return b.isa != CpuIsa::V3; }
   /// q K^T by dot products of bf16 pairs: queryRows are q as it is, the scale comes after.
   bool pairs() const { return b.isa == CpuIsa::V4Bf16 && spec.takesPairs(); }
+  /// P V by pairs of positions.
+  bool valuePairs() const { return pairs() && spec.cache.headDim % (2 * kLanes) == 0; }
   llvm::SmallVector<RowRun> runs(int64_t most) const;
   void loadArguments();
   void layoutScratch();
@@ -67,6 +69,11 @@ private:
   Value firstColumn(Value start);
   void accumulateChunk(Value start, Value first, Value count, RowRun run, int64_t firstVector,
                        int64_t vectors);
+  Values addValues(Value tokens, Value valid, Value weights, Value ahead, RowRun run,
+                   int64_t firstVector, int64_t vectors, Values sums);
+  Values addValuePairs(Value tokens, Value valid, Value weights, Value ahead, RowRun run,
+                       int64_t firstVector, int64_t vectors, Values sums);
+  void fetchValues(Value ahead, Value token, int64_t firstVector, int64_t vectors);
   void mergeOutput(Value row, int64_t vector, Value chunkOutput);
   void attendChunk(Value start);
   void storeOutputs(Value firstToken, Value tokens);

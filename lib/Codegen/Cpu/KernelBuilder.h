@@ -116,6 +116,11 @@ public:
   Value splatPair(Value p); ///< the pair at p in every lane
   /// sum + a.odd * b.odd + a.even * b.even, in this order, each sum rounded; denormals are zero.
   Value dotPairs(Value sum, Value a, Value b);
+  /// Element by element the pairs (a[i], c[i]) of 32 bf16 each: those of 0 to 3 of each 128 bits
+  /// (eight elements), and those of 4 to 7.
+  std::pair<Value, Value> interleavePairs(Value a, Value c);
+  /// Two vectors of f32 whose elements lie as interleavePairs leaves them, in order.
+  std::pair<Value, Value> inOrder(Value low, Value high);
   /// Rounds to bf16 by the instruction: denormals become zero.
   void storeBf16(Value p, Value v, int64_t lanes);
   /// Moves `lanes` elements of 16 bits.

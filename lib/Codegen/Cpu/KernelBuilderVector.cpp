@@ -293,6 +293,30 @@ Value KernelBuilder::dotPairs(Value sum, Value a, Value c) {
       .getResults();
 }
 
+std::pair<Value, Value> KernelBuilder::interleavePairs(Value a, Value c) {
+  auto halves = VectorType::get({2 * kLanes}, b.getI16Type());
+  Value x = vector::BitCastOp::create(b, loc, halves, a);
+  Value y = vector::BitCastOp::create(b, loc, halves, c);
+  const auto part = [&](int64_t first) -> Value {
+    SmallVector<int64_t> from;
+    for (int64_t i = 0; i < kLanes; ++i)
+      from.append({i / 4 * 8 + i % 4 + first, 2 * kLanes + i / 4 * 8 + i % 4 + first});
+    Value pairs = vector::ShuffleOp::create(b, loc, x, y, from);
+    return vector::BitCastOp::create(b, loc, vecI32(), pairs);
+  };
+  return {part(0), part(4)};
+}
+
+std::pair<Value, Value> KernelBuilder::inOrder(Value low, Value high) {
+  const auto part = [&](int64_t first) -> Value {
+    SmallVector<int64_t> from;
+    for (int64_t i = 0; i < kLanes; ++i)
+      from.push_back(first + i / 8 * 4 + i % 4 + (i % 8 < 4 ? 0 : kLanes));
+    return vector::ShuffleOp::create(b, loc, low, high, from);
+  };
+  return {part(0), part(8)};
+}
+
 void KernelBuilder::storeBf16(Value p, Value v, int64_t lanes) {
   Value raw = LLVM::CallIntrinsicOp::create(b, loc, VectorType::get({kLanes}, b.getBF16Type()),
                                             b.getStringAttr("llvm.x86.avx512bf16.cvtneps2bf16.512"),
