@@ -130,7 +130,9 @@ kernels::PrefillLayout prefillLayoutOf(const AttentionSpec &s) {
 
 /// Whether the kernel for sm_90a takes the spec.
 bool usesWgmma(const GpuChip &chip, const AttentionSpec &s) {
-  return chip.name == "sm_90a" && s.cache.headDim == 128 && !s.cache.kPacked && s.x == s.cache.type;
+  // Tensor maps count from page to page in groups of eight rows.
+  return chip.name == "sm_90a" && s.cache.headDim == 128 && !s.cache.kPacked &&
+         s.x == s.cache.type && s.cache.pageBytes % (8 * 128 * bytesOf(s.x)) == 0;
 }
 
 /// K and V after the other parameters, a page of a head in a box. How many pages there will be
