@@ -89,8 +89,8 @@ struct ModulePlan {
   uint64_t cubinBytes = 0; ///< 0: there is none
 };
 
-/// A kernel parameter that is a CUtensorMap over a row-major matrix instead of its address. Boxes of
-/// more than 64 columns arrive in groups of eight rows: [boxRows / 8, boxColumns / 64, 8, 64].
+/// A kernel parameter that is a CUtensorMap over a row-major matrix instead of its address. Boxes
+/// of more than 64 columns arrive in groups of eight rows: [boxRows / 8, boxColumns / 64, 8, 64].
 struct TensorMapPlan {
   uint32_t arg = 0; ///< which of the launch's arguments points to the matrix
   DType dtype = DType::BF16;

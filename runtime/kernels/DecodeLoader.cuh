@@ -8,6 +8,7 @@
 //===----------------------------------------------------------------------===//
 #pragma once
 
+#include "AsyncCopy.cuh"
 #include "DecodeMath.cuh"
 
 namespace sinter::kernels {

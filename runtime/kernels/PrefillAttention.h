@@ -54,7 +54,8 @@ constexpr PrefillLayout prefillLayout(int dim, int cache_bytes) {
 }
 
 /// The kernel for sm_90a, D = 128, K not packed: M as above, N = 128, one block per SM. Tiles of
-/// which every position is there come by tensor maps, others thread by thread, zeros for what is not.
+/// which every position is there come by tensor maps, others thread by thread, zeros for what is
+/// not.
 constexpr int kPrefillWgmmaThreads = 384;
 constexpr int kPrefillWgmmaKeys = 128;
 /// Two stages of Q, two of K, three of V, barriers.
@@ -100,7 +101,7 @@ struct PrefillArgs {
   int k_packed;  ///< [H, D/x, page, x], x = 16 / sizeof(element)
   int early;     ///< sm_90a: a full edge lies between the last write of the work list, block table,
              ///< positions and ctx, and this launch's predecessor: they are read before the wait
-  int window; ///< a token sees the last `window` positions up to its own; kernels for all: 0
+  int window; ///< a token sees the last `window` positions up to its own; 0 in kernels without one
   /// sm_90a: CUtensorMap of k and of v as a matrix [any, D], from page 0 on, 128-byte swizzle, in
   /// boxes of a page of one head, [page / 8, 2, 8, 64]: groups of eight rows in two panels.
   const void *k_map, *v_map;

@@ -18,6 +18,7 @@
 //===----------------------------------------------------------------------===//
 #pragma once
 
+#include "AsyncCopy.cuh"
 #include "Hooks.cuh"
 #include "PrefillAttention.h"
 #include "Wgmma.cuh"
@@ -119,7 +120,7 @@ private:
     return (u64(u32(tokenOf(row))) * u32(a.heads) + u32(headOf(row))) * kDim;
   }
 
-  //===--- the copying warpgroup: thread t copies chunk t % 16 of rows t / 16 + 8i ---===//
+  //===--- the copying warpgroup ---===//
 
   SINTER_DEVICE void copy() {
     if (threadIndex() == 0) {
@@ -176,16 +177,13 @@ private:
     return lane < kKeys >> a.page_log2 && (index << a.page_log2) < end ? table[index] : -1;
   }
 
-  // Below 128 and 8 by construction, which the compiler is told.
+  // Copies of threads: thread t takes chunk t % 16 of rows t / 16 + 8i. Below 128 and 8 by
+  // construction, which the compiler is told.
   SINTER_DEVICE static int copyChunk() { return threadIndex() % kChunks; }
   SINTER_DEVICE static int copyRow() { return threadIndex() / kChunks & 7; }
-  /// Where the thread's chunk of its first row goes.
-  SINTER_DEVICE static u32 copyOffset() {
-    return u32(copyChunk() / 8) * kPanel + swizzled(copyRow(), copyChunk() % 8);
-  }
 
   SINTER_DEVICE void copyQueries(u32 to) const {
-    to += copyOffset();
+    to += u32(copyChunk() / 8) * kPanel + swizzled(copyRow(), copyChunk() % 8);
     const u8 *q = static_cast<const u8 *>(a.q) + copyChunk() * 16;
 #pragma unroll 4
     for (int i = 0; i < kRows / 8; ++i) {
@@ -222,7 +220,8 @@ private:
     arriveWithCopies(full);
   }
 
-  /// A whole tile, a page a lane. The warps share the pages, as one starts them one after the other.
+  /// A whole tile, a page a lane. The warps share the pages: one warp starts them one after the
+  /// other.
   SINTER_DEVICE void copyPages(const void *map, u32 full, u32 to, int pages) const {
     const int count = kKeys >> a.page_log2, pageBytes = kRowBytes << a.page_log2;
     int page = threadIndex() / 32, mine = count >= 4 ? count / 4 : int(page < count);

@@ -212,7 +212,7 @@ TEST_P(AttentionTest, EqualsF64) {
   Compiled compiled(c, batch);
   ASSERT_TRUE(compiled.jit);
   const size_t size = n(batch.tokens * c.queries * c.dim);
-  std::vector<double> first, ofPairs; // q K^T by pairs of bf16 has bits of its own
+  std::vector<double> first, ofPairs; // pairs of bf16 have bits of their own
   for (CpuIsa isa : machineIsas()) {
     const bool pairs = isa == CpuIsa::V4Bf16 && c.type == B && c.cache == B;
     std::vector<double> &same = pairs ? ofPairs : first;
@@ -331,7 +331,11 @@ INSTANTIATE_TEST_SUITE_P(
                     // Beyond one chunk of 512, at its edges, and rows on both sides of one.
                     Case{4, 2, 64, 16, F, F, true, {{1100, 4}, {512, 1}, {513, 1}, {530, 30}}},
                     Case{2, 1, 128, 16, B, B, false, {{1025, 3}}},
-                    Case{6, 3, 80, 32, B, B, true, {{2048, 2}, {1536, 1}}}));
+                    Case{6, 3, 80, 32, B, B, true, {{2048, 2}, {1536, 1}}},
+                    // More rows than registers, one and three rows, few and many vectors.
+                    Case{12, 1, 96, 64, B, B, true, {{70, 9}, {33, 1}}},
+                    Case{1, 1, 32, 16, B, B, false, {{19, 1}, {40, 40}}},
+                    Case{3, 1, 256, 16, B, B, false, {{77, 20}, {5, 1}}}));
 
 INSTANTIATE_TEST_SUITE_P(
     Windows, AttentionTest,

@@ -224,7 +224,8 @@ def Xfmr_AttentionOp : Xfmr_Op<"attention", [
     positions 0 .. positions[t] of that sequence, with `window` (in tokens, at least 1) the last
     `window` of them: p with positions[t] - window < p <= positions[t]. They are found through
     block_table[s], whose entries of pages before the window may be -1. Online softmax in f32, f32
-    accumulation of the output, rounds once. Reads the handle after the write of this step's
+    accumulation of the output, rounds once; kernels may round probabilities to the type of q on
+    the way to V. Reads the handle after the write of this step's
     tokens. Ops of one function may have different windows.
   }];
   let arguments = (ins Xfmr_Heads:$q, Xfmr_KvType:$kv, Xfmr_BatchType:$batch,

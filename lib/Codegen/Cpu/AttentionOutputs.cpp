@@ -9,6 +9,8 @@
 //===----------------------------------------------------------------------===//
 #include "AttentionEmitter.h"
 
+#include <tuple>
+
 using namespace mlir;
 using namespace sinter;
 using namespace sinter::cpu;

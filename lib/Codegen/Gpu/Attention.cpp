@@ -128,16 +128,11 @@ kernels::PrefillLayout prefillLayoutOf(const AttentionSpec &s) {
   return kernels::prefillLayout(int(s.cache.headDim), int(bytesOf(s.cache.type)));
 }
 
-/// Whether the kernel for sm_90a takes the spec.
-bool usesWgmma(const GpuChip &chip, const AttentionSpec &s) {
-  // Tensor maps count from page to page in groups of eight rows.
-  return chip.name == "sm_90a" && s.cache.headDim == 128 && !s.cache.kPacked &&
-         s.x == s.cache.type && s.cache.pageBytes % (8 * 128 * bytesOf(s.x)) == 0;
-}
-
 /// K and V after the other parameters, a page of a head in a box. How many pages there will be
-/// nobody knows yet: as many rows as coordinates reach.
+/// nobody knows yet: as many rows as a manifest takes, 512 GiB.
 SmallVector<TensorMap, 2> pageMaps(const AttentionSpec &s) {
+  assert(s.cache.pageBytes % (8 * s.cache.headDim * bytesOf(s.cache.type)) == 0 &&
+         "the kernel counts pages in groups of eight rows");
   const unsigned first = 5 + s.kScale;
   SmallVector<TensorMap, 2> maps;
   for (unsigned arg : {first, first + 1})
@@ -224,7 +219,7 @@ bool sinter::gpu::usesPrefill(const AttentionSpec &s) {
 }
 
 bool sinter::gpu::prefillTakesMaps(const GpuChip &chip, const AttentionSpec &s) {
-  return usesWgmma(chip, s);
+  return chip.name == "sm_90a" && s.cache.headDim == 128 && !s.cache.kPacked && s.x == s.cache.type;
 }
 
 bool sinter::gpu::usesDecode(const AttentionSpec &s) { return !s.invariant || !usesPrefill(s); }
@@ -232,8 +227,8 @@ bool sinter::gpu::usesDecode(const AttentionSpec &s) { return !s.invariant || !u
 std::string sinter::gpu::attentionOrder(const GpuChip &chip, const AttentionSpec &s) {
   if (!usesPrefill(s))
     return "decode" + std::to_string(decodeLayoutOf(chip, s).warps) + "_whole";
-  return usesWgmma(chip, s) ? "wgmma" + std::to_string(kernels::kPrefillWgmmaKeys)
-                            : "mma" + std::to_string(prefillLayoutOf(s).keys);
+  return prefillTakesMaps(chip, s) ? "wgmma" + std::to_string(kernels::kPrefillWgmmaKeys)
+                                   : "mma" + std::to_string(prefillLayoutOf(s).keys);
 }
 
 AttentionMemory sinter::gpu::attentionMemory(const GpuChip &chip, const AttentionSpec &s) {
@@ -321,7 +316,7 @@ FailureOr<GpuKernel> sinter::gpu::emitPrefillAttention(Operation *module, String
   if (!halfOrFp8Cache(s))
     return module->emitError() << name << ": prefill attention takes bf16 or f16 queries and a "
                                << "cache of the same type or fp8";
-  const bool wgmma = usesWgmma(chip, s), maps = prefillTakesMaps(chip, s);
+  const bool wgmma = prefillTakesMaps(chip, s);
   const kernels::PrefillLayout layout = prefillLayoutOf(s);
   // One item a CTA, and a second round for steps of many short sequences; the kernel for sm_90a
   // fills an SM with one CTA and deals the items out itself.
@@ -337,8 +332,8 @@ FailureOr<GpuKernel> sinter::gpu::emitPrefillAttention(Operation *module, String
                                    kernels::kPrefillWgmmaThreads, kernels::kPrefillWgmmaSharedBytes,
                                    1)
                         : launchOf(items, kernels::kPrefillThreads, layout.shared_bytes, 2),
-                  {true, true, true, true, s.kScale, true, maps, maps, true}, c.values,
-                  maps ? pageMaps(s) : SmallVector<TensorMap, 2>());
+                  {true, true, true, true, s.kScale, true, wgmma, wgmma, true}, c.values,
+                  wgmma ? pageMaps(s) : SmallVector<TensorMap, 2>());
 }
 
 FailureOr<GpuKernel> sinter::gpu::emitQkNormRopeWrite(Operation *module, StringRef name,

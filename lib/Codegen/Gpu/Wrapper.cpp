@@ -278,10 +278,10 @@ GpuKernel sinter::gpu::emitCall(Operation *gpuModule, StringRef name, StringRef 
       args.push_back(LLVM::ZeroOp::create(b, loc, generic));
       continue;
     }
-    Value given = kernel.getArgument(next++);
-    if (given.getType() != generic) // tensor maps have their place already
-      given = LLVM::AddrSpaceCastOp::create(b, loc, generic, given);
-    args.push_back(given);
+    Value argument = kernel.getArgument(next++);
+    if (argument.getType() != generic) // tensor maps have their place already
+      argument = LLVM::AddrSpaceCastOp::create(b, loc, generic, argument);
+    args.push_back(argument);
   }
   for (TypedAttr constant : constants)
     args.push_back(LLVM::ConstantOp::create(b, loc, constant.getType(), constant));

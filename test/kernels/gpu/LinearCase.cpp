@@ -1,8 +1,6 @@
 //===- LinearCase.cpp - operands and reference of one kernel --------------===//
 #include "LinearCase.h"
 
-#include <cuda.h>
-
 #include <cmath>
 #include <cstddef>
 #include <fstream>

@@ -226,6 +226,8 @@ json makeCudaMeta(const std::string &directory, const std::string &headerHash) {
                    {"spill_bytes", 0}});
     if (kernel["name"] == "logits" || kernel["name"] == "argmax")
       kernel["tensor_maps"] = json::array({embed});
+    if (kernel["name"] == "argmax") // the kernel looks at the address alone
+      kernel["tensor_maps"][0].update({{"columns", 128}, {"box_columns", 128}});
   }
   meta["entries"] = json::array(
       {entry("decode_logits", "logits", 1, 4, 4, 3), entry("decode_argmax", "argmax", 1, 4, 4, 4),

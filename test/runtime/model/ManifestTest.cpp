@@ -141,6 +141,18 @@ TEST(Manifest, RefusesWhatAGpuCannotDo) {
             meta +
                 "kernels[3]: tensor_maps[0]: \"columns\": expected a multiple of 64 in groups of "
                 "rows");
+  const json grouped = {{"arg", 1},       {"dtype", "bf16"}, {"rows", 40},
+                        {"columns", 128}, {"box_rows", 8},   {"box_columns", 128}};
+  const auto groupedError = [&](const char *key, int value) {
+    json map = grouped;
+    map[key] = value;
+    return errorOf("/kernels/3/tensor_maps/0", map);
+  };
+  EXPECT_EQ(groupedError("rows", 48), "");
+  EXPECT_EQ(groupedError("rows", 12), meta + "kernels[3]: tensor_maps[0]: \"rows\": expected a "
+                                             "multiple of 8 in groups of rows");
+  EXPECT_EQ(groupedError("box_rows", 12), meta + "kernels[3]: tensor_maps[0]: \"box_rows\": "
+                                                 "expected a multiple of 8 in groups of rows");
   EXPECT_EQ(errorOf("/kernels/3/tensor_maps/0/columns", 12),
             meta + "kernels[3]: tensor_maps[0]: \"columns\": rows must start at multiples of 16 "
                    "bytes");

@@ -548,8 +548,13 @@ Code cuTensorMapEncodeTiled(TensorMap *map, int dtype, uint32_t rank, void *addr
                             const uint64_t *extents, const uint64_t *strides, const uint32_t *box,
                             const uint32_t *, int, int swizzle, int, int) {
   const auto where = reinterpret_cast<uintptr_t>(address);
-  bool valid = (dtype == kTensorMapBfloat16 || dtype == kTensorMapFloat16) && rank >= 2 &&
-               where % 16 == 0 && box[0] * 2 == 128 && swizzle == kTensorMapSwizzle128B;
+  bool valid = (dtype == kTensorMapBfloat16 || dtype == kTensorMapFloat16) && where % 16 == 0 &&
+               box[0] * 2 == 128 && swizzle == kTensorMapSwizzle128B;
+  if (rank == 2) // rows
+    valid = valid && strides[0] == extents[0] * 2;
+  else // groups of eight rows in panels of 64 columns
+    valid = valid && rank == 4 && extents[0] == 64 && extents[1] == 8 && box[1] == 8 &&
+            strides[0] == extents[2] * 128 && strides[1] == 128 && strides[2] == strides[0] * 8;
   for (uint32_t i = 0; i < rank; ++i)
     valid = valid && extents[i] > 0 && extents[i] <= uint64_t(1) << 32 && box[i] > 0 &&
             box[i] <= 256 && (i == 0 || (strides[i - 1] % 16 == 0 && strides[i - 1] < 1ull << 40));
