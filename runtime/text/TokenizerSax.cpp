@@ -32,10 +32,11 @@ std::string TokenizerSax::where() const {
   case State::Tree:
     break;
   }
+  constexpr size_t kNamed = 8; // the tree may be kMaxDepth deep, a message is a line
   std::string path;
-  for (size_t i = 0; i < keys_.size(); ++i)
+  for (size_t i = 0; i < std::min(keys_.size(), kNamed); ++i)
     path += (i && !keys_[i].empty() ? "." : "") + keyForMessage(keys_[i]);
-  return path;
+  return path + (keys_.size() > kNamed ? "..." : "");
 }
 
 TokenizerSpec::Span TokenizerSax::store(std::string_view text) {

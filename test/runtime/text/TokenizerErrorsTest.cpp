@@ -177,6 +177,12 @@ TEST(TokenizerErrors, MalformedJsonNamesTheByte) {
   }
   Status deep = load(std::string(100000, '['));
   EXPECT_EQ(deep.message(), "more than 64 levels of nesting");
+  std::string longKeys;
+  for (int i = 0; i < 60; ++i)
+    longKeys += "{\"" + std::string(100, 'k') + "\":";
+  const Status longPath = load(longKeys + "x");
+  EXPECT_NE(longPath.message().find(", near \"kkk"), std::string::npos) << longPath.message();
+  EXPECT_LT(longPath.message().size(), 700u);
   EXPECT_EQ(load("{\"model\":{\"vocab\":{\"a\":1,\"a\":2},\"merges\":[]}}").code(),
             StatusCode::Unsupported)
       << "no version";
