@@ -65,7 +65,7 @@ LinearTile sinter::cpu::pickTile(CpuIsa isa, const LinearSpec &spec) {
   const bool pairs = isa == CpuIsa::V4Bf16 && spec.takesPairs();
   LinearTile tile;
   if (pairs)
-    tile = tokens == 1 ? LinearTile{1, 4} : LinearTile{8, 2};
+    tile = tokens == 1 ? LinearTile{1, 4} : LinearTile{12, 2};
   else if (isa != CpuIsa::V3)
     tile = tokens == 1 ? LinearTile{1, 4} : LinearTile{6, 2};
   else
