@@ -24,6 +24,9 @@ void addMachineFlags(CLI::App &app, ModelFlags &f) {
   app.add_option("--isa", f.isa, "Use at most this of x86-64: v3, v4, v4-bf16")
       ->check(CLI::IsMember({"v3", "v4", "v4-bf16"}))
       ->group(group);
+  app.add_flag("--no-data-parallel", f.noDataParallel,
+               "On a CPU: threads always work on the same sequences, never on some each")
+      ->group(group);
   app.add_option("--device", f.device, "Number of the GPU (0)")
       ->check(CLI::Range(0, 1023))
       ->group(group);
@@ -133,6 +136,7 @@ Result<SessionOptions> makeSessionOptions(const ModelFlags &flags, const Say &sa
   if (progress && isatty(STDERR_FILENO))
     session.weights.progress = makeProgress();
   session.cpu.threads = flags.threads;
+  session.cpu.dataParallel = !flags.noDataParallel;
   if (!flags.isa.empty())
     session.cpu.isa = cpuIsaFromFlag(flags.isa);
   session.device = flags.device;

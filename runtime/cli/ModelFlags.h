@@ -18,6 +18,7 @@ struct ModelFlags {
 
   uint32_t threads = 0;
   std::string isa;
+  bool noDataParallel = false;
   std::optional<int> device; ///< number of the GPU
   bool noGraph = false;
   bool noPdl = false;

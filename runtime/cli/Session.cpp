@@ -91,8 +91,9 @@ Status openDevice(const ArtifactFile &file, const SessionOptions &options, Sessi
   const Manifest &manifest = file.manifest();
   const std::string &name = file.path();
   if (manifest.target == kCudaTarget) {
-    if (options.cpu.isa)
-      return invalidArgument("--isa is for CPUs, " + name + " is compiled for cuda");
+    if (options.cpu.isa || !options.cpu.dataParallel)
+      return invalidArgument("--isa and --no-data-parallel are for CPUs, " + name +
+                             " is compiled for cuda");
     CudaOptions cuda = options.cuda;
     cuda.say = options.say;
     cuda.device = options.device.value_or(0);

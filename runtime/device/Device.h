@@ -118,6 +118,17 @@ public:
   virtual Status step(SinterStepFn function, SinterModel &model, uint32_t entry,
                       const SinterBatch &batch) = 0;
 
+  /// How many batches stepTogether() computes at a time; below 2: it cannot.
+  virtual uint32_t batchesTogether() const { return 0; }
+  /// The cache that all its threads share, in bytes; 0: none or not known.
+  virtual uint64_t sharedCacheBytes() const { return 0; }
+  /// A step for each batch at the same time, by one thread each. `models` differ in their arenas;
+  /// no sequence is in two batches.
+  virtual Status stepTogether(SinterStepFn, std::span<SinterModel>, uint32_t,
+                              std::span<const SinterBatch>) {
+    return internalError("this device computes one batch at a time");
+  }
+
   /// The most tokens of a step that can be started while the one before it runs; 0: none can. Where
   /// some can, artefacts with meta.feedback take token ids that are results of the step before.
   virtual uint32_t tokensAhead() const { return 0; }

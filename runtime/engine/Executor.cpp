@@ -34,20 +34,27 @@ Result<std::unique_ptr<Executor>> Executor::create(ModelView model, Device &devi
   SINTER_RETURN_IF_ERROR(device.prepare(
       {manifest.scratchBytes,
        uint32_t(std::min(maxPages, manifest.kv.tokensIn(options.numPages) / pageSize))}));
-  SINTER_ASSIGN_OR_RETURN(executor->arena_, device.allocate(manifest.arenaBytes, MemoryUse::Arena));
+  executor->divider_ = StepShares(manifest, device);
+  executor->shares_.resize(executor->divider_.most());
+  for (Share &share : executor->shares_) {
+    SINTER_ASSIGN_OR_RETURN(share.arena, device.allocate(manifest.arenaBytes, MemoryUse::Arena));
+  }
   SINTER_ASSIGN_OR_RETURN(
       executor->cache_,
       device.allocate(uint64_t(options.numPages) * manifest.kv.pageBytes, MemoryUse::Cache));
 
-  SinterModel &abi = executor->abiModel_;
+  SinterModel abi = {};
   abi.size = sizeof abi;
   abi.isa = device.isa();
   abi.num_weights = uint32_t(executor->model_.weights.size());
   abi.num_pages = options.numPages;
   abi.weights = executor->model_.weights.data();
-  abi.arena = executor->arena_.data();
   abi.kv = executor->cache_.data();
   abi.kv_page_bytes = manifest.kv.pageBytes;
+  for (const Share &share : executor->shares_) {
+    abi.arena = share.arena.data();
+    executor->models_.push_back(abi);
+  }
   if (options.poison)
     for (uint32_t page = 0; page < options.numPages; ++page)
       SINTER_RETURN_IF_ERROR(executor->poisonPage(PageId(page)));
@@ -67,7 +74,10 @@ Status Executor::restorePage(PageId page, const void *from) {
 }
 
 Status Executor::poisonArena() {
-  return device_->fill(arena_.data(), kPoison, manifest().arenaBytes - manifest().persistentBytes);
+  for (Share &share : shares_)
+    SINTER_RETURN_IF_ERROR(device_->fill(share.arena.data(), kPoison,
+                                         manifest().arenaBytes - manifest().persistentBytes));
+  return Status::ok();
 }
 
 bool Executor::hasHead(HeadKind head) const {
@@ -112,6 +122,50 @@ Result<uint32_t> Executor::chooseEntry(const SinterBatch &batch, HeadKind head) 
                      headName(head));
 }
 
+/// Fills `batches_`, outputs left null, and chooses the entry point for all of them.
+Result<uint32_t> Executor::buildBatches(std::span<const WorkItem> items, HeadKind head) {
+  auto build = [&](std::span<const std::span<const WorkItem>> parts) -> Result<uint32_t> {
+    batches_.clear();
+    std::optional<uint32_t> common;
+    for (std::span<const WorkItem> part : parts) {
+      batches_.push_back(shares_[batches_.size()].builder.build(part));
+      SINTER_ASSIGN_OR_RETURN(const uint32_t entry, chooseEntry(batches_.back(), head));
+      if (common.value_or(entry) != entry)
+        return unsupported("the parts of a step need different entry points");
+      common = entry;
+    }
+    return *common;
+  };
+  const std::vector<std::span<const WorkItem>> parts = divider_.divide(items);
+  if (parts.size() > 1)
+    if (Result<uint32_t> entry = build(parts))
+      return entry;
+  return build({&items, 1});
+}
+
+/// Rows of all batches lie one after the other in `output`.
+void Executor::giveOutputs(HeadKind head, StepOutput &output,
+                           std::span<const SinterSampling> sampling) {
+  if (head == HeadKind::Logits) {
+    output.logits.resize(lastShape_.rows * manifest().model.vocab);
+  } else {
+    output.argmaxValue.resize(lastShape_.rows);
+    output.argmaxIndex.resize(lastShape_.rows);
+  }
+  size_t row = 0;
+  for (SinterBatch &batch : batches_) {
+    if (head == HeadKind::Logits) {
+      batch.logits = output.logits.data() + row * manifest().model.vocab;
+    } else {
+      batch.argmax_value = output.argmaxValue.data() + row;
+      batch.argmax_index = output.argmaxIndex.data() + row;
+    }
+    if (head == HeadKind::Sample)
+      batch.sampling = sampling.data() + row;
+    row += batch.num_rows;
+  }
+}
+
 Status Executor::check(std::span<const WorkItem> items) const {
   if (items.empty())
     return invalidArgument("a step needs at least one token");
@@ -149,32 +203,26 @@ Status Executor::step(std::span<const WorkItem> items, HeadKind head, StepOutput
 Status Executor::start(std::span<const WorkItem> items, HeadKind head, StepOutput &output,
                        std::span<const SinterSampling> sampling) {
   SINTER_RETURN_IF_ERROR(check(items));
-  SinterBatch batch = builder_.build(items);
-  SINTER_ASSIGN_OR_RETURN(const uint32_t entry, chooseEntry(batch, head));
-  if (head == HeadKind::Logits) {
-    output.logits.resize(batch.num_rows * manifest().model.vocab);
-    batch.logits = output.logits.data();
-  } else {
-    output.argmaxValue.resize(batch.num_rows);
-    output.argmaxIndex.resize(batch.num_rows);
-    batch.argmax_value = output.argmaxValue.data();
-    batch.argmax_index = output.argmaxIndex.data();
+  SINTER_ASSIGN_OR_RETURN(const uint32_t entry, buildBatches(items, head));
+  lastShape_ = {};
+  for (const SinterBatch &batch : batches_) {
+    lastShape_.tokens += batch.num_tokens;
+    lastShape_.rows += batch.num_rows;
   }
-  if (head == HeadKind::Sample) {
-    if (sampling.size() != batch.num_rows)
-      return internalError("a step has " + std::to_string(batch.num_rows) + " rows and draws " +
-                           std::to_string(sampling.size()) + " tokens");
-    batch.sampling = sampling.data();
-  }
+  if (head == HeadKind::Sample && sampling.size() != lastShape_.rows)
+    return internalError("a step has " + std::to_string(lastShape_.rows) + " rows and draws " +
+                         std::to_string(sampling.size()) + " tokens");
+  giveOutputs(head, output, sampling);
   if (poison_)
     SINTER_RETURN_IF_ERROR(poisonArena());
   started_ = std::chrono::steady_clock::now();
-  SINTER_RETURN_IF_ERROR(device_->startStep(model_.step, abiModel_, entry, batch));
-  feedbackRows_ = tokensAhead() > 0 && head != HeadKind::Logits ? batch.num_rows : 0;
+  SINTER_RETURN_IF_ERROR(batches_.size() == 1
+                             ? device_->startStep(model_.step, models_[0], entry, batches_[0])
+                             : device_->stepTogether(model_.step,
+                                                     std::span(models_).first(batches_.size()),
+                                                     entry, batches_));
+  feedbackRows_ = tokensAhead() > 0 && head != HeadKind::Logits ? uint32_t(lastShape_.rows) : 0;
   lastEntry_ = entry;
-  lastShape_.tokens = batch.num_tokens;
-  lastShape_.rows = batch.num_rows;
-  lastShape_.parts.clear();
   for (const WorkItem &item : items) {
     lastShape_.parts.emplace_back(item.sequence->cached(), item.tokens);
     item.sequence->advance(item.tokens);
@@ -250,9 +298,16 @@ Status Executor::readActivations(const EachActivation &each) {
   std::vector<uint8_t> values;
   for (const BufferPlan &plan : entry.buffers) {
     const uint64_t rows = plan.ofRows ? lastShape_.rows : lastShape_.tokens;
-    values.resize(rows * plan.columns * dtypeBytes(plan.dtype));
-    SINTER_RETURN_IF_ERROR(device_->download(
-        values.data(), static_cast<uint8_t *>(arena_.data()) + plan.offset, values.size()));
+    const uint64_t rowBytes = plan.columns * dtypeBytes(plan.dtype);
+    values.resize(rows * rowBytes);
+    uint8_t *to = values.data();
+    for (size_t i = 0; i < batches_.size(); ++i) {
+      const uint64_t bytes =
+          rowBytes * (plan.ofRows ? batches_[i].num_rows : batches_[i].num_tokens);
+      SINTER_RETURN_IF_ERROR(
+          device_->download(to, static_cast<uint8_t *>(models_[i].arena) + plan.offset, bytes));
+      to += bytes;
+    }
     SINTER_RETURN_IF_ERROR(each(plan, rows, values.data()));
   }
   return Status::ok();

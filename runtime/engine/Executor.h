@@ -6,6 +6,7 @@
 #include "runtime/engine/BatchBuilder.h"
 #include "runtime/engine/PageBytes.h"
 #include "runtime/engine/SamplingParams.h"
+#include "runtime/engine/StepShares.h"
 
 #include <chrono>
 #include <cstdint>
@@ -96,6 +97,8 @@ public:
 
   /// What the last step cost, or its launches of one operation.
   StepCost lastCost(std::string_view operation = {}) const;
+  /// In how many parts the last step was computed, each by one thread: see StepShares.
+  size_t lastShares() const { return batches_.size(); }
   /// How long the device was busy with the last step, the rest of step() being the host's.
   double deviceSeconds() const { return deviceSeconds_; }
 
@@ -129,11 +132,18 @@ private:
     uint64_t tokens = 0, rows = 0;
     std::vector<std::pair<uint64_t, uint64_t>> parts; ///< cached before and run, per item
   };
+  /// What a share of a step is computed with. The first one has all of a step that is not divided.
+  struct Share {
+    BatchBuilder builder;
+    DeviceMemory arena;
+  };
 
   Executor() = default;
   std::optional<uint32_t> findEntry(uint32_t tokens, uint32_t rows, uint32_t maxQ,
                                     HeadKind head) const;
   Result<uint32_t> chooseEntry(const SinterBatch &batch, HeadKind head) const;
+  Result<uint32_t> buildBatches(std::span<const WorkItem> items, HeadKind head);
+  void giveOutputs(HeadKind head, StepOutput &output, std::span<const SinterSampling> sampling);
   uint8_t *pageData(PageId page) const {
     return static_cast<uint8_t *>(cache_.data()) + uint64_t(page) * manifest().kv.pageBytes;
   }
@@ -150,10 +160,11 @@ private:
   Device *device_ = nullptr;
   bool poison_ = false;
   uint32_t numPages_ = 0;
-  DeviceMemory arena_;
   DeviceMemory cache_;
-  SinterModel abiModel_ = {};
-  BatchBuilder builder_;
+  StepShares divider_;
+  std::vector<Share> shares_;
+  std::vector<SinterModel> models_;  ///< one per share, which differ in their arenas
+  std::vector<SinterBatch> batches_; ///< of the last step, one per share that it was divided into
   uint32_t lastEntry_ = 0;
   uint32_t feedbackRows_ = 0; ///< of the last step, if tokens may name them
   Shape lastShape_;

@@ -60,6 +60,7 @@ Result<Session> openBench(const BenchOptions &options, uint64_t positions, uint6
   if (options.weights.empty() && file.manifest().sourceFiles.empty())
     session.weights.randomSeed = 1; // there is no checkpoint
   session.cpu.threads = options.threads;
+  session.cpu.dataParallel = !options.noDataParallel;
   if (!options.isa.empty())
     session.cpu.isa = cpuIsaFromFlag(options.isa);
   session.device = options.device;

@@ -24,6 +24,7 @@ struct BenchOptions {
   std::string target;
   std::string isa;
   uint32_t threads = 0;
+  bool noDataParallel = false;
   std::optional<int> device; ///< number of the GPU
   bool noGraph = false;
   bool noPdl = false;

@@ -66,6 +66,8 @@ CLI::Option *addCommonFlags(CLI::App &command, BenchOptions &o) {
       ->check(CLI::Range(1, 1024));
   command.add_option("--isa", o.isa, "Use at most this of x86-64: v3, v4, v4-bf16")
       ->check(CLI::IsMember({"v3", "v4", "v4-bf16"}));
+  command.add_flag("--no-data-parallel", o.noDataParallel,
+                   "On a CPU: threads always work on the same sequences, never on some each");
   command.add_option("--target", o.target,
                      "What to compile for: cpu, cuda, cuda:sm_90a (default: the GPU, if any)");
   command.add_option("--device", o.device, "Number of the GPU (0)")->check(CLI::Range(0, 1023));
@@ -106,9 +108,9 @@ void addServerFlags(CLI::App &command, BenchOptions &o) {
   auto *server = command.add_option(
       "--server", o.server, "Drive a running server instead of MODEL: http://127.0.0.1:8000");
   for (const char *other :
-       {"MODEL", "--weights", "--dtype", "--kv-cache-dtype", "--threads", "--isa", "--target",
-        "--device", "--no-graph", "--no-pdl", "--prefill-chunk", "--no-cache", "--profile",
-        "--max-sequences", "--prompt-lookup"})
+       {"MODEL", "--weights", "--dtype", "--kv-cache-dtype", "--threads", "--isa",
+        "--no-data-parallel", "--target", "--device", "--no-graph", "--no-pdl", "--prefill-chunk",
+        "--no-cache", "--profile", "--max-sequences", "--prompt-lookup"})
     server->excludes(command.get_option(other));
   command.add_option("--api-key-file", o.apiKeyFile, "A file with the server's key")->needs(server);
 }

@@ -268,7 +268,7 @@ void AttentionEmitter::softmaxRow(Value row, Value first, Value count, Value chu
                           Value p = b.at(line, b.mul(column, 4));
                           Value e = b.exp(b.subf(b.load(p, DType::F32), base));
                           if (valuePairs()) // in place: two bytes an element, behind what is read
-                            b.storeBf16(b.at(line, b.mul(column, 2)), e, kLanes);
+                            b.store(b.at(line, b.mul(column, 2)), DType::BF16, e);
                           else
                             b.store(p, DType::F32, e);
                           return Values{b.addf(carried[0], e)};

@@ -121,8 +121,6 @@ public:
   std::pair<Value, Value> interleavePairs(Value a, Value c);
   /// Two vectors of f32 whose elements lie as interleavePairs leaves them, in order.
   std::pair<Value, Value> inOrder(Value low, Value high);
-  /// Rounds to bf16 by the instruction: denormals become zero.
-  void storeBf16(Value p, Value v, int64_t lanes);
   /// Moves `lanes` elements of 16 bits.
   void copyHalves(Value from, Value to, int64_t lanes);
 
@@ -175,6 +173,9 @@ private:
   Value widen(Value raw, DType type);
   Value narrow(Value v, DType type);
   Value bf16Bits(Value v);
+  /// By the instruction of AVX512-BF16: denormals become zero.
+  Value narrowBf16(Value v);
+  Value scaleByPowerOf2(Value p, Value n);
   Value vectorSlot();
   Value shuffle(Value v, llvm::ArrayRef<int64_t> mask);
   Value firstLanes(Value v, int64_t lanes);

@@ -108,8 +108,9 @@ Value KernelBuilder::fromBits(Value v) {
 }
 
 /// exp(x) = 2^n * exp(r), n = round(x / ln 2), |r| <= ln(2) / 2, exp(r) by its Taylor series: the
-/// first term left out is below 2^-27. 2^n is applied in two factors, for n up to 128. The clamps
-/// pass NaN on. n comes from adding 1.5 * 2^23, which leaves the integer in the sum's low bits.
+/// first term left out is below 2^-27. 2^n is applied by one instruction or in two factors, for n
+/// up to 128: the same bits, as no result is denormal. The clamps pass NaN on. n comes from adding
+/// 1.5 * 2^23, which leaves the integer in the sum's low bits.
 Value KernelBuilder::exp(Value x) {
   Value low = splat(-87.33f), high = splat(89.0f);
   Value clamped = select(lessF(x, low), low, x);
@@ -123,6 +124,8 @@ Value KernelBuilder::exp(Value x) {
   Value p = splat(1.0f / 5040);
   for (float c : {1.0f / 720, 1.0f / 120, 1.0f / 24, 1.0f / 6, 0.5f, 1.0f, 1.0f})
     p = fma(p, r, splat(c));
+  if (isa != CpuIsa::V3)
+    return select(lessF(x, low), splat(0.0f), scaleByPowerOf2(p, n));
   Value whole = arith::SubIOp::create(b, loc, f32Bits(shifted), f32Bits(shifter));
   Value half = arith::ShRSIOp::create(b, loc, whole, splatBits(1));
   Value rest = arith::SubIOp::create(b, loc, whole, half);
@@ -131,6 +134,16 @@ Value KernelBuilder::exp(Value x) {
     p = mulf(p, fromBits(arith::ShLIOp::create(b, loc, biased, splatBits(23))));
   }
   return select(lessF(x, low), splat(0.0f), p);
+}
+
+/// p * 2^n for whole n, by AVX512F.
+Value KernelBuilder::scaleByPowerOf2(Value p, Value n) {
+  Value all = arith::ConstantOp::create(b, loc, b.getI16IntegerAttr(-1));
+  Value current = arith::ConstantOp::create(b, loc, b.getI32IntegerAttr(4)); // rounding mode
+  return LLVM::CallIntrinsicOp::create(b, loc, vecF32(),
+                                       b.getStringAttr("llvm.x86.avx512.mask.scalef.ps.512"),
+                                       ValueRange{p, n, splat(0.0f), all, current})
+      .getResults();
 }
 
 Value KernelBuilder::silu(Value x) { return divf(x, addf(splat(1.0f), exp(negate(x)))); }
@@ -169,6 +182,8 @@ Value KernelBuilder::narrow(Value v, DType type) {
     Value halves = arith::TruncFOp::create(b, loc, sameShape(v, b.getF16Type()), v);
     return arith::BitcastOp::create(b, loc, sameShape(v, b.getI16Type()), halves);
   }
+  if (isa == CpuIsa::V4Bf16 && sameShape(v, b.getF32Type()) == vecF32())
+    return arith::BitcastOp::create(b, loc, sameShape(v, b.getI16Type()), narrowBf16(v));
   return arith::TruncIOp::create(b, loc, sameShape(v, b.getI16Type()), bf16Bits(v));
 }
 
@@ -317,12 +332,11 @@ std::pair<Value, Value> KernelBuilder::inOrder(Value low, Value high) {
   return {part(0), part(8)};
 }
 
-void KernelBuilder::storeBf16(Value p, Value v, int64_t lanes) {
-  Value raw = LLVM::CallIntrinsicOp::create(b, loc, VectorType::get({kLanes}, b.getBF16Type()),
-                                            b.getStringAttr("llvm.x86.avx512bf16.cvtneps2bf16.512"),
-                                            ValueRange{v})
-                  .getResults();
-  LLVM::StoreOp::create(b, loc, firstLanes(raw, lanes), p, 2);
+Value KernelBuilder::narrowBf16(Value v) {
+  return LLVM::CallIntrinsicOp::create(b, loc, VectorType::get({kLanes}, b.getBF16Type()),
+                                       b.getStringAttr("llvm.x86.avx512bf16.cvtneps2bf16.512"),
+                                       ValueRange{v})
+      .getResults();
 }
 
 void KernelBuilder::copyHalves(Value from, Value to, int64_t lanes) {

@@ -123,10 +123,7 @@ void LinearEmitter::packRow(Value source, Value target, Value scale) {
           carried[slot] = b.fma(v, v, carried[slot]);
           v = b.mulf(v, b.load(b.at(gamma, b.mul(element, 4)), DType::F32, lanes));
         }
-        if (tile.dotPairs)
-          b.storeBf16(to, v, lanes);
-        else
-          b.store(to, DType::F32, v, lanes);
+        b.store(to, tile.dotPairs ? DType::BF16 : DType::F32, v, lanes);
       });
   if (spec.norm)
     b.storeF32(scale, rstd(b, sums, spec.k, spec.eps));

@@ -23,6 +23,14 @@ void unmap(void *data, uint64_t bytes) { munmap(data, bytes); }
 
 CpuDevice &deviceOf(const SinterRt *rt) { return *static_cast<CpuDevice *>(rt->self); }
 
+/// What a step function's result means; `failure` is what it gave to rt->fail.
+Status outcome(int32_t code, const std::string &failure) {
+  if (code == 0)
+    return Status::ok();
+  return internalError("the compiled model cannot run this step: " +
+                       (failure.empty() ? "code " + std::to_string(code) : failure));
+}
+
 } // namespace
 
 Result<std::unique_ptr<CpuDevice>> CpuDevice::create(const CpuOptions &options) {
@@ -32,6 +40,10 @@ Result<std::unique_ptr<CpuDevice>> CpuDevice::create(const CpuOptions &options) 
                        ") is " + cpuIsaName(best));
   std::unique_ptr<CpuDevice> device(new CpuDevice);
   device->isa_ = options.isa ? options.isa : best;
+  device->dataParallel_ = options.dataParallel;
+  device->sharedCacheBytes_ = options.sharedCacheBytes
+                                  ? options.sharedCacheBytes
+                                  : uint64_t(std::max(sysconf(_SC_LEVEL3_CACHE_SIZE), 0L));
   const uint32_t threads = options.threads ? options.threads : availableCpus();
   SINTER_ASSIGN_OR_RETURN(device->pool_, ThreadPool::create(threads));
   return device;
@@ -125,13 +137,14 @@ void CpuDevice::hostParallel(uint32_t tasks, const std::function<void(uint32_t, 
   pool_->parallelFor(tasks, kSplit, body);
 }
 
-void CpuDevice::launch(SinterKernel kernel, const SinterLaunch *launch, uint32_t tasks) {
+/// Runs one launch of a step, `run` being all of it.
+template <typename Run> void CpuDevice::launch(const SinterLaunch *launch, Run run) {
   ++launches_;
   if (!profile_)
-    return pool_->parallelFor(kernel, launch, tasks);
+    return run();
   using Clock = std::chrono::steady_clock;
   const auto start = Clock::now();
-  pool_->parallelFor(kernel, launch, tasks);
+  run();
   profile_->add(entry_, launch->op,
                 uint64_t(std::chrono::nanoseconds(Clock::now() - start).count()));
 }
@@ -143,16 +156,78 @@ Status CpuDevice::step(SinterStepFn function, SinterModel &model, uint32_t entry
   rt.version = SINTER_ABI_VERSION;
   rt.self = this;
   rt.parallel_for = [](const SinterRt *rt, SinterKernel kernel, const SinterLaunch *launch,
-                       uint32_t tasks) { deviceOf(rt).launch(kernel, launch, tasks); };
+                       uint32_t tasks) {
+    CpuDevice &device = deviceOf(rt);
+    device.launch(launch, [&] { device.pool_->parallelFor(kernel, launch, tasks); });
+  };
   rt.fail = [](const SinterRt *rt, const char *message) -> int32_t {
     deviceOf(rt).failure_ = message ? message : "no reason given";
     return 1;
   };
   entry_ = entry;
   failure_.clear();
-  if (const int32_t code = function(&rt, &model, entry, &batch))
-    return internalError("the compiled model cannot run this step: " +
-                         (failure_.empty() ? "code " + std::to_string(code) : failure_));
+  return outcome(function(&rt, &model, entry, &batch), failure_);
+}
+
+/// One of several batches, as the thread that computes it sees the device.
+struct CpuDevice::Member {
+  CpuDevice *device;
+  SinterModel *model;
+  const SinterBatch *batch;
+  bool first; ///< speaks for all in profiles
+  void *scratch = nullptr;
+  std::string failure = {};
+  Status status = {};
+
+  void step(SinterStepFn function, uint32_t entry, void *threadScratch) {
+    scratch = threadScratch;
+    SinterRt rt = {};
+    rt.size = sizeof rt;
+    rt.version = SINTER_ABI_VERSION;
+    rt.self = this;
+    rt.parallel_for = [](const SinterRt *rt, SinterKernel kernel, const SinterLaunch *launch,
+                         uint32_t tasks) {
+      const Member &member = *static_cast<const Member *>(rt->self);
+      auto run = [&] {
+        if (tasks > 0)
+          kernel(launch, 0, tasks, member.scratch);
+      };
+      if (member.first)
+        member.device->launch(launch, run);
+      else
+        run();
+    };
+    rt.fail = [](const SinterRt *rt, const char *message) -> int32_t {
+      static_cast<Member *>(rt->self)->failure = message ? message : "no reason given";
+      return 1;
+    };
+    status = outcome(function(&rt, model, entry, batch), failure);
+  }
+};
+
+Status CpuDevice::stepTogether(SinterStepFn function, std::span<SinterModel> models, uint32_t entry,
+                               std::span<const SinterBatch> batches) {
+  std::vector<Member> members;
+  for (size_t i = 0; i < batches.size(); ++i)
+    members.push_back({this, &models[i], &batches[i], i == 0});
+  struct Launch : SinterLaunch {
+    SinterStepFn function;
+    uint32_t entry;
+    Member *members;
+  } launch = {};
+  launch.function = function;
+  launch.entry = entry;
+  launch.members = members.data();
+  entry_ = entry;
+  pool_->parallelFor(
+      [](const SinterLaunch *launch, uint32_t begin, uint32_t end, void *scratch) {
+        const auto &all = *static_cast<const Launch *>(launch);
+        for (uint32_t i = begin; i < end; ++i)
+          all.members[i].step(all.function, all.entry, scratch);
+      },
+      &launch, uint32_t(members.size()));
+  for (Member &member : members)
+    SINTER_RETURN_IF_ERROR(std::move(member.status));
   return Status::ok();
 }
 

@@ -11,8 +11,10 @@
 namespace sinter {
 
 struct CpuOptions {
-  uint32_t threads = 0; ///< 0: as many as the process may run on
-  uint32_t isa = 0;     ///< to use less than the processor has: kIsaV3, ...; 0: the most
+  uint32_t threads = 0;          ///< 0: as many as the process may run on
+  uint32_t isa = 0;              ///< to use less than the processor has: kIsaV3, ...; 0: the most
+  bool dataParallel = true;      ///< threads may compute batches of their own: stepTogether()
+  uint64_t sharedCacheBytes = 0; ///< of the last cache; 0: what the system says
 };
 
 class CpuDevice final : public Device {
@@ -40,21 +42,28 @@ public:
   }
   Status step(SinterStepFn function, SinterModel &model, uint32_t entry,
               const SinterBatch &batch) override;
+  uint32_t batchesTogether() const override { return dataParallel_ ? pool_->threads() : 0; }
+  uint64_t sharedCacheBytes() const override { return sharedCacheBytes_; }
+  Status stepTogether(SinterStepFn function, std::span<SinterModel> models, uint32_t entry,
+                      std::span<const SinterBatch> batches) override;
   void hostParallel(uint32_t tasks, const std::function<void(uint32_t, uint32_t)> &body) override;
   Result<double> measureReadBandwidth() override;
   Result<double> measureFmaPeak() override;
   void setProfile(StepProfile *profile) override { profile_ = profile; }
 
   ThreadPool &pool() { return *pool_; }
-  /// parallel_for calls made by steps so far.
+  /// Launches of steps so far; those of batches computed together count once.
   uint64_t launches() const { return launches_; }
 
 private:
   CpuDevice() = default;
-  void launch(SinterKernel kernel, const SinterLaunch *launch, uint32_t tasks);
+  struct Member;
+  template <typename Run> void launch(const SinterLaunch *launch, Run run);
 
   std::unique_ptr<ThreadPool> pool_;
   uint32_t isa_ = 0;
+  bool dataParallel_ = true;
+  uint64_t sharedCacheBytes_ = 0;
   uint32_t entry_ = 0; ///< of the step in progress
   uint64_t launches_ = 0;
   std::string failure_;

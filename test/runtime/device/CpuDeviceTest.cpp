@@ -102,6 +102,51 @@ TEST(CpuDevice, ProfilesEveryLaunch) {
   EXPECT_EQ(device->launches(), 15u);
 }
 
+/// Adds the batch's tokens to what the model's arena counts; fails where there are none.
+int32_t countingStep(const SinterRt *rt, SinterModel *model, uint32_t, const SinterBatch *batch) {
+  if (batch->num_tokens == 0)
+    return rt->fail(rt, "a batch without tokens");
+  SinterLaunch launch = {};
+  launch.batch = batch;
+  launch.model = model;
+  rt->parallel_for(
+      rt,
+      [](const SinterLaunch *launch, uint32_t begin, uint32_t end, void *scratch) {
+        auto &sum = *static_cast<uint32_t *>(scratch);
+        sum = launch->batch->num_tokens;
+        for (int i = 0; i < 1000; ++i) // another batch with this scratch would be noticed
+          sum = *static_cast<volatile uint32_t *>(scratch);
+        *static_cast<uint32_t *>(launch->model->arena) += sum * (end - begin);
+      },
+      &launch, 5);
+  return 0;
+}
+
+TEST(CpuDevice, StepsBatchesTogether) {
+  auto device = makeDevice({.threads = 3});
+  ASSERT_EQ(device->batchesTogether(), 3u);
+  ASSERT_TRUE(device->prepare({.scratchBytes = 64}).isOk());
+  std::vector<uint32_t> arenas(3);
+  std::vector<SinterModel> models(3);
+  std::vector<SinterBatch> batches(3);
+  for (size_t i = 0; i < 3; ++i) {
+    models[i].arena = &arenas[i];
+    batches[i].num_tokens = uint32_t(i + 1);
+  }
+  StepProfile profile;
+  device->setProfile(&profile);
+  constexpr uint32_t kSteps = 500;
+  for (uint32_t i = 0; i < kSteps; ++i)
+    ASSERT_TRUE(device->stepTogether(countingStep, models, 0, batches).isOk());
+  EXPECT_EQ(arenas, (std::vector<uint32_t>{5 * kSteps, 10 * kSteps, 15 * kSteps}));
+  EXPECT_EQ(profile.entries()[0][0].calls, kSteps);
+  EXPECT_EQ(device->launches(), kSteps);
+  batches[2].num_tokens = 0;
+  EXPECT_EQ(device->stepTogether(countingStep, models, 0, batches).message(),
+            "the compiled model cannot run this step: a batch without tokens");
+  EXPECT_EQ(makeDevice({.threads = 3, .dataParallel = false})->batchesTogether(), 0u);
+}
+
 TEST(MachineSpeed, MeasuresSomethingPlausible) {
   auto device = makeDevice();
   Result<ReadProbe> probe = ReadProbe::create(device->pool());

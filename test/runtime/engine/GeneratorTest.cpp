@@ -5,10 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "runtime/engine/Generator.h"
-#include "runtime/device/cpu/CpuDevice.h"
-#include "runtime/model/Artifact.h"
-#include "runtime/model/WeightLoader.h"
-#include "test/runtime/fake/FakeModel.h"
+#include "test/runtime/engine/FakeEngine.h"
 
 #include <algorithm>
 #include <cmath>
@@ -17,34 +14,6 @@
 
 namespace sinter {
 namespace {
-
-/// A loaded fake model with a pool of its own.
-struct Engine {
-  fake::Installed installed;
-  std::unique_ptr<CpuDevice> device;
-  std::unique_ptr<Artifact> artifact;
-  ResidentWeights weights;
-  std::unique_ptr<Executor> executor;
-
-  explicit Engine(uint32_t pages, uint32_t threads = 2, fake::Weights *replace = nullptr)
-      : installed(fake::install()) {
-    if (replace) {
-      installed.weights = *replace;
-      fake::writeCheckpoint(installed.folder.path(), *replace);
-    }
-    CpuOptions cpu;
-    cpu.threads = threads;
-    device = *CpuDevice::create(cpu);
-    artifact = *Artifact::load(*ArtifactFile::open(installed.artifact), "cpu", device->isa());
-    weights = *loadWeights(artifact->manifest(), *device, {});
-    ExecutorOptions options;
-    options.numPages = pages;
-    options.poison = true;
-    executor = *Executor::create(
-        {&artifact->manifest(), artifact->step(), weights.pointers, weights.positions}, *device,
-        options);
-  }
-};
 
 std::vector<int32_t> makePrompt(size_t length, int start = 0) {
   std::vector<int32_t> prompt;
@@ -80,7 +49,7 @@ GenerationRequest greedyRequest(std::vector<int32_t> prompt, uint32_t maxTokens)
 TEST(Generator, PromptLogitsForEveryChunkingAndPageOrder) {
   for (uint32_t threads : {1u, 3u})
     for (uint64_t shuffle : {0, 1, 2}) {
-      Engine engine(20, threads);
+      FakeEngine engine(20, {.threads = threads});
       for (uint32_t length : {1u, 2u, 4u, 31u, 32u, 33u, 63u}) {
         const std::vector<int32_t> prompt = makePrompt(length);
         const std::vector<float> expected = fake::referenceLogits(engine.installed.weights, prompt);
@@ -103,7 +72,7 @@ TEST(Generator, PromptLogitsForEveryChunkingAndPageOrder) {
 }
 
 TEST(Generator, GreedyThroughArgmaxAndLogitsEntries) {
-  Engine engine(16);
+  FakeEngine engine(16);
   const std::vector<int32_t> prompt = makePrompt(9);
   const std::vector<int32_t> expected =
       referenceGreedy(engine.installed.weights, prompt, 40, false);
@@ -128,7 +97,7 @@ TEST(Generator, GreedyThroughArgmaxAndLogitsEntries) {
 }
 
 TEST(Generator, ABatchGivesWhatEachGivesAlone) {
-  Engine engine(60);
+  FakeEngine engine(60);
   PageAllocator allocator(60, 5);
   Generator generator(*engine.executor, allocator, {6});
   std::vector<GenerationRequest> requests;
@@ -145,7 +114,7 @@ TEST(Generator, ABatchGivesWhatEachGivesAlone) {
 
 // Any mix of decodes, prefill chunks and forks with shared pages in one step.
 TEST(Executor, MixedStepsOverSharedPages) {
-  Engine engine(40);
+  FakeEngine engine(40);
   PageAllocator allocator(40, 9);
   std::vector<Sequence> sequences;
   sequences.emplace_back(allocator, fake::kPageSize);
@@ -183,7 +152,7 @@ TEST(Executor, MixedStepsOverSharedPages) {
 }
 
 TEST(Generator, OnePagePool) {
-  Engine engine(1);
+  FakeEngine engine(1);
   PageAllocator allocator(1);
   Generator generator(*engine.executor, allocator, {});
   const GenerationRequest fits = greedyRequest({3, 4}, 3), overflows = greedyRequest({3, 4}, 4);
@@ -198,7 +167,7 @@ TEST(Generator, OnePagePool) {
 }
 
 TEST(Generator, StopsAtEndTokens) {
-  Engine engine(20);
+  FakeEngine engine(20);
   PageAllocator allocator(20);
   Generator generator(*engine.executor, allocator, {});
   bool sawEos = false;
@@ -216,7 +185,7 @@ TEST(Generator, StopsAtEndTokens) {
 }
 
 TEST(Generator, TheListenerCancels) {
-  Engine engine(20);
+  FakeEngine engine(20);
   PageAllocator allocator(20);
   Generator generator(*engine.executor, allocator, {});
   const GenerationRequest request = greedyRequest({1}, 30);
@@ -228,7 +197,7 @@ TEST(Generator, TheListenerCancels) {
 }
 
 TEST(Generator, BadTokensAndPositionsAreRefused) {
-  Engine engine(20);
+  FakeEngine engine(20);
   PageAllocator allocator(20);
   Generator generator(*engine.executor, allocator, {});
   auto errorOf = [&](std::vector<int32_t> prompt) {
@@ -250,7 +219,7 @@ TEST(Generator, NotFiniteLogitsFailOneRequest) {
   fake::Weights weights = fake::makeWeights();
   for (int c = 0; c < fake::kHidden; ++c)
     weights.embed[size_t(20 * fake::kHidden + c)] = 3e38f;
-  Engine engine(20, 2, &weights);
+  FakeEngine engine(20, {.threads = 2}, &weights);
   PageAllocator allocator(20);
   Generator generator(*engine.executor, allocator, {});
   for (double temperature : {0.0, 0.7}) {
@@ -267,7 +236,7 @@ TEST(Generator, NotFiniteLogitsFailOneRequest) {
 }
 
 TEST(Executor, CountsCostAndLaunches) {
-  Engine engine(20);
+  FakeEngine engine(20);
   PageAllocator allocator(20);
   Generator generator(*engine.executor, allocator, {});
   Profile profile;
