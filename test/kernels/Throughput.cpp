@@ -285,7 +285,7 @@ void measureAttention(int64_t context, int64_t count, int64_t most, int64_t head
       }
     };
     double time = 1e9;
-    for (int repeat = 0; repeat < (cached ? 500 : 5); ++repeat) {
+    for (int repeat = 0; repeat < (!cached ? 5 : count > 1 ? 200 : 20000); ++repeat) {
       uint64_t sink = 0;
       readAll(others.data(), others.size(), &sink);
       time = std::min(time, best(1, 1, allLayers) / layers);
