@@ -85,7 +85,8 @@ class RunTest(CudaTest):
             self.succeed(*base, "--weights", "random:1", "--target", target, env=self.gpu())
         self.check_error("is compiled for cuda", *base, "--target", "cpu", env=self.gpu())
         self.check_error("is compiled for cuda", *base, "--target", "cuda:sm_80", env=self.gpu())
-        self.check_error("--isa is for CPUs", *base, "--isa", "v3", env=self.gpu())
+        for flags in (["--isa", "v3"], ["--no-data-parallel"]):
+            self.check_error("--isa and --no-data-parallel are for CPUs", *base, *flags, env=self.gpu())
         cpu = ["sinter-run", self.make_fake(), "--token-ids", "1", "-q"]
         for flag in [["--no-graph"], ["--no-pdl"], ["--device", 0], ["--device", 1], ["--debug", "sync"]]:
             self.check_error("are for GPUs", *cpu, *flag)

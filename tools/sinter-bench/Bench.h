@@ -48,6 +48,7 @@ struct BenchOptions {
   // Throughput: how many requests, and their prompts and continuations in tokens.
   std::vector<uint32_t> sequences = {256};
   uint32_t minLength = 100, maxLength = 1024;
+  uint32_t promptLength = 0; ///< of every prompt; 0: drawn like continuations
   uint64_t seed = 0;
   uint32_t maxSequences = 256; ///< at a time
   double rate = 0;             ///< requests per second; 0: all at once

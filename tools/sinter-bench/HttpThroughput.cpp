@@ -105,7 +105,7 @@ Result<LoadOutcome> runOnce(const BenchOptions &options, const ServerAddress &ad
                             const ServerInfo &server, uint32_t count, double rate) {
   LoadOutcome outcome;
   outcome.name = "throughput-http/" + shortName(server.model) + "/n" + std::to_string(count) +
-                 drawSuffix(options);
+                 lengthSuffix(options) + drawSuffix(options);
   outcome.rate = rate;
   const std::vector<LoadLengths> lengths = drawLengths(options, count);
   const std::vector<double> arrivals = drawArrivals(options, rate, count);

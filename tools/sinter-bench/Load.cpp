@@ -22,9 +22,18 @@ std::vector<LoadLengths> drawLengths(const BenchOptions &options, uint32_t count
   std::vector<LoadLengths> lengths;
   for (uint32_t i = 0; i < count; ++i) {
     const PhiloxBlock bits = philoxBlock(options.seed, i, 0);
-    lengths.push_back({options.minLength + bits[0] % range, options.minLength + bits[1] % range});
+    const uint32_t prompt =
+        options.promptLength ? options.promptLength : options.minLength + bits[0] % range;
+    lengths.push_back({prompt, options.minLength + bits[1] % range});
   }
   return lengths;
+}
+
+std::string lengthSuffix(const BenchOptions &options) {
+  if (options.promptLength == 0)
+    return {};
+  return "/p" + std::to_string(options.promptLength) + "/o" + std::to_string(options.minLength) +
+         (options.minLength == options.maxLength ? "" : "-" + std::to_string(options.maxLength));
 }
 
 uint64_t longestOf(const std::vector<LoadLengths> &lengths) {

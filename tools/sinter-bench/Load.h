@@ -25,6 +25,8 @@ struct LoadLengths {
 
 /// Uniform in [minLength, maxLength], a pure function of the seed.
 std::vector<LoadLengths> drawLengths(const BenchOptions &options, uint32_t count);
+/// "/p8/o100" where prompts have a length of their own: a part of the row's name.
+std::string lengthSuffix(const BenchOptions &options);
 
 /// Of the longest prompt and answer together.
 uint64_t longestOf(const std::vector<LoadLengths> &lengths);

@@ -37,6 +37,7 @@ constexpr const char *kExamples = R"(examples:
   sinter-bench decode qwen3-0.6b --batch 16 --profile
   sinter-bench throughput qwen3-0.6b --sequences 1,16 --max-length 256
   sinter-bench throughput qwen3-0.6b --sequences 256 --load 0.7
+  sinter-bench throughput qwen3-0.6b --sequences 1,16 --prompt-length 8 --max-length 100
   sinter-bench throughput --server http://127.0.0.1:8000 --load 0.7
   sinter-bench intrude qwen3-0.6b --sequences 32 --prompt 32768
   sinter-bench lookup qwen3-0.6b --sequences 16 --prompt-lookup 7
@@ -124,6 +125,10 @@ void addThroughputFlags(CLI::App &command, BenchOptions &o) {
   command.add_option("--min-length", o.minLength, "Shortest prompt and answer (100)")
       ->check(kPositive);
   command.add_option("--max-length", o.maxLength, "Longest prompt and answer (1024)")
+      ->check(kPositive);
+  command
+      .add_option("--prompt-length", o.promptLength,
+                  "Tokens of every prompt (default: drawn like those of answers)")
       ->check(kPositive);
   auto *rate =
       command.add_option("--rate", o.rate, "Requests per second, Poisson (default: all at once)")
