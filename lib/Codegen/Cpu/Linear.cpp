@@ -145,7 +145,8 @@ static int64_t pairBytes(const LinearSpec &spec) { return 2 * kLanes * bytesOf(s
 /// What a pass asks for while it runs. One row is all about the stream of W: with two tiles there
 /// are too few streams for the hardware to look far enough ahead, four at once do without. More
 /// rows read a tile many times, but only once from memory: all passes over it together fetch the
-/// next one, a share each, so that memory never rests.
+/// next one, a share each, so that memory never rests. A single pass of pairs looks no farther
+/// ahead than L1 has room for.
 LinearPass LinearEmitter::fetching(LinearPass pass, Value block) const {
   if (tile.rows == 1) {
     if (tile.tiles < 4)
@@ -156,13 +157,26 @@ LinearPass LinearEmitter::fetching(LinearPass pass, Value block) const {
   pass.fetchStep = b.ceilDivide(fetchShare, passes);
   Value done = b.add(b.mul(block, passes), pass.parity);
   pass.fetch = b.add(b.mul(b.mul(done, spec.k / 2), pass.fetchStep), together() * spec.tileBytes());
+  constexpr int64_t kAhead = 128; // steps
+  const int64_t pairs = ceilDiv(spec.k, 2);
+  if (!tile.dotPairs || pairs <= kAhead)
+    return pass;
+  // Within the tile as long as it goes on, then in the one that follows.
+  Value single = b.equal(blocks, b.i64(1));
+  Value next = b.i64(kAhead * pairBytes(spec) + (together() - 1) * spec.tileBytes());
+  pass.fetchAtEnd = b.select(single, next, pass.fetch);
+  pass.fetch = b.select(single, b.i64(kAhead * pairBytes(spec)), pass.fetch);
+  pass.end = pairs - kAhead;
   return pass;
 }
 
 /// Where a tile's columns (k, k + 1) are.
 Value LinearEmitter::columnsAt(Value tilePointer, Value pair, const LinearPass &pass) {
-  if (pass.fetch)
-    b.prefetch(b.at(b.at(tilePointer, pass.fetch), b.mul(pair, pass.fetchStep)));
+  if (pass.fetch) {
+    Value fetch =
+        pass.end ? b.select(b.less(pair, pass.end), pass.fetch, pass.fetchAtEnd) : pass.fetch;
+    b.prefetch(b.at(b.at(tilePointer, fetch), b.mul(pair, pass.fetchStep)));
+  }
   return b.at(tilePointer, b.mul(pair, pairBytes(spec)));
 }
 
@@ -239,12 +253,12 @@ void LinearEmitter::dots(ArrayRef<Value> tilePointers, int64_t firstSlot, Value 
                          int64_t blockRows) {
   Values even, odd;
   if (tile.dotPairs) {
-    even = runPass(tilePointers, xRow, fetching({blockRows, 0, 2, {}, {}}, block));
+    even = runPass(tilePointers, xRow, fetching({blockRows, 0, 2}, block));
   } else if (tile.parityPasses && blockRows > 2) {
-    even = runPass(tilePointers, xRow, fetching({blockRows, 0, 1, {}, {}}, block));
-    odd = runPass(tilePointers, xRow, fetching({blockRows, 1, 1, {}, {}}, block));
+    even = runPass(tilePointers, xRow, fetching({blockRows, 0, 1}, block));
+    odd = runPass(tilePointers, xRow, fetching({blockRows, 1, 1}, block));
   } else {
-    Values sums = runPass(tilePointers, xRow, fetching({blockRows, 0, 2, {}, {}}, block));
+    Values sums = runPass(tilePointers, xRow, fetching({blockRows, 0, 2}, block));
     for (size_t i = 0; i < sums.size(); i += 2)
       even.push_back(sums[i]), odd.push_back(sums[i + 1]);
   }

@@ -22,7 +22,10 @@ LinearTile pickTile(CpuIsa isa, const LinearSpec &spec);
 struct LinearPass {
   int64_t rows;
   int64_t parity, parities; ///< of the columns: [parity, parity + parities)
-  Value fetch, fetchStep; ///< asks for W at fetch + pair * fetchStep behind a tile's start, or null
+  /// Asks for W at fetch + pair * fetchStep behind a tile's start, or null.
+  Value fetch = {}, fetchStep = {};
+  int64_t end = 0; ///< from this pair on, unless it is 0, fetchAtEnd takes the place of fetch
+  Value fetchAtEnd = {};
 };
 
 struct LinearEmitter {
