@@ -92,7 +92,8 @@ LogicalResult CpuLowering::qkNormRopeWrite(xfmr::QkNormRopeWriteOp op) {
                      (spec.norm ? "" : "_plain") + (spec.kScale ? "_scaled" : "");
   unsigned k = kernel(
       "qk_norm_rope_write", name, name + " " + bits(spec.eps),
-      [&](ModuleOp m, StringRef s, CpuIsa isa) { return emitQkNormRopeWrite(m, s, isa, spec); });
+      [&](ModuleOp m, StringRef s, CpuIsa isa) { return emitQkNormRopeWrite(m, s, isa, spec); },
+      spec.roundsToBf16());
   std::vector<SinterArg> args = {place(op.getQkv()),
                                  place(op.getTable()),
                                  place(op.getQ()),

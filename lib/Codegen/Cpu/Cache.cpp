@@ -45,11 +45,13 @@ void ropeToScratch(KernelBuilder &b, Value head, DType type, int64_t dim, Value 
   });
 }
 
-/// dim elements of `source` to `target`, rounding.
+/// dim elements of `source` to `target`, rounding where the types differ.
 void convertHead(KernelBuilder &b, Value source, DType from, Value target, DType to, int64_t dim) {
   b.chunks(dim, 2, {}, [&](Value i, int64_t lanes, int64_t, Values &) {
-    Value v = b.load(b.at(source, b.mul(i, bytesOf(from))), from, lanes);
-    b.store(b.at(target, b.mul(i, bytesOf(to))), to, v, lanes);
+    Value in = b.at(source, b.mul(i, bytesOf(from))), out = b.at(target, b.mul(i, bytesOf(to)));
+    if (from == to && bytesOf(from) == 2)
+      return b.copyHalves(in, out, lanes);
+    b.store(out, to, b.load(in, from, lanes), lanes);
   });
 }
 

@@ -121,8 +121,6 @@ public:
   std::pair<Value, Value> interleavePairs(Value a, Value c);
   /// Two vectors of f32 whose elements lie as interleavePairs leaves them, in order.
   std::pair<Value, Value> inOrder(Value low, Value high);
-  /// Moves `lanes` elements of 16 bits.
-  void copyHalves(Value from, Value to, int64_t lanes);
 
   //--- vectors of 16 i32 ---
   Value laneIndices(Value base); ///< base + lane, base is i64
@@ -142,6 +140,8 @@ public:
   void scatter(Value p, DType type, Value v, int64_t lanes, int64_t group, int64_t stride);
   /// v as it reads after a store and a load.
   Value rounded(Value v, DType type);
+  /// Moves `lanes` elements of 16 bits.
+  void copyHalves(Value from, Value to, int64_t lanes);
   /// 16 rows x columns (k, k + 1) of a `tiled16` weight tile or a `k_packed` page: `p` is the
   /// address of column k. 16-bit bf16 pairs lie side by side; else columns lie `stride` bytes
   /// apart.

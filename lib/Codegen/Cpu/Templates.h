@@ -119,6 +119,8 @@ struct QkvSpec {
   DType type;
   bool norm, kScale;
   float eps;
+
+  bool roundsToBf16() const { return type == DType::BF16 || cache.type == DType::BF16; }
 };
 int64_t emitQkNormRopeWrite(mlir::ModuleOp, llvm::StringRef symbol, CpuIsa, const QkvSpec &);
 
