@@ -381,6 +381,17 @@ class BenchTest(ToolTest):
         ).stdout
         self.assertRegex(again, r"throughput/fake/n3/sampled: \d")
         self.assertRegex(again, r"first token +p50 \d")
+        short = self.succeed(
+            "sinter-bench", "throughput", model, "--sequences", "2,5", "--prompt-length", 3,
+            "--min-length", 7, "--max-length", 7, "--json", kept, "--no-data-parallel",
+        ).stdout
+        self.assertRegex(short, r"throughput/fake/n5/p3/o7: \S+ tok/s \(35 tokens after prompts of 15 in")
+        self.assertRegex(short, r"5 together: \S+ times the tokens per second of 2\n")
+        records = self.read(kept)
+        rates = [records[f"throughput/fake/n{n}/p3/o7"]["value"] for n in (5, 2)]
+        over = records["throughput/fake/n5/p3/o7/over-n2"]
+        self.assertAlmostEqual(over["value"], rates[0] / rates[1])
+        self.assertEqual(over["unit"], "x")
         guessing = self.succeed(
             "sinter-bench", "throughput", model, "--sequences", 2, "--min-length", 20,
             "--max-length", 30, "--prompt-lookup", 4,

@@ -13,6 +13,7 @@ constexpr Bar kAnywhere[] = {
     {"/host-gap", 3},           // % of a step
     {"/inter-token-spread", 3}, // p99 / median, Poisson arrivals
     {"/p99-rise", 1},           // chunks: one waits for a part of a long prompt, not for more
+    {"throughput/shakespeare/n16/p8/o100/over-n1", 4}, // tokens a second, on a CPU
 };
 constexpr Bar kOneH200[] = {
     // Milliseconds.

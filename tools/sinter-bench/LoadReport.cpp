@@ -69,6 +69,7 @@ std::string number(double value) {
 Status measureLoads(const BenchOptions &options, const BenchMachine &machine, const RunLoad &run) {
   std::vector<BenchRecord> records;
   std::vector<double> rates;
+  std::string last; // row of what all came to at once
   for (const uint32_t count : options.sequences) {
     double rate = options.rate;
     if (rate == 0) {
@@ -76,6 +77,7 @@ Status measureLoads(const BenchOptions &options, const BenchMachine &machine, co
       print(outcome);
       addRecords(outcome, machine, records);
       rates.push_back(outcome.tokensPerSecond());
+      last = outcome.name;
       rate = options.load * double(count) / outcome.seconds;
     }
     if (rate > 0) {
@@ -85,9 +87,13 @@ Status measureLoads(const BenchOptions &options, const BenchMachine &machine, co
       addRecords(outcome, machine, records);
     }
   }
-  if (rates.size() > 1)
+  if (rates.size() > 1) {
+    const double gain = rates.back() / rates.front();
     std::printf("%u together: %.2f times the tokens per second of %u\n", options.sequences.back(),
-                rates.back() / rates.front(), options.sequences.front());
+                gain, options.sequences.front());
+    const std::string row = last + "/over-n" + std::to_string(options.sequences.front());
+    records.push_back({row, gain, "x", {}, {}, machine.hardware, machine.commit});
+  }
   return options.json.empty() ? Status::ok() : mergeRecords(options.json, records);
 }
 
