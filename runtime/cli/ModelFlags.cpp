@@ -91,7 +91,7 @@ Result<ArtifactFile> openModel(const ModelFlags &flags, const Say &say) {
     compile.say = say;
     compile.target = flags.target;
     SINTER_RETURN_IF_ERROR(checkIsa(flags.target, cpuIsaFromFlag(flags.isa)));
-    if (flags.isa.empty()) {
+    if (flags.isa.empty() && !flags.noDataParallel) { // else it is for a CPU
       SINTER_ASSIGN_OR_RETURN(compile.target,
                               chooseTarget(flags.target, flags.device.value_or(0), compile.say));
     }

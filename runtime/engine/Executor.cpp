@@ -73,9 +73,9 @@ Status Executor::restorePage(PageId page, const void *from) {
   return device_->upload(pageData(page), from, manifest().kv.pageBytes);
 }
 
-Status Executor::poisonArena() {
-  for (Share &share : shares_)
-    SINTER_RETURN_IF_ERROR(device_->fill(share.arena.data(), kPoison,
+Status Executor::poisonArenas(size_t count) {
+  for (size_t i = 0; i < count; ++i)
+    SINTER_RETURN_IF_ERROR(device_->fill(models_[i].arena, kPoison,
                                          manifest().arenaBytes - manifest().persistentBytes));
   return Status::ok();
 }
@@ -122,14 +122,14 @@ Result<uint32_t> Executor::chooseEntry(const SinterBatch &batch, HeadKind head) 
                      headName(head));
 }
 
-/// Fills `batches_`, outputs left null, and chooses the entry point for all of them.
+/// Fills `building_`, outputs left null, and chooses the entry point for all of them.
 Result<uint32_t> Executor::buildBatches(std::span<const WorkItem> items, HeadKind head) {
   auto build = [&](std::span<const std::span<const WorkItem>> parts) -> Result<uint32_t> {
-    batches_.clear();
+    building_.clear();
     std::optional<uint32_t> common;
     for (std::span<const WorkItem> part : parts) {
-      batches_.push_back(shares_[batches_.size()].builder.build(part));
-      SINTER_ASSIGN_OR_RETURN(const uint32_t entry, chooseEntry(batches_.back(), head));
+      building_.push_back(shares_[building_.size()].builder.build(part));
+      SINTER_ASSIGN_OR_RETURN(const uint32_t entry, chooseEntry(building_.back(), head));
       if (common.value_or(entry) != entry)
         return unsupported("the parts of a step need different entry points");
       common = entry;
@@ -144,16 +144,16 @@ Result<uint32_t> Executor::buildBatches(std::span<const WorkItem> items, HeadKin
 }
 
 /// Rows of all batches lie one after the other in `output`.
-void Executor::giveOutputs(HeadKind head, StepOutput &output,
+void Executor::giveOutputs(HeadKind head, uint64_t rows, StepOutput &output,
                            std::span<const SinterSampling> sampling) {
   if (head == HeadKind::Logits) {
-    output.logits.resize(lastShape_.rows * manifest().model.vocab);
+    output.logits.resize(rows * manifest().model.vocab);
   } else {
-    output.argmaxValue.resize(lastShape_.rows);
-    output.argmaxIndex.resize(lastShape_.rows);
+    output.argmaxValue.resize(rows);
+    output.argmaxIndex.resize(rows);
   }
   size_t row = 0;
-  for (SinterBatch &batch : batches_) {
+  for (SinterBatch &batch : building_) {
     if (head == HeadKind::Logits) {
       batch.logits = output.logits.data() + row * manifest().model.vocab;
     } else {
@@ -204,25 +204,27 @@ Status Executor::start(std::span<const WorkItem> items, HeadKind head, StepOutpu
                        std::span<const SinterSampling> sampling) {
   SINTER_RETURN_IF_ERROR(check(items));
   SINTER_ASSIGN_OR_RETURN(const uint32_t entry, buildBatches(items, head));
-  lastShape_ = {};
-  for (const SinterBatch &batch : batches_) {
-    lastShape_.tokens += batch.num_tokens;
-    lastShape_.rows += batch.num_rows;
+  Shape shape;
+  for (const SinterBatch &batch : building_) {
+    shape.tokens += batch.num_tokens;
+    shape.rows += batch.num_rows;
   }
-  if (head == HeadKind::Sample && sampling.size() != lastShape_.rows)
-    return internalError("a step has " + std::to_string(lastShape_.rows) + " rows and draws " +
+  if (head == HeadKind::Sample && sampling.size() != shape.rows)
+    return internalError("a step has " + std::to_string(shape.rows) + " rows and draws " +
                          std::to_string(sampling.size()) + " tokens");
-  giveOutputs(head, output, sampling);
+  giveOutputs(head, shape.rows, output, sampling);
   if (poison_)
-    SINTER_RETURN_IF_ERROR(poisonArena());
+    SINTER_RETURN_IF_ERROR(poisonArenas(building_.size()));
   started_ = std::chrono::steady_clock::now();
-  SINTER_RETURN_IF_ERROR(batches_.size() == 1
-                             ? device_->startStep(model_.step, models_[0], entry, batches_[0])
+  SINTER_RETURN_IF_ERROR(building_.size() == 1
+                             ? device_->startStep(model_.step, models_[0], entry, building_[0])
                              : device_->stepTogether(model_.step,
-                                                     std::span(models_).first(batches_.size()),
-                                                     entry, batches_));
-  feedbackRows_ = tokensAhead() > 0 && head != HeadKind::Logits ? uint32_t(lastShape_.rows) : 0;
+                                                     std::span(models_).first(building_.size()),
+                                                     entry, building_));
+  feedbackRows_ = tokensAhead() > 0 && head != HeadKind::Logits ? uint32_t(shape.rows) : 0;
   lastEntry_ = entry;
+  lastShape_ = std::move(shape);
+  std::swap(batches_, building_);
   for (const WorkItem &item : items) {
     lastShape_.parts.emplace_back(item.sequence->cached(), item.tokens);
     item.sequence->advance(item.tokens);

@@ -143,12 +143,13 @@ private:
                                     HeadKind head) const;
   Result<uint32_t> chooseEntry(const SinterBatch &batch, HeadKind head) const;
   Result<uint32_t> buildBatches(std::span<const WorkItem> items, HeadKind head);
-  void giveOutputs(HeadKind head, StepOutput &output, std::span<const SinterSampling> sampling);
+  void giveOutputs(HeadKind head, uint64_t rows, StepOutput &output,
+                   std::span<const SinterSampling> sampling);
   uint8_t *pageData(PageId page) const {
     return static_cast<uint8_t *>(cache_.data()) + uint64_t(page) * manifest().kv.pageBytes;
   }
   Status check(std::span<const WorkItem> items) const;
-  Status poisonArena();
+  Status poisonArenas(size_t count);
   struct Attended {
     uint64_t context = 0, seen = 0;
   };
@@ -163,8 +164,9 @@ private:
   DeviceMemory cache_;
   StepShares divider_;
   std::vector<Share> shares_;
-  std::vector<SinterModel> models_;  ///< one per share, which differ in their arenas
-  std::vector<SinterBatch> batches_; ///< of the last step, one per share that it was divided into
+  std::vector<SinterModel> models_;   ///< one per share, which differ in their arenas
+  std::vector<SinterBatch> batches_;  ///< of the last step, one per share that it was divided into
+  std::vector<SinterBatch> building_; ///< of the step that is being started
   uint32_t lastEntry_ = 0;
   uint32_t feedbackRows_ = 0; ///< of the last step, if tokens may name them
   Shape lastShape_;

@@ -49,7 +49,9 @@ bool StepShares::fitsCache(std::span<const WorkItem> items) const {
 }
 
 double StepShares::cost(const WorkItem &item) const {
-  const double seen = double(item.sequence->cached()) + (double(item.tokens) + 1) / 2;
+  double seen = double(item.sequence->cached()) + (double(item.tokens) + 1) / 2;
+  if (kv_.window)
+    seen = std::min(seen, double(kv_.window));
   return item.tokens * (perToken_ + seen * perPosition_);
 }
 

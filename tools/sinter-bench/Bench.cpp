@@ -33,7 +33,7 @@ Result<ArtifactFile> openModel(const BenchOptions &options) {
   if (directory || shape) {
     compile.target = options.target;
     SINTER_RETURN_IF_ERROR(checkIsa(options.target, cpuIsaFromFlag(options.isa)));
-    if (options.isa.empty()) {
+    if (options.isa.empty() && !options.noDataParallel) { // else it is for a CPU
       SINTER_ASSIGN_OR_RETURN(compile.target,
                               chooseTarget(options.target, options.device.value_or(0), say));
     }
@@ -71,9 +71,10 @@ Result<Session> openBench(const BenchOptions &options, uint64_t positions, uint6
   session.sequences = sequences;
   longest = longest ? longest : positions;
   if (longest > file.manifest().model.maxPosition)
-    return invalidArgument(std::to_string(longest) + " positions are more than the model's " +
-                           std::to_string(file.manifest().model.maxPosition) +
-                           ": shorten --context, --length, --prompt or --max-length");
+    return invalidArgument(
+        std::to_string(longest) + " positions are more than the model's " +
+        std::to_string(file.manifest().model.maxPosition) +
+        ": shorten --context, --length, --prompt, --prompt-length or --max-length");
   return openSession(std::move(file), session);
 }
 

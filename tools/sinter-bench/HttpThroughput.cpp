@@ -149,7 +149,8 @@ Result<int> benchThroughputOverHttp(const BenchOptions &options) {
   const uint32_t most = *std::max_element(options.sequences.begin(), options.sequences.end());
   if (const uint64_t longest = longestOf(drawLengths(options, most)); longest > server.context)
     return invalidArgument(std::to_string(longest) + " positions are more than the server's " +
-                           std::to_string(server.context) + ": shorten --max-length");
+                           std::to_string(server.context) +
+                           ": shorten --prompt-length or --max-length");
   std::printf("%s: %s, at %s\n", server.model.c_str(), server.device.c_str(), address.url.c_str());
   SINTER_RETURN_IF_ERROR(
       measureLoads(options, {server.device, server.build}, [&](uint32_t count, double rate) {

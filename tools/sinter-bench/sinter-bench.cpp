@@ -122,9 +122,13 @@ void addThroughputFlags(CLI::App &command, BenchOptions &o) {
   command.add_option("--sequences", o.sequences, "Requests (256)")
       ->delimiter(',')
       ->check(kPositive);
-  command.add_option("--min-length", o.minLength, "Shortest prompt and answer (100)")
+  command
+      .add_option("--min-length", o.minLength,
+                  "Shortest answer, and prompt without --prompt-length (100)")
       ->check(kPositive);
-  command.add_option("--max-length", o.maxLength, "Longest prompt and answer (1024)")
+  command
+      .add_option("--max-length", o.maxLength,
+                  "Longest answer, and prompt without --prompt-length (1024)")
       ->check(kPositive);
   command
       .add_option("--prompt-length", o.promptLength,

@@ -41,9 +41,8 @@ Result<std::unique_ptr<CpuDevice>> CpuDevice::create(const CpuOptions &options) 
   std::unique_ptr<CpuDevice> device(new CpuDevice);
   device->isa_ = options.isa ? options.isa : best;
   device->dataParallel_ = options.dataParallel;
-  device->sharedCacheBytes_ = options.sharedCacheBytes
-                                  ? options.sharedCacheBytes
-                                  : uint64_t(std::max(sysconf(_SC_LEVEL3_CACHE_SIZE), 0L));
+  device->sharedCacheBytes_ =
+      options.sharedCacheBytes ? options.sharedCacheBytes : sinter::sharedCacheBytes();
   const uint32_t threads = options.threads ? options.threads : availableCpus();
   SINTER_ASSIGN_OR_RETURN(device->pool_, ThreadPool::create(threads));
   return device;
@@ -174,7 +173,7 @@ struct CpuDevice::Member {
   CpuDevice *device;
   SinterModel *model;
   const SinterBatch *batch;
-  bool first; ///< speaks for all in profiles
+  bool speaks; ///< for all in profiles
   void *scratch = nullptr;
   std::string failure = {};
   Status status = {};
@@ -192,7 +191,7 @@ struct CpuDevice::Member {
         if (tasks > 0)
           kernel(launch, 0, tasks, member.scratch);
       };
-      if (member.first)
+      if (member.speaks)
         member.device->launch(launch, run);
       else
         run();
@@ -208,8 +207,11 @@ struct CpuDevice::Member {
 Status CpuDevice::stepTogether(SinterStepFn function, std::span<SinterModel> models, uint32_t entry,
                                std::span<const SinterBatch> batches) {
   std::vector<Member> members;
+  const auto most = std::max_element(
+      batches.begin(), batches.end(),
+      [](const SinterBatch &a, const SinterBatch &b) { return a.num_rows < b.num_rows; });
   for (size_t i = 0; i < batches.size(); ++i)
-    members.push_back({this, &models[i], &batches[i], i == 0});
+    members.push_back({this, &models[i], &batches[i], &batches[i] == &*most});
   struct Launch : SinterLaunch {
     SinterStepFn function;
     uint32_t entry;

@@ -14,7 +14,7 @@ struct CpuOptions {
   uint32_t threads = 0;          ///< 0: as many as the process may run on
   uint32_t isa = 0;              ///< to use less than the processor has: kIsaV3, ...; 0: the most
   bool dataParallel = true;      ///< threads may compute batches of their own: stepTogether()
-  uint64_t sharedCacheBytes = 0; ///< of the last cache; 0: what the system says
+  uint64_t sharedCacheBytes = 0; ///< of the cache that its threads share; 0: what the system says
 };
 
 class CpuDevice final : public Device {

@@ -2,8 +2,11 @@
 #include "runtime/device/cpu/Cpuid.h"
 
 #include <cpuid.h>
+#include <cstdio>
 #include <cstring>
+#include <fstream>
 #include <sched.h>
+#include <sstream>
 #include <thread>
 
 namespace sinter {
@@ -84,6 +87,42 @@ uint32_t availableCpus() {
     return uint32_t(CPU_COUNT(&set));
   const uint32_t count = std::thread::hardware_concurrency();
   return count ? count : 1; // more than CPU_SETSIZE processors: the mask does not fit
+}
+
+/// Takes the processors of a list like "0-3,8" out of a set.
+static void removeListed(const std::string &list, cpu_set_t &set) {
+  std::istringstream ranges(list);
+  for (std::string range; std::getline(ranges, range, ',');) {
+    unsigned first = 0, last = 0;
+    const int read = std::sscanf(range.c_str(), "%u-%u", &first, &last);
+    for (unsigned cpu = first; read > 0 && cpu <= (read > 1 ? last : first) && cpu < CPU_SETSIZE;
+         ++cpu)
+      CPU_CLR(cpu, &set);
+  }
+}
+
+uint64_t sharedCacheBytes(const std::string &root) {
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) != 0)
+    return 0;
+  unsigned first = 0;
+  while (first < CPU_SETSIZE - 1 && !CPU_ISSET(first, &set))
+    ++first;
+  for (int index = 0;; ++index) {
+    const std::string cache =
+        root + "/cpu" + std::to_string(first) + "/cache/index" + std::to_string(index) + "/";
+    int level = 0;
+    if (!(std::ifstream(cache + "level") >> level))
+      return 0;
+    if (level != 3)
+      continue;
+    uint64_t kibibytes = 0;
+    std::string list;
+    std::ifstream(cache + "size") >> kibibytes; // "32768K"
+    std::ifstream(cache + "shared_cpu_list") >> list;
+    removeListed(list, set);
+    return CPU_COUNT(&set) == 0 ? kibibytes * 1024 : 0;
+  }
 }
 
 } // namespace sinter

@@ -22,4 +22,9 @@ std::string cpuName();
 /// Processors this process may run on (its affinity mask).
 uint32_t availableCpus();
 
+/// Bytes of the level 3 cache that all of these processors share; 0: there is none, or the system
+/// does not say. `root` is where Linux describes processors. (What sysconf says of AMD's is that of
+/// all groups of cores together.)
+uint64_t sharedCacheBytes(const std::string &root = "/sys/devices/system/cpu");
+
 } // namespace sinter

@@ -3,9 +3,12 @@
 #include "runtime/device/cpu/Cpuid.h"
 #include "runtime/device/cpu/MachineSpeed.h"
 
+#include <filesystem>
 #include <fstream>
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <sstream>
+#include <unistd.h>
 
 namespace sinter {
 namespace {
@@ -34,6 +37,36 @@ TEST(Cpuid, AgreesWithTheKernel) {
   EXPECT_EQ(cpuIsa() == kIsaV4Bf16, cpuIsa() >= kIsaV4 && kernelReports("avx512_bf16"));
   EXPECT_GE(availableCpus(), 1u);
   EXPECT_FALSE(cpuName().empty());
+}
+
+/// A cache as Linux describes it, for each processor that this process may run on.
+void describeCache(const std::string &root, int index, const char *level, const char *size,
+                   const std::string &sharedBy) {
+  cpu_set_t set;
+  ASSERT_EQ(sched_getaffinity(0, sizeof set, &set), 0);
+  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+    if (!CPU_ISSET(cpu, &set))
+      continue;
+    const std::string folder =
+        root + "/cpu" + std::to_string(cpu) + "/cache/index" + std::to_string(index);
+    std::filesystem::create_directories(folder);
+    std::ofstream(folder + "/level") << level << "\n";
+    std::ofstream(folder + "/size") << size << "\n";
+    std::ofstream(folder + "/shared_cpu_list") << sharedBy << "\n";
+  }
+}
+
+TEST(Cpuid, FindsTheCacheThatAllProcessorsShare) {
+  const std::string root = ::testing::TempDir() + "/sinter-caches-" + std::to_string(getpid());
+  EXPECT_EQ(sharedCacheBytes(root), 0u) << "nothing is described";
+  describeCache(root, 0, "1", "48K", "0");
+  describeCache(root, 1, "2", "1024K", "0-1023");
+  EXPECT_EQ(sharedCacheBytes(root), 0u) << "no level 3";
+  describeCache(root, 2, "3", "32768K", "0-511,512,513-1023");
+  EXPECT_EQ(sharedCacheBytes(root), uint64_t(32) << 20);
+  describeCache(root, 2, "3", "32768K", "1023");
+  EXPECT_EQ(sharedCacheBytes(root), 0u) << "others share it";
+  std::filesystem::remove_all(root);
 }
 
 TEST(CpuDevice, AllocatesZeroedAlignedMemory) {
@@ -141,6 +174,7 @@ TEST(CpuDevice, StepsBatchesTogether) {
   EXPECT_EQ(arenas, (std::vector<uint32_t>{5 * kSteps, 10 * kSteps, 15 * kSteps}));
   EXPECT_EQ(profile.entries()[0][0].calls, kSteps);
   EXPECT_EQ(device->launches(), kSteps);
+  EXPECT_EQ(profile.entries()[0].size(), 1u);
   batches[2].num_tokens = 0;
   EXPECT_EQ(device->stepTogether(countingStep, models, 0, batches).message(),
             "the compiled model cannot run this step: a batch without tokens");

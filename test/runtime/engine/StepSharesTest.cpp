@@ -118,6 +118,10 @@ TEST(StepShares, OnlyInTheSharedCache) {
   EXPECT_EQ(tooLong.divided(makeShares(manifest)), (Sizes{16}));
   manifest.kv.window = 512;
   EXPECT_EQ(tooLong.divided(makeShares(manifest)), (Sizes{8, 8}));
+  Sequences windowed; // all see as much
+  windowed.add(5000, 8, 1);
+  windowed.add(600, 8, 1);
+  EXPECT_EQ(windowed.divided(makeShares(manifest)), (Sizes{8, 8}));
   manifest.entries[1].schedule[0].weightBytes = kCache / 2;
   EXPECT_EQ(makeShares(manifest).most(), 1u);
 }
@@ -182,6 +186,37 @@ TEST(StepShares, GivesTheSameBits) {
   EXPECT_EQ(results[0], results[1]);
   EXPECT_FALSE(activations[0].empty());
   EXPECT_EQ(activations[0], activations[1]);
+}
+
+/// What a step leaves stays when the next one is refused; a share may have no rows.
+TEST(StepShares, RefusedStepsChangeNothing) {
+  FakeEngine engine(40, {.threads = 2, .sharedCacheBytes = uint64_t(1) << 30});
+  PageAllocator allocator(40);
+  std::deque<Sequence> sequences;
+  std::vector<WorkItem> items;
+  for (int i = 0; i < 8; ++i) {
+    Sequence &sequence = sequences.emplace_back(allocator, fake::kPageSize);
+    sequence.append(std::vector<int32_t>(20, i));
+    ASSERT_TRUE(sequence.reserve(20).isOk());
+    items.push_back({&sequence, 1, i < 4 ? Rows::None : Rows::Last});
+  }
+  std::vector<uint8_t> before;
+  EXPECT_EQ(logitsOf(engine, items, &before).size(), 4u * fake::kVocab);
+  ASSERT_EQ(engine.executor->lastShares(), 2u);
+  for (WorkItem &item : items)
+    item.tokens = 19; // more than a step may have
+  StepOutput output;
+  EXPECT_FALSE(engine.executor->step(items, HeadKind::Logits, output).isOk());
+  EXPECT_EQ(engine.executor->lastShares(), 2u);
+  std::vector<uint8_t> after;
+  ASSERT_TRUE(engine.executor
+                  ->readActivations([&](const BufferPlan &plan, uint64_t rows, const void *from) {
+                    const auto *bytes = static_cast<const uint8_t *>(from);
+                    after.assign(bytes, bytes + rows * plan.columns * 4);
+                    return Status::ok();
+                  })
+                  .isOk());
+  EXPECT_EQ(before, after);
 }
 
 TEST(StepShares, GivesTheSameArgmax) {
