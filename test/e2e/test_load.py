@@ -62,7 +62,7 @@ class LoadTest(servers.BundledModelTest, tools.ToolTest):
         server = self.serve("-q")
         flags = [*self.FLAGS, "--server", server.url]
         self.check_error("temperature", "sinter-bench", *flags, "--temperature", 9)
-        self.check_error("1024: shorten --max-length", "sinter-bench", "throughput", "--server", server.url,
+        self.check_error("1024: shorten --prompt-length or --max-length", "sinter-bench", "throughput", "--server", server.url,
                          "--min-length", 800)
         command = [os.path.join(tools.BIN, "sinter-bench"), *map(str, flags), "--rate", "0.1"]
         with tempfile.TemporaryFile("w+") as errors:

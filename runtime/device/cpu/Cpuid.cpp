@@ -1,8 +1,8 @@
 //===- Cpuid.cpp ----------------------------------------------------------===//
 #include "runtime/device/cpu/Cpuid.h"
 
+#include <charconv>
 #include <cpuid.h>
-#include <cstdio>
 #include <cstring>
 #include <fstream>
 #include <sched.h>
@@ -93,10 +93,14 @@ uint32_t availableCpus() {
 static void removeListed(const std::string &list, cpu_set_t &set) {
   std::istringstream ranges(list);
   for (std::string range; std::getline(ranges, range, ',');) {
-    unsigned first = 0, last = 0;
-    const int read = std::sscanf(range.c_str(), "%u-%u", &first, &last);
-    for (unsigned cpu = first; read > 0 && cpu <= (read > 1 ? last : first) && cpu < CPU_SETSIZE;
-         ++cpu)
+    unsigned first = 0;
+    const char *end = range.data() + range.size();
+    const auto [next, error] = std::from_chars(range.data(), end, first);
+    unsigned last = first;
+    if (error != std::errc() ||
+        (next != end && std::from_chars(next + 1, end, last).ec != std::errc()))
+      continue;
+    for (unsigned cpu = first; cpu <= last && cpu < CPU_SETSIZE; ++cpu)
       CPU_CLR(cpu, &set);
   }
 }
