@@ -23,6 +23,15 @@ void unmap(void *data, uint64_t bytes) { munmap(data, bytes); }
 
 CpuDevice &deviceOf(const SinterRt *rt) { return *static_cast<CpuDevice *>(rt->self); }
 
+/// Services of whoever `self` is, none given yet.
+SinterRt servicesOf(void *self) {
+  SinterRt rt = {};
+  rt.size = sizeof rt;
+  rt.version = SINTER_ABI_VERSION;
+  rt.self = self;
+  return rt;
+}
+
 /// What a step function's result means; `failure` is what it gave to rt->fail.
 Status outcome(int32_t code, const std::string &failure) {
   if (code == 0)
@@ -150,10 +159,7 @@ template <typename Run> void CpuDevice::launch(const SinterLaunch *launch, Run r
 
 Status CpuDevice::step(SinterStepFn function, SinterModel &model, uint32_t entry,
                        const SinterBatch &batch) {
-  SinterRt rt = {};
-  rt.size = sizeof rt;
-  rt.version = SINTER_ABI_VERSION;
-  rt.self = this;
+  SinterRt rt = servicesOf(this);
   rt.parallel_for = [](const SinterRt *rt, SinterKernel kernel, const SinterLaunch *launch,
                        uint32_t tasks) {
     CpuDevice &device = deviceOf(rt);
@@ -180,10 +186,7 @@ struct CpuDevice::Member {
 
   void step(SinterStepFn function, uint32_t entry, void *threadScratch) {
     scratch = threadScratch;
-    SinterRt rt = {};
-    rt.size = sizeof rt;
-    rt.version = SINTER_ABI_VERSION;
-    rt.self = this;
+    SinterRt rt = servicesOf(this);
     rt.parallel_for = [](const SinterRt *rt, SinterKernel kernel, const SinterLaunch *launch,
                          uint32_t tasks) {
       const Member &member = *static_cast<const Member *>(rt->self);
