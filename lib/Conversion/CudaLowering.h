@@ -7,7 +7,12 @@
 #include "lib/Codegen/Gpu/Templates.h"
 #include "sinter/Conversion/XfmrToCuda.h"
 
+#include "llvm/ADT/DenseSet.h"
+
 namespace sinter {
+
+/// What the code of a kernel with this write depends on.
+std::string writeKey(const gpu::CacheWriteSpec &spec);
 
 /// Kernels with equal keys are generated once, whatever layer or entry asks; each gets a gpu.module
 /// of its own, so that they can be compiled in parallel and cached one by one.
@@ -53,6 +58,8 @@ private:
     mlir::Value value = {}, index = {}; ///< argmax results
   };
   mlir::LogicalResult linear(mlir::Operation *op, const LinearParts &parts);
+  bool writesAfter(const gpu::LinearSpec &spec, const gpu::CacheWriteSpec &write,
+                   const gpu::LinearTuning &tuning) const;
   // CudaCandidates.cpp
   mlir::LogicalResult addCandidates(mlir::Operation *op, const gpu::LinearSpec &spec,
                                     const Kernel &own);
@@ -70,6 +77,9 @@ private:
                                                   mlir::Value x, int64_t heads) const;
   mlir::FailureOr<gpu::CacheWriteSpec> qkvWrite(xfmr::QkNormRopeWriteOp op) const;
   xfmr::AttentionOp readerOfRawQkv(xfmr::QkNormRopeWriteOp op) const;
+  /// The op that a linear with result `y` may do on the way, if there is one.
+  xfmr::QkNormRopeWriteOp writerOf(mlir::Value y) const;
+  std::vector<SinterArg> writeArgs(xfmr::QkNormRopeWriteOp op);
   mlir::LogicalResult attentionFromQkv(xfmr::AttentionOp op, const gpu::AttentionSpec &spec);
   mlir::LogicalResult planAttention(xfmr::AttentionOp op);
   int64_t decodePlanAt(const gpu::AttentionSpec &spec) const;
@@ -98,11 +108,13 @@ private:
   PreparedRows prepared;
   int64_t feedbackAt = 0; ///< persistent offset of the last step's tokens
   int64_t preparedAt = 0; ///< arena offset of room for PreparedRows
-  int64_t attendedAt = 0; ///< of the result of attention that reads raw q, k and v
-  llvm::StringMap<gpu::GpuKernel> launches; ///< by key
-  int64_t plansAt = 0;                      ///< arena offset of the attention plans
-  llvm::SmallVector<int64_t> windows;       ///< of the entry, in the order of its plans
-  bool fullEdgeNext = false;                ///< the next launch waits for everything before it
+  int64_t attendedAt = 0; ///< of what attention that reads raw q, k and v leaves, or of q that a
+                          ///< linear leaves
+  llvm::DenseSet<mlir::Operation *> written; ///< by their linears
+  llvm::StringMap<gpu::GpuKernel> launches;  ///< by key
+  int64_t plansAt = 0;                       ///< arena offset of the attention plans
+  llvm::SmallVector<int64_t> windows;        ///< of the entry, in the order of its plans
+  bool fullEdgeNext = false;                 ///< the next launch waits for everything before it
 };
 
 } // namespace sinter

@@ -37,6 +37,8 @@ static std::string linearKey(StringRef op, const LinearSpec &s) {
   os << linearName(op, s) << " e" << int(s.epilogue) << (s.norm ? " norm" : "")
      << (s.bias ? " b" : "") << (s.residual ? " r" : "") << (s.xg ? " xg" : "")
      << (s.xgOut ? " xgout " : " ") << s.sumsIn << ' ' << bits(s.eps);
+  if (s.write)
+    os << " writes " << writeKey(*s.write);
   return key;
 }
 
@@ -77,6 +79,18 @@ FailureOr<SinterArg> CudaLowering::prepareRows(Operation *op, const LinearParts 
     return failure();
   spec.norm = false;
   return room.xgAt;
+}
+
+/// Whether the kernel can, and nobody has measured that it should not.
+bool CudaLowering::writesAfter(const LinearSpec &spec, const CacheWriteSpec &write,
+                               const LinearTuning &tuning) const {
+  if (!options.linearWrites || !writesCache(chip, spec, write, tuning))
+    return false;
+  if (!options.tuned)
+    return true;
+  const auto row = options.tuned->fusion(
+      "fuse-linear-write", std::to_string(spec.n) + "x" + std::to_string(spec.k), spec.maxTokens);
+  return !row || row->second.fused <= row->second.apart;
 }
 
 LogicalResult CudaLowering::linear(Operation *op, const LinearParts &p) {
@@ -120,24 +134,43 @@ LogicalResult CudaLowering::linear(Operation *op, const LinearParts &p) {
   // What was measured is not about sums in one order.
   const TunedTable::Linear *tuned =
       options.tuned && !spec.invariant ? options.tuned->find(spec) : nullptr;
+  const LinearTuning tuning = tuned ? tuned->tuning : LinearTuning();
+  xfmr::QkNormRopeWriteOp writer = writerOf(p.y);
+  const LinearSpec alone = spec;
+  if (writer) {
+    auto write = qkvWrite(writer);
+    if (failed(write))
+      return failure();
+    if (writesAfter(spec, *write, tuning))
+      spec.write = *write;
+    else
+      writer = {};
+  }
   auto k = kernel(
-      mnemonic, linearName(mnemonic, spec) + suffixOf(order), linearKey(mnemonic, spec),
+      mnemonic, linearName(mnemonic, spec) + (writer ? "_write" : "") + suffixOf(order),
+      linearKey(mnemonic, spec),
       [&](Operation *module, StringRef symbol) {
-        return emitLinear(module, symbol, chip, spec, tuned ? tuned->tuning : LinearTuning());
+        return emitLinear(module, symbol, chip, spec, tuning);
       },
       order + (spec.norm ? spec.xg ? " xg" : " norm" : "") + (spec.residual ? " residual" : "") +
           (spec.epilogue == LinearSpec::Swiglu ? " swiglu" : ""));
-  if (failed(k) || (options.candidates && failed(addCandidates(op, spec, *k))))
+  if (failed(k) || (options.candidates && failed(addCandidates(op, alone, *k))))
     return failure();
   const StepChoice choice{std::to_string(spec.n) + "x" + std::to_string(spec.k),
-                          describe(k->made.tuning), k->made.predictedMicros,
-                          tuned ? tuned->micros : 0};
+                          describe(k->made.tuning) + (writer ? ", writes to the cache" : ""),
+                          k->made.predictedMicros, tuned ? tuned->micros : 0};
   const int64_t flops = 2 * spec.n * spec.k;
   std::vector<SinterArg> args = {x, place(p.w), gamma, place(p.bias), place(p.residual)};
   args.insert(args.end(), sumsIn.begin(), sumsIn.end());
   args.insert(args.end(), gammaNext.begin(), gammaNext.end());
   if (spec.epilogue != LinearSpec::Argmax) {
-    args.push_back(place(p.y));
+    if (writer) {
+      written.insert(writer);
+      args.push_back(arena(attendedAt)); // q
+      left = writeArgs(writer);
+    } else {
+      args.push_back(place(p.y));
+    }
     args.insert(args.end(), left.begin(), left.end());
     if (failed(start(op, "", *k, args, {p.x, p.y, p.residual}, {p.w, p.gamma, p.bias}, flops)))
       return failure();

@@ -83,6 +83,8 @@ static std::string kernelKey(StringRef op, const CacheWriteSpec &s) {
          std::to_string(s.cache.pageBytes);
 }
 
+std::string sinter::writeKey(const CacheWriteSpec &s) { return kernelKey("", s); }
+
 /// K and V of one token, all heads.
 static int64_t tokenBytes(const PagedCache &c) {
   return 2 * c.heads * c.headDim * int64_t(dtypeBytes(c.type));
@@ -155,7 +157,8 @@ LogicalResult CudaLowering::prepare() {
     if (failed(spec))
       return failure();
     const AttentionMemory memory = attentionMemory(chip, *spec);
-    if (readsRawQkv(*spec))
+    // The same room takes q, which has as many columns, of a linear that writes to the cache.
+    if (readsRawQkv(*spec) || (chip.wgmma() && options.linearWrites))
       attended = std::max(attended, tokens[1] * rowBytes(firsts.front().getResult()));
     plans = std::max(plans, int64_t(firsts.size()) * alignUp(memory.decodePlan, 256) +
                                 alignUp(memory.prefillPlan, 256));
@@ -309,9 +312,44 @@ xfmr::AttentionOp CudaLowering::readerOfRawQkv(xfmr::QkNormRopeWriteOp op) const
   return succeeded(spec) && readsRawQkv(*spec) ? reader : xfmr::AttentionOp();
 }
 
+xfmr::QkNormRopeWriteOp CudaLowering::writerOf(Value y) const {
+  if (!y || !y.hasOneUse())
+    return {};
+  auto writer = dyn_cast<xfmr::QkNormRopeWriteOp>(*y.user_begin());
+  if (!writer || writer.getQkv() != y || !writer.getQ().hasOneUse() || readerOfRawQkv(writer))
+    return {};
+  // K and V come as early as the linear: nothing may read the cache before the op's own place.
+  for (Operation *next = y.getDefiningOp()->getNextNode(); next != writer;
+       next = next->getNextNode())
+    if (!next || !isa<xfmr::GetWeightOp>(next))
+      return {};
+  // q lies where that of the next such linear will: it must have been read by then.
+  Operation *reader = *writer.getQ().user_begin();
+  for (Operation *next = writer->getNextNode(); next != reader; next = next->getNextNode())
+    if (!next || isa<xfmr::QkNormRopeWriteOp, xfmr::AttentionOp>(next))
+      return {};
+  return isa<xfmr::AttentionOp>(reader) ? writer : xfmr::QkNormRopeWriteOp();
+}
+
+/// Behind q in the parameters of a linear.
+std::vector<SinterArg> CudaLowering::writeArgs(xfmr::QkNormRopeWriteOp op) {
+  std::vector<SinterArg> args = {cacheStream(op.getKv(), false), cacheStream(op.getKv(), true),
+                                 place(op.getTable())};
+  if (op.getQGamma())
+    args.insert(args.end(), {place(op.getQGamma()), place(op.getKGamma())});
+  if (op.getKScale())
+    args.push_back(place(op.getKScale()));
+  return args;
+}
+
 LogicalResult CudaLowering::qkNormRopeWrite(xfmr::QkNormRopeWriteOp op) {
   if (readerOfRawQkv(op))
     return success();
+  if (written.contains(op)) {
+    // The plan lets q take the place of what other blocks of the linear still read.
+    moveTo(op.getQ(), arena(attendedAt));
+    return success();
+  }
   auto spec = qkvWrite(op);
   if (failed(spec))
     return failure();

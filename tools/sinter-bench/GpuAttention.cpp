@@ -42,6 +42,15 @@ Status run(Session &session, std::span<const GenerationRequest> requests,
   return firstFailure(generations);
 }
 
+/// What a decode step's attention is called: with norm, rotation and cache write where its kernels
+/// do them on the way (artefacts compiled with --disable-pass fuse-qk-norm-rope-write: alone).
+std::string decodeKind(const Manifest &manifest) {
+  const bool fromQkv =
+      std::any_of(manifest.kernels.begin(), manifest.kernels.end(),
+                  [](const auto &kernel) { return kernel.name.rfind("attention_qkv_", 0) == 0; });
+  return fromQkv ? "attention-decode-qkv" : "attention-decode";
+}
+
 Result<Line> measureDecode(const BenchOptions &options, Session &session, uint32_t batch,
                            uint32_t context) {
   std::vector<GenerationRequest> requests;
@@ -55,8 +64,8 @@ Result<Line> measureDecode(const BenchOptions &options, Session &session, uint32
       leaveOnlyAttention(session);
   };
   const Status ran = run(session, requests, loop);
-  Line line{rowName("attention-decode", session.manifest()) + "/b" + std::to_string(batch) + "/c" +
-                std::to_string(context),
+  Line line{rowName(decodeKind(session.manifest()), session.manifest()) + "/b" +
+                std::to_string(batch) + "/c" + std::to_string(context),
             true, 0, session.executor->lastCost(kAttention)};
   if (ran) {
     SINTER_ASSIGN_OR_RETURN(line.seconds, session.cuda->measureReplay(kReplays));

@@ -297,6 +297,7 @@ Status Compiler::prepare() {
   if (target.cuda()) {
     cuda.chip = target.chip;
     cuda.batchInvariant = request.batchInvariant;
+    cuda.linearWrites = !llvm::is_contained(request.disabledPasses, kLinearWrite);
     if (request.tunedFile.empty()) {
       cuda.tuned = builtinTunedTable(target.chip);
     } else if (request.tunedFile != "none") {

@@ -23,6 +23,8 @@ Status sinter::switchPasses(MLIRContext &context, bool fusion,
   registerPasses();
   llvm::StringSet<> off;
   for (const std::string &name : disabled) {
+    if (name == kLinearWrite)
+      continue;
     const std::string full = StringRef(name).starts_with("xfmr-") ? name : "xfmr-" + name;
     if (!isOptional(full) || !PassInfo::lookup(full))
       return invalidArgument("--disable-pass: no merge or fusion is called \"" + name +

@@ -6,6 +6,8 @@
 //===----------------------------------------------------------------------===//
 #include "TuneParts.h"
 
+#include "PassSwitch.h"
+
 #include <sstream>
 
 using namespace sinter;
@@ -17,20 +19,23 @@ struct Side {
   std::vector<std::string> names;
 };
 
-/// `shape`: the op whose matrix names the fusion in the table; empty: the heads do.
+/// `shape`: the op whose matrix names the fusion in the table; empty: the heads do. `from`: the
+/// fewest tokens at which there is such a fusion.
 struct Fusion {
   const char *pass, *name, *shape;
   Side fused, apart, shared;
+  int64_t from = 1;
 };
 
 const std::vector<std::vector<std::string>> kDisabled = {
     {},
-    {"fuse-rms-norm-linear", "fuse-add-rms-norm"},
+    {"fuse-rms-norm-linear", "fuse-add-rms-norm", kLinearWrite},
     {"fuse-rms-norm-linear", "fuse-add-rms-norm", "fuse-linear-add"},
     {"fuse-rms-norm-linear", "fuse-add-rms-norm", "fuse-qk-norm-rope-write", "merge-qkv"},
     {"fuse-rms-norm-linear", "fuse-add-rms-norm", "merge-gate-up"},
     {"fuse-rms-norm-linear", "fuse-add-rms-norm", "fuse-linear-argmax"},
-    {"fuse-qk-norm-rope-write"}};
+    {"fuse-qk-norm-rope-write"},
+    {kLinearWrite}};
 
 const std::string kQkv = "layers.1.attn.qkv", kO = "layers.1.attn.o",
                   kGateUp = "layers.1.mlp.gate_up", kSwiglu = "layers.1.mlp.swiglu",
@@ -55,7 +60,7 @@ const std::vector<Fusion> &fusions() {
       {"fuse-rms-norm-linear",
        "norm_qkv",
        "layers.1.attn.qkv",
-       {0, {kDownBefore, kQkv}},
+       {7, {kDownBefore, kQkv}},
        {1, {kDownBefore, "layers.1.attn.norm", kQkv}},
        {1, {kDownBefore}}},
       {"fuse-rms-norm-linear",
@@ -79,12 +84,19 @@ const std::vector<Fusion> &fusions() {
       {"fuse-qk-norm-rope-write",
        "qk_norm_rope_write_attention",
        "",
-       {0, {"layers.1.attn.q_rope", "layers.1.attn.kv_write", "layers.1.attn.attention"}},
+       {7, {"layers.1.attn.q_rope", "layers.1.attn.kv_write", "layers.1.attn.attention"}},
        {6,
         {"layers.1.attn.q_norm", "layers.1.attn.k_norm", "layers.1.attn.q_rope",
          "layers.1.attn.k_rope", "layers.1.attn.q", "layers.1.attn.k", "layers.1.attn.v",
          "layers.1.attn.kv_write", "layers.1.attn.attention"}},
        {}},
+      {kLinearWrite,
+       "qkv_write",
+       "layers.1.attn.qkv",
+       {0, {kQkv}},
+       {7, {kQkv, "layers.1.attn.kv_write"}},
+       {},
+       2048},
       {"fuse-rms-norm-linear",
        "norm_lm_head",
        "lm_head",
@@ -120,7 +132,7 @@ std::vector<TunePart> sinter::tuneParts() {
     for (const Side *side : {&fusion.fused, &fusion.apart, &fusion.shared})
       for (int64_t tokens : kTokens) {
         const std::string key = keyOf(*side, tokens);
-        if (side->names.empty() || llvm::is_contained(seen, key))
+        if (side->names.empty() || tokens < fusion.from || llvm::is_contained(seen, key))
           continue;
         seen.push_back(key);
         parts[size_t(side->part)].wanted.push_back({key, side->names, tokens});
@@ -131,6 +143,8 @@ std::vector<TunePart> sinter::tuneParts() {
 void sinter::addTuneFusions(TunePack &pack) {
   for (const Fusion &fusion : fusions())
     for (int64_t tokens : kTokens) {
+      if (tokens < fusion.from)
+        continue;
       const auto shape =
           *fusion.shape ? pack.shapeOf(fusion.shape, tokens) : std::optional(pack.headShape());
       if (!shape)

@@ -353,7 +353,8 @@ void declareOptions(CLI::App &app, Arguments &arguments) {
                "saturate)");
   app.add_flag("--no-fusion", arguments.noFusion, "Leave out every merge and fusion");
   app.add_option("--disable-pass", request.disabledPasses,
-                 "Leave out one merge or fusion, for example fuse-linear-add; may be repeated")
+                 "Leave out one merge or fusion, for example fuse-linear-add or, on cuda, "
+                 "fuse-linear-write; may be repeated")
       ->option_text("NAME");
   app.add_flag("--no-reuse", arguments.noReuse,
                "Give every activation memory of its own (to look for errors of the plan)");

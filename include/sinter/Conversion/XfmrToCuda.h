@@ -28,6 +28,8 @@ struct CudaOptions {
   /// The bits of a token do not depend on the entry point that computes it nor on what else is in
   /// the step.
   bool batchInvariant = false;
+  /// q, k and v are normed, turned and written by the linear that computes them, where one can.
+  bool linearWrites = true;
   std::shared_ptr<const gpu::TunedTable> tuned;  ///< null: rules and the cost model decide
   std::vector<TuneLinear> *candidates = nullptr; ///< gets every linear with what else it could be
 };

@@ -27,16 +27,6 @@
 
 namespace sinter::gpu {
 
-/// One layer's K and V in every page.
-struct PagedCache {
-  int64_t heads = 0;
-  int64_t headDim = 0;
-  int64_t page = 16; ///< tokens: 8, 16, 32, 64
-  DType type = DType::BF16;
-  bool kPacked = false;  ///< K as [heads, headDim / x, page, x], x = 16 / bytes
-  int64_t pageBytes = 0; ///< from page to page, all layers
-};
-
 struct AttentionSpec {
   PagedCache cache;
   int64_t heads = 0; ///< query heads
@@ -86,17 +76,6 @@ bool prefillTakesMaps(const GpuChip &chip, const AttentionSpec &spec);
 /// again if it takes maps
 mlir::FailureOr<GpuKernel> emitPrefillAttention(mlir::Operation *gpuModule, llvm::StringRef name,
                                                 const GpuChip &chip, const AttentionSpec &spec);
-
-/// xfmr.qk_norm_rope_write, xfmr.kv_write and xfmr.rope.
-struct CacheWriteSpec {
-  PagedCache cache; ///< rope: headDim only
-  int64_t heads = 0;
-  DType x = DType::BF16;
-  bool norm = false;
-  bool kScale = false;
-  float eps = 1e-6f;
-  int64_t maxTokens = 1;
-};
 
 /// parameters: qkv [T, (Hq + 2H) D], table f32 [P, D], q [T, Hq, D], K and V stream of page 0,
 /// q_gamma and k_gamma f32 [D] if norm, k_scale f32 [1] if kScale

@@ -57,6 +57,8 @@ Value GpuBuilder::fma(Value a, Value c, Value d) {
 Value GpuBuilder::mulf(Value a, Value c) { return arith::MulFOp::create(b, loc, a, c); }
 Value GpuBuilder::subf(Value a, Value c) { return arith::SubFOp::create(b, loc, a, c); }
 Value GpuBuilder::addf(Value a, Value c) { return arith::AddFOp::create(b, loc, a, c); }
+Value GpuBuilder::divf(Value a, Value c) { return arith::DivFOp::create(b, loc, a, c); }
+Value GpuBuilder::negate(Value a) { return arith::NegFOp::create(b, loc, a); }
 Value GpuBuilder::lessF(Value a, Value c) {
   return arith::CmpFOp::create(b, loc, arith::CmpFPredicate::OLT, a, c);
 }
@@ -204,19 +206,32 @@ Value GpuBuilder::pack(DType type, Value low, Value high) {
   return LLVM::BitcastOp::create(b, loc, b.getI32Type(), narrow);
 }
 
+Value GpuBuilder::packFp8(DType type, ArrayRef<Value> v) {
+  const StringRef name =
+      type == DType::E4M3 ? "llvm.nvvm.ff.to.e4m3x2.rn" : "llvm.nvvm.ff.to.e5m2x2.rn";
+  auto pair = [&](size_t i) { // the first operand becomes the upper byte
+    Value both = intrinsic(b.getI16Type(), name, {v[i + 1], v[i]});
+    return arith::ExtUIOp::create(b, loc, b.getI32Type(), both);
+  };
+  Value low = pair(0), high = arith::ShLIOp::create(b, loc, pair(2), i32(16));
+  return arith::OrIOp::create(b, loc, low, high);
+}
+
 void GpuBuilder::storeChunk(Value p, DType type, ArrayRef<Value> values) {
-  const int64_t perWord = type == DType::F32 ? 1 : 2;
-  Type words = VectorType::get(4, b.getI32Type());
-  for (int64_t first = 0, byte = 0; first < static_cast<int64_t>(values.size());
-       first += 4 * perWord, byte += 16) {
+  const int64_t perWord = 4 / bytesOf(type), all = static_cast<int64_t>(values.size()) / perWord;
+  const int64_t together = std::min<int64_t>(all, 4);
+  Type words = VectorType::get(together, b.getI32Type());
+  for (int64_t first = 0; first < all; first += together) {
     Value v = LLVM::UndefOp::create(b, loc, words);
-    for (int64_t i = 0; i < 4; ++i) {
-      Value w = perWord == 1
-                    ? Value(arith::BitcastOp::create(b, loc, b.getI32Type(), values[first + i]))
-                    : pack(type, values[first + 2 * i], values[first + 2 * i + 1]);
+    for (int64_t i = 0; i < together; ++i) {
+      auto own =
+          values.slice(static_cast<size_t>((first + i) * perWord), static_cast<size_t>(perWord));
+      Value w = perWord == 1   ? Value(arith::BitcastOp::create(b, loc, b.getI32Type(), own[0]))
+                : perWord == 2 ? pack(type, own[0], own[1])
+                               : packFp8(type, own);
       v = LLVM::InsertElementOp::create(b, loc, v, w, i32(i));
     }
-    LLVM::StoreOp::create(b, loc, v, at(p, byte), 16);
+    LLVM::StoreOp::create(b, loc, v, at(p, 4 * first), static_cast<unsigned>(4 * together));
   }
 }
 

@@ -79,6 +79,8 @@ public:
   Value mulf(Value a, Value c);
   Value subf(Value a, Value c);
   Value addf(Value a, Value c);
+  Value divf(Value a, Value c);
+  Value negate(Value a);
   Value lessF(Value a, Value c); ///< ordered
   Value equalF(Value a, Value c);
   Value isNaN(Value a);
@@ -101,6 +103,7 @@ public:
   void store(Value p, DType type, Value v);       ///< one element
   /// 1 element, or 8 (16-byte aligned).
   Chunk loadChunk(Value p, DType type, int64_t width, Access access);
+  /// 8 elements or more, 16-byte aligned (fp8: 8); fp8 saturates and needs sm_89.
   void storeChunk(Value p, DType type, mlir::ArrayRef<Value> f32Values);
   Values unpack(const Chunk &chunk);
   Chunk withRaw(const Chunk &like, mlir::ValueRange raw);
@@ -123,6 +126,8 @@ public:
   void copyAsync(Value to, Value from, Value bytes);
   void copyCommit();
   void copyWait(int64_t pending);
+  /// Four f32 as one register of an fp8 type.
+  Value packFp8(DType type, mlir::ArrayRef<Value> v);
   /// Two f32 as one register of `type`.
   Value pack(DType type, Value low, Value high);
   Value word(const Chunk &chunk, int64_t i); ///< register i of a 16-bit chunk, i32

@@ -87,6 +87,28 @@ static LinearTuning::Kind choose(const LinearSpec &spec, const GpuChip &chip) {
   return spec.maxTokens <= skinnyTokens ? LinearTuning::SkinnyMma : LinearTuning::TiledMma;
 }
 
+/// Why no linear does `write` with its results; empty if the wgmma GEMM can.
+static std::string refusedWrite(const GpuChip &chip, const LinearSpec &spec,
+                                const CacheWriteSpec &write, LinearTuning tuning) {
+  if (tuning.kind == LinearTuning::Auto)
+    tuning.kind = choose(spec, chip);
+  const PagedCache &c = write.cache;
+  if (!chip.wgmma() || tuning.kind != LinearTuning::WgmmaGemm || !refusedByMma(spec).empty())
+    return "only the wgmma GEMM writes to the cache";
+  // With a bias the accumulators would be spilled.
+  if (spec.epilogue != LinearSpec::Store || spec.bias || spec.residual || spec.sumsOut ||
+      spec.xgOut)
+    return "a linear that writes to the cache does nothing else with its results";
+  if (spec.invariant)
+    return "other kernels sum the squares of q and k in another order";
+  if (c.headDim != kHeadRows || (tuning.rows && !holdsHeads(write, tuning.rows)) ||
+      spec.n != (write.heads + 2 * c.heads) * kHeadRows)
+    return "a tile of W must hold whole heads of 128, of q, of k or of v";
+  if (spec.y != spec.x || (c.type != spec.y && !isFp8(c.type)) || c.kPacked)
+    return "the cache must have the type of the results, or fp8, and K as V";
+  return {};
+}
+
 /// Null, with the reason in `why`, when the template does not take `spec`.
 static std::unique_ptr<LinearTemplate> createTemplate(const GpuChip &chip, const LinearSpec &spec,
                                                       LinearTuning tuning, std::string &why) {
@@ -94,6 +116,8 @@ static std::unique_ptr<LinearTemplate> createTemplate(const GpuChip &chip, const
     why = "xg stands for a norm's x, needs its sums and is not f16";
   else if (spec.xgOut && (spec.epilogue == LinearSpec::Argmax || spec.y == DType::F16))
     why = "xgOut is for results that are stored, not in f16";
+  else if (spec.write)
+    why = refusedWrite(chip, spec, *spec.write, tuning);
   if (!why.empty())
     return nullptr;
   if (tuning.kind == LinearTuning::Auto)
@@ -157,6 +181,11 @@ bool sinter::gpu::readsPreparedRows(const GpuChip &chip, LinearSpec spec) {
   if (kind == LinearTuning::SkinnyMma)
     return chip.wgmma() && spec.x == DType::BF16 && !spec.rows;
   return chip.wgmma() && (kind == LinearTuning::WgmmaSkinny || kind == LinearTuning::WgmmaGemm);
+}
+
+bool sinter::gpu::writesCache(const GpuChip &chip, const LinearSpec &spec,
+                              const CacheWriteSpec &write, const LinearTuning &tuning) {
+  return refusedWrite(chip, spec, write, tuning).empty();
 }
 
 FailureOr<GpuKernel> sinter::gpu::emitLinear(Operation *gpuModule, StringRef name,

@@ -19,7 +19,8 @@ using namespace sinter::gpu;
 
 unsigned LinearTemplate::parameters() const {
   return 3 + (spec.norm && !spec.xg) + spec.bias + spec.residual + (spec.sumsIn != 0) +
-         (spec.epilogue == LinearSpec::Argmax) + spec.sumsOut + 2 * spec.xgOut + 1;
+         (spec.epilogue == LinearSpec::Argmax) + spec.sumsOut + 2 * spec.xgOut +
+         (spec.write ? 3 + 2 * spec.write->norm + spec.write->kScale : 0) + 1;
 }
 
 LinearOperands LinearTemplate::operands() const {
@@ -37,6 +38,11 @@ LinearOperands LinearTemplate::operands() const {
   o.index = take(spec.epilogue == LinearSpec::Argmax);
   o.sumsOut = take(spec.sumsOut);
   o.xgOut = take(spec.xgOut);
+  for (Value *stream : {&o.k, &o.v, &o.table})
+    *stream = take(spec.write.has_value());
+  for (Value *gamma : {&o.qGamma, &o.kGamma})
+    *gamma = take(spec.write && spec.write->norm);
+  o.kScale = take(spec.write && spec.write->kScale);
   return o;
 }
 

@@ -15,6 +15,7 @@ namespace sinter::gpu {
 /// Pointer parameters of a linear kernel by role; absent ones are null.
 struct LinearOperands {
   Value x, w, gamma, bias, residual, sumsIn, gammaNext, y, index, sumsOut, xgOut;
+  Value k, v, table, qGamma, kGamma, kScale; ///< of a cache write
 };
 
 /// A tile of accumulators in shared memory.

@@ -12,13 +12,14 @@
 //===----------------------------------------------------------------------===//
 #pragma once
 
-#include "sinter/Support/DType.h"
+#include "PagedCache.h"
 
 #include "mlir/IR/BuiltinOps.h"
 #include "llvm/ADT/SmallVector.h"
 #include "llvm/ADT/StringRef.h"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 namespace sinter::gpu {
@@ -27,6 +28,9 @@ namespace sinter::gpu {
 /// parameters: x [T, K], w [N, K], gamma [K] (norm without xg), bias [N], residual [T, out],
 /// sumsIn f32 [T, sumsIn], gammaNext f32 [out] (xgOut), then y [T, out]; or, with Argmax,
 /// f32 [T, tiles] and i32 [T, tiles]; sumsOut f32 [T, tiles]; xgOut [T, out].
+/// With `write` the results are q, k and v of qk_norm_rope_write, which the kernel does with them:
+/// y is q [T, Hq, D], and behind it come K and V stream of page 0, table f32 [P, D], q_gamma and
+/// k_gamma f32 [D] if it norms, k_scale f32 [1] if kScale.
 /// The wgmma templates take x and w as tensor maps (GpuKernel::tensorMaps).
 struct LinearSpec {
   enum Epilogue { Store, Swiglu, Argmax };
@@ -45,6 +49,7 @@ struct LinearSpec {
   /// order); the partial sums of squares are then of 64 results each.
   bool invariant = false;
   float eps = 1e-6f;
+  std::optional<CacheWriteSpec> write; ///< where `writesCache`
   int64_t outputs() const { return epilogue == Swiglu ? n / 2 : n; }
 };
 
@@ -162,6 +167,10 @@ std::string linearOrder(const GpuChip &chip, const LinearSpec &spec);
 /// done before: wgmma feeds the tensor cores from memory and needs it so, mma.sync is faster with
 /// it.
 bool readsPreparedRows(const GpuChip &chip, LinearSpec spec);
+
+/// Whether the kernel for `spec`, which need not say `write` yet, can do `write` with its results.
+bool writesCache(const GpuChip &chip, const LinearSpec &spec, const CacheWriteSpec &write,
+                 const LinearTuning &tuning = {});
 
 /// Two linears in one persistent kernel of `ctas` CTAs that must all be resident: the parameters of
 /// the first without its batch, those of the second with it, then a pointer to a u32 counter that

@@ -8,6 +8,8 @@
 //   shared memory: the ring; 16 tokens x 64 outputs (or fewer) per warp, through which results
 //   become rows of 16-byte stores (and residuals fragments)
 //   bytes: W once per token tile, x once per row tile, from the L2; FLOPs 2 * T * N * K
+//   a cache write: results are rounded, and what qk_norm_rope_write does with them is done from
+//   shared memory (WgmmaGemmHeads.cpp)
 //   numerics: f32 accumulators over all of K in order; invariant: over each of `fixedParts`, then
 //   those in order, and sums of squares as WgmmaSkinny's: chunks of 8, then a tree over 64
 //
@@ -42,6 +44,8 @@ WgmmaGemmTemplate::WgmmaGemmTemplate(LinearSpec s, const LinearTuning &tuning)
   int64_t own = 0, least = 0;
   for (int64_t candidate : {256, 128, 64}) {
     if (candidate == 256 && parts > 1) // twice the accumulators
+      continue;
+    if (spec.write && !holdsHeads(*spec.write, candidate))
       continue;
     const int64_t cost = roundsOf(candidate) * (timeOf(candidate) + around);
     if (!own || cost < least)
@@ -94,6 +98,8 @@ void WgmmaGemmTemplate::begin(GpuBuilder &b, const Place &place) {
     else
       ownSums.push_back({sumOfSquares(b, token, first, sumsPerLane())});
   }
+  if (spec.write)
+    beginHeads(b, place);
   enterBlock(b, place, 0);
   if (spec.residual && staged() && spec.epilogue != LinearSpec::Argmax)
     firstResiduals = loadPiece(b, place, 0);
@@ -229,20 +235,28 @@ SmallVector<Chunk, 8> WgmmaGemmTemplate::loadPiece(GpuBuilder &b, const Place &p
   return chunks;
 }
 
-void WgmmaGemmTemplate::storePiece(GpuBuilder &b, const Place &place, int64_t piece, Value to,
-                                   ArrayRef<Values> v, bool counted) const {
+/// Two by two results of each block of eight columns, two to a word.
+Values WgmmaGemmTemplate::packed(GpuBuilder &b, ArrayRef<Values> v) const {
+  Values words;
+  for (const Values &block : v)
+    for (size_t i = 0; i < 2; ++i)
+      words.push_back(b.pack(spec.y, block[2 * i], block[2 * i + 1]));
+  return words;
+}
+
+void WgmmaGemmTemplate::stagePiece(GpuBuilder &b, const Values &words) const {
   // Where matrix lane / 8 of two column blocks has its row lane % 8.
   Value lane = b.lane();
   Value row = b.rem(lane, 16), block = b.div(lane, 16);
   Value p = b.at(b.at(staging, row, stagingRow()), block, 16);
-  for (size_t j = 0; j < v.size(); j += 2) {
-    Values words;
-    for (size_t each = j; each < j + 2; ++each)
-      for (size_t i = 0; i < 2; ++i)
-        words.push_back(b.pack(spec.y, v[each][2 * i], v[each][2 * i + 1]));
-    b.storeMatrices(b.at(p, 16 * static_cast<int64_t>(j)), words);
-  }
+  for (size_t i = 0; i < words.size(); i += 4)
+    b.storeMatrices(b.at(p, 8 * static_cast<int64_t>(i)), ArrayRef<Value>(words).slice(i, 4));
   b.syncWarp();
+}
+
+void WgmmaGemmTemplate::storePiece(GpuBuilder &b, const Place &place, int64_t piece, Value to,
+                                   ArrayRef<Values> v, bool counted) const {
+  stagePiece(b, packed(b, v));
   eachChunk(b, place, piece, [&](int64_t, Value inStaging, Value token, Value column) {
     Chunk chunk = b.loadChunk(inStaging, spec.y, 8, Access::Activation);
     Value valid = b.less(token, tokensInStep);
@@ -353,6 +367,8 @@ void WgmmaGemmTemplate::endPlain(GpuBuilder &b, const Place &place, const Values
 }
 
 void WgmmaGemmTemplate::end(GpuBuilder &b, const Place &place, Values &d) {
+  if (spec.write)
+    return endHeads(b, place, d);
   const size_t each = d.size() / static_cast<size_t>(majorBlocks());
   for (int64_t block = 0; block < majorBlocks(); ++block) {
     const Values own(ArrayRef<Value>(d).slice(static_cast<size_t>(block) * each, each));

@@ -1,9 +1,8 @@
 //===- QkvTest.cpp - q/k norm, RoPE and the KV write against the reference ===//
-#include "PagedCache.h"
+#include "QkvCheck.h"
 #include "Tests.h"
 
 #include "runtime/kernels/QkNormRopeWrite.h"
-#include "runtime/kernels/QkNormRopeWriteReference.h"
 
 namespace sinter::test {
 
@@ -28,69 +27,23 @@ struct QkvOptions {
   float gamma = 1, kScale = 1;
 };
 
-/// Codes as integers in the order of their values: neighbours differ by one.
-int ordered(Type t, uint32_t bits) {
-  const uint32_t sign = 1u << (8 * bytesOf(t) - 1);
-  return bits & sign ? -int(bits & (sign - 1)) : int(bits);
-}
-
-/// Compares rounded numbers with what they should round to: at most one step apart, rarely.
-struct Codes {
-  int64_t count = 0, apart = 0, wrong = 0;
-  /// Where a rotation cancels, f32 rounding of the head's other elements (of size `size`) shows.
-  void add(Type t, uint32_t got, double want, double size) {
-    ++count;
-    if (t == Type::F32) {
-      const double g = double(decode(t, got));
-      wrong += !(std::fabs(g - want) <= 2e-6 * (std::fabs(want) + size));
-      return;
-    }
-    if (std::fabs(double(decode(t, got)) - want) <= 1e-6 * size)
-      return;
-    const int distance = std::abs(ordered(t, got) - ordered(t, encode(t, want)));
-    apart += distance == 1;
-    wrong += distance > 1;
-  }
-  bool ok() const { return count > 0 && wrong == 0 && apart * 100 <= count; }
-  std::string text() const {
-    return ": " + std::to_string(wrong) + " wrong, " + std::to_string(apart) + " one step off of " +
-           std::to_string(count);
-  }
-};
-
-struct QkvCase {
+struct QkvCase : QkvRows {
   QkvOptions o;
-  CacheShape shape;
-  int pages = 0, width = 0;
-  std::vector<float> x, qGamma, kGamma, table, kDequant, vDequant;
-  std::vector<int> positions, slots;
-  std::vector<uint8_t> q, pool;
 
   explicit QkvCase(const QkvOptions &options)
-      : o(options), shape{o.variant.cache, o.kvHeads, o.variant.dim, o.pageLog2, o.packed} {
+      : QkvRows{options.variant.type,
+                {options.variant.cache, options.kvHeads, options.variant.dim, options.pageLog2,
+                 options.packed},
+                options.heads,
+                options.tokens,
+                options.norm,
+                options.kScale},
+        o(options) {
     Random random(uint64_t(o.variant.dim + o.pageLog2 * 7 + int(o.packed)));
-    width = (o.heads + 2 * o.kvHeads) * o.variant.dim;
-    const size_t dim = size_t(o.variant.dim);
+    const int width = columns();
     for (int i = 0; i < o.tokens * width; ++i)
       x.push_back(decode(o.variant.type, encode(o.variant.type, double(random.value() * 3))));
-    for (size_t d = 0; d < dim; ++d) {
-      qGamma.push_back(1 + 0.3f * random.value());
-      kGamma.push_back(o.gamma * (1 + 0.3f * random.value()));
-    }
-    const int maxPosition = 200;
-    for (int p = 0; p < maxPosition; ++p)
-      for (size_t i = 0; i < dim; ++i) {
-        const double a = p * std::pow(1e4, -2.0 * double(i % (dim / 2)) / double(dim));
-        table.push_back(float(i < dim / 2 ? std::cos(a) : std::sin(a)));
-      }
-    pages = o.tokens / shape.page() + 3;
-    std::vector<int> all(size_t(pages * shape.page()));
-    std::iota(all.begin(), all.end(), 0);
-    for (int t = 0; t < o.tokens; ++t) {
-      std::swap(all[size_t(t)], all[size_t(t + random.below(int(all.size()) - t))]);
-      positions.push_back(random.below(maxPosition));
-      slots.push_back(t % 5 == 3 ? -1 : all[size_t(t)]);
-    }
+    makePlaces(random, o.gamma);
     for (int h = 0; h < o.kvHeads; ++h) {
       kDequant.push_back(o.dequant ? 0.02f + 0.01f * float(h) : 1);
       vDequant.push_back(o.dequant ? 0.05f + 0.02f * float(h) : 1);
@@ -132,61 +85,13 @@ struct QkvCase {
     q = qOut.download<uint8_t>();
     pool = cache.download<uint8_t>();
   }
-
-  /// What was written is right and nothing else was written.
-  void check(Report &report) {
-    const int dim = o.variant.dim;
-    Codes queries, keys, values;
-    std::vector<double> want(static_cast<size_t>(dim));
-    std::vector<uint8_t> rest = pool;
-    for (int t = 0; t < o.tokens; ++t)
-      for (int h = 0; h < o.heads + 2 * o.kvHeads; ++h) {
-        const bool isQ = h < o.heads, isV = h >= o.heads + o.kvHeads;
-        const int kv = isV ? h - o.heads - o.kvHeads : h - o.heads;
-        if (!isQ && slots[size_t(t)] < 0)
-          continue;
-        const float *gamma = !o.norm || isV ? nullptr : isQ ? qGamma.data() : kGamma.data();
-        const double divisor = isQ   ? 1.0
-                               : isV ? double(vDequant[size_t(kv)])
-                                     : double(o.kScale) * double(kDequant[size_t(kv)]);
-        kernels::qkNormRopeReference(x.data() + t * width + h * dim, gamma,
-                                     isV ? nullptr : table.data() + positions[size_t(t)] * dim,
-                                     1e-6, divisor, dim, want.data());
-        double size = 0;
-        for (double w : want)
-          size = std::max(size, std::fabs(w));
-        for (int d = 0; d < dim; ++d) {
-          if (isQ) {
-            const size_t index = size_t((t * o.heads + h) * dim + d);
-            queries.add(o.variant.type, fetch(o.variant.type, q.data(), index), want[size_t(d)],
-                        size);
-            continue;
-          }
-          const int slot = slots[size_t(t)], offset = slot & (shape.page() - 1);
-          const size_t base = size_t(slot >> o.pageLog2) * shape.pageBytes() +
-                              size_t(kv) * shape.headBytes() +
-                              (isV ? shape.vOffset() : shape.kOffset());
-          const size_t index = isV ? shape.vIndex(offset, d) : shape.kIndex(offset, d);
-          (isV ? values : keys)
-              .add(o.variant.cache, fetch(o.variant.cache, pool.data() + base, index),
-                   want[size_t(d)], size);
-          put(o.variant.cache, rest.data() + base, index, 0xffffffffu);
-        }
-      }
-    const std::string what = std::string(o.variant.name) + " page " + std::to_string(shape.page()) +
-                             (o.packed ? " packed" : "");
-    report.expect(queries.ok(), what + " q" + queries.text());
-    report.expect(keys.ok(), what + " k" + keys.text());
-    report.expect(values.ok(), what + " v" + values.text());
-    report.expect(std::all_of(rest.begin(), rest.end(), [](uint8_t b) { return b == 0xff; }),
-                  what + ": wrote outside of its slots");
-  }
 };
 
 void checkCase(const Kernels &kernels, Report &report, const QkvOptions &o) {
   QkvCase problem(o);
   problem.run(kernels);
-  problem.check(report);
+  for (const QkvRows::Finding &f : problem.check())
+    report.expect(f.ok, std::string(o.variant.name) + f.text);
 }
 
 } // namespace
@@ -220,10 +125,7 @@ void testQkv(const Kernels &kernels, Report &report) {
   QkvCase problem(o);
   problem.run(kernels);
   problem.slots[0] ^= 1;
-  Report wrong;
-  wrong.quiet();
-  problem.check(wrong);
-  report.expect(wrong.failures() > 0, "not noticed: a wrong slot");
+  report.expect(problem.wrong(), "not noticed: a wrong slot");
   report.group("qkv: checker notices");
 }
 

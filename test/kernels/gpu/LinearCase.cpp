@@ -38,7 +38,18 @@ std::vector<Entry> sinter::test::readManifest(const std::string &folder) {
 }
 
 Type sinter::test::typeOf(sinter::DType t) {
-  return t == sinter::DType::F32 ? Type::F32 : t == sinter::DType::BF16 ? Type::BF16 : Type::F16;
+  switch (t) {
+  case sinter::DType::F32:
+    return Type::F32;
+  case sinter::DType::BF16:
+    return Type::BF16;
+  case sinter::DType::E4M3:
+    return Type::E4M3;
+  case sinter::DType::E5M2:
+    return Type::E5M2;
+  default:
+    return Type::F16;
+  }
 }
 
 static float roundTo(Type type, float v) {

@@ -33,6 +33,28 @@ llvm::cl::opt<bool> report("report", llvm::cl::desc("print registers, shared mem
 llvm::cl::opt<std::string> list("list", llvm::cl::desc("file of kernels, one per line"));
 llvm::cl::list<std::string> lines(llvm::cl::Positional);
 
+gpu::PagedCache pagedCache(const KernelLine &l) {
+  gpu::PagedCache c;
+  c.heads = l.number("kvheads", 8);
+  c.headDim = l.number("d", 128);
+  c.page = l.number("page", 16);
+  c.type = l.type("cache");
+  c.kPacked = l.has("kpacked");
+  c.pageBytes =
+      l.number("layers", 1) * 2 * c.heads * c.page * c.headDim * int64_t(dtypeBytes(c.type));
+  return c;
+}
+
+gpu::CacheWriteSpec cacheWriteSpec(const KernelLine &l) {
+  gpu::CacheWriteSpec s;
+  s.cache = pagedCache(l);
+  s.heads = l.number("heads", 16);
+  s.x = l.type("x");
+  s.norm = l.has("norm"), s.kScale = l.has("kscale");
+  s.maxTokens = l.number("m", 1);
+  return s;
+}
+
 gpu::LinearSpec linearSpec(const KernelLine &l) {
   gpu::LinearSpec s;
   s.n = l.number("n");
@@ -45,6 +67,10 @@ gpu::LinearSpec linearSpec(const KernelLine &l) {
   s.norm = l.has("norm"), s.bias = l.has("bias"), s.residual = l.has("residual");
   s.xg = l.has("xgin"), s.xgOut = l.has("xgout");
   s.sumsIn = l.number("sumsin"), s.sumsOut = l.has("sumsout"), s.rows = l.has("rows");
+  if (l.has("write")) {
+    s.write = cacheWriteSpec(l);
+    s.write->norm = !l.has("plain"); // "norm" is that of the linear
+  }
   return s;
 }
 
@@ -83,18 +109,6 @@ gpu::RowSpec rowSpec(const KernelLine &l) {
   return s;
 }
 
-gpu::PagedCache pagedCache(const KernelLine &l) {
-  gpu::PagedCache c;
-  c.heads = l.number("kvheads", 8);
-  c.headDim = l.number("d", 128);
-  c.page = l.number("page", 16);
-  c.type = l.type("cache");
-  c.kPacked = l.has("kpacked");
-  c.pageBytes =
-      l.number("layers", 1) * 2 * c.heads * c.page * c.headDim * int64_t(dtypeBytes(c.type));
-  return c;
-}
-
 gpu::AttentionSpec attentionSpec(const KernelLine &l) {
   gpu::AttentionSpec s;
   s.cache = pagedCache(l);
@@ -104,16 +118,6 @@ gpu::AttentionSpec attentionSpec(const KernelLine &l) {
   s.scale = static_cast<float>(1 / std::sqrt(static_cast<double>(s.cache.headDim)));
   s.maxTokens = l.number("m", 1), s.maxQ = l.number("maxq"), s.maxSeqs = l.number("seqs");
   s.fixedChunk = l.number("chunk"), s.window = l.number("window");
-  return s;
-}
-
-gpu::CacheWriteSpec cacheWriteSpec(const KernelLine &l) {
-  gpu::CacheWriteSpec s;
-  s.cache = pagedCache(l);
-  s.heads = l.number("heads", 16);
-  s.x = l.type("x");
-  s.norm = l.has("norm"), s.kScale = l.has("kscale");
-  s.maxTokens = l.number("m", 1);
   return s;
 }
 

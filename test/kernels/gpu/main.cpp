@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 #include "Chain.h"
 #include "RowCase.h"
+#include "WriteCase.h"
 
 #include <algorithm>
 #include <cstdio>
@@ -68,6 +69,7 @@ int main(int argc, char **argv) {
   };
   const Kernels kernels(argv[1]);
   std::vector<Entry> entries = readManifest(argv[1]);
+  const std::vector<Entry> all = entries; // where twins are found
   if (!only.empty())
     entries.erase(std::remove_if(entries.begin(), entries.end(),
                                  [&](const Entry &e) { return e.line.name != only; }),
@@ -79,8 +81,9 @@ int main(int argc, char **argv) {
       if (e.line.what == "pair" || e.line.has("nocheck") || e.line.has("nowait"))
         continue;
       ++checked;
-      const std::string problem = e.line.what == "linear" ? checkLinear(kernels, e, runs, worst)
-                                                          : checkRows(kernels, e, runs, worst);
+      const std::string problem = e.line.what != "linear" ? checkRows(kernels, e, runs, worst)
+                                  : e.line.has("write")   ? checkWrite(kernels, all, e, runs)
+                                                          : checkLinear(kernels, e, runs, worst);
       if (!problem.empty()) {
         ++failures;
         std::printf("FAIL %s: %s\n", e.line.text.c_str(), problem.c_str());

@@ -16,7 +16,7 @@ build() {
   mkdir -p "$to/objects"
   "$from/bin/gpu-kernel-gen" --chip="${SINTER_CHIP:-sm_90a}" --out="$to/kernels" \
     --list="$HERE/kernels-device.txt"
-  for f in LinearCase RowCase Chain main; do
+  for f in LinearCase RowCase WriteCase Chain main; do
     g++ -std=c++20 -O3 -march=x86-64-v3 -I"$ROOT" -I"$ROOT/include" -isystem "$CUDA/include" \
       -c "$HERE/$f.cpp" -o "$to/objects/$f.o"
   done
