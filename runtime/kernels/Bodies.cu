@@ -323,6 +323,12 @@ SINTER_DECODE_R4(f16_f16, F16)
 #endif
 
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
-SINTER_PREFILL_BODY(sinter_device_prefill_wgmma_bf16_d128, PrefillWgmma, BF16)
-SINTER_PREFILL_BODY(sinter_device_prefill_wgmma_f16_d128, PrefillWgmma, F16)
+#define SINTER_PREFILL_WGMMA(name, type, cache)                                                    \
+  SINTER_PREFILL_BODY(sinter_device_prefill_wgmma_##name##_d128, PrefillWgmma, type, cache)
+SINTER_PREFILL_WGMMA(bf16_bf16, BF16, BF16)
+SINTER_PREFILL_WGMMA(f16_f16, F16, F16)
+SINTER_PREFILL_WGMMA(bf16_fp8_e4m3, BF16, E4M3)
+SINTER_PREFILL_WGMMA(bf16_fp8_e5m2, BF16, E5M2)
+SINTER_PREFILL_WGMMA(f16_fp8_e4m3, F16, E4M3)
+SINTER_PREFILL_WGMMA(f16_fp8_e5m2, F16, E5M2)
 #endif

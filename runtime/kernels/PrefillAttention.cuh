@@ -11,6 +11,7 @@
 #include "Hooks.cuh"
 #include "PrefillAttention.h"
 #include "Scan.cuh"
+#include "Widen.cuh"
 
 namespace sinter::kernels {
 
@@ -213,20 +214,10 @@ private:
       for (int i = thread(); i < kCopies; i += kPrefillThreads) {
         const U32x4 raw = loadShared128(narrow() + u32(i * 16));
         const u32 at = to + u32(rowOfCopy(i, packed) * kRowBytes + chunkOfCopy(i, packed) * 32);
-        storeShared128(at, widened(raw.v[0], raw.v[1]));
-        storeShared128(at + 16, widened(raw.v[2], raw.v[3]));
+        storeShared128(at, widened<Type, Cache>(raw.v[0], raw.v[1]));
+        storeShared128(at + 16, widened<Type, Cache>(raw.v[2], raw.v[3]));
       }
     }
-  }
-  SINTER_DEVICE static U32x4 widened(u32 low, u32 high) {
-    return {{pairOf(low), pairOf(low >> 16), pairOf(high), pairOf(high >> 16)}};
-  }
-  SINTER_DEVICE static u32 pairOf(u32 narrowPair) {
-    const u32 pair = Cache::toF16(narrowPair);
-    if constexpr (IsSame<Type, F16>::value)
-      return pair;
-    else
-      return Type::pack(f16Low(pair), f16High(pair));
   }
 
   //===--- arithmetic ---===//

@@ -55,10 +55,10 @@ constexpr PrefillLayout prefillLayout(int dim, int cache_bytes) {
 
 /// The kernel for sm_90a, D = 128, K not packed: M as above, N = 128, one block per SM. Tiles of
 /// which every position is there come by tensor maps, others thread by thread, zeros for what is
-/// not.
+/// not. Those of an fp8 cache come through registers, in which they are widened.
 constexpr int kPrefillWgmmaThreads = 384;
 constexpr int kPrefillWgmmaKeys = 128;
-/// Two stages of Q, two of K, three of V, barriers.
+/// Two stages of Q, two of K, three of V, all of 16-bit numbers, barriers.
 constexpr int kPrefillWgmmaSharedBytes = 7 * 128 * 256 + 128;
 
 /// Query rows [row0, row0 + M) of one sequence. 16 bytes.
@@ -102,7 +102,7 @@ struct PrefillArgs {
   int early;     ///< sm_90a: a full edge lies between the last write of the work list, block table,
              ///< positions and ctx, and this launch's predecessor: they are read before the wait
   int window; ///< a token sees the last `window` positions up to its own; 0 in kernels without one
-  /// sm_90a: CUtensorMap of k and of v as a matrix [any, D], from page 0 on, 128-byte swizzle, in
+  /// sm_90a, 16-bit caches: CUtensorMap of k and of v as a matrix [any, D], from page 0 on, 128-byte swizzle, in
   /// boxes of a page of one head, [page / 8, 2, 8, 64]: groups of eight rows in two panels.
   const void *k_map, *v_map;
 };

@@ -3,7 +3,8 @@
 // Contract in PrefillAttention.h. Three warpgroups: one copies, two compute on 64 of an item's 128
 // query rows each. Tiles of 128 positions go through rings of two stages for K and three for V,
 // items' queries through one of two. A tile of queries is two panels of 64 columns, one of K or V
-// groups of eight rows, each in two panels: so a page is one piece.
+// groups of eight rows, each in two panels: so a page is one piece. Tiles of an fp8 cache go through
+// the copying threads' registers, where they are widened to the queries' type (Widen.cuh).
 //
 //   full   the bytes are there                           (every copying thread arrives)
 //   empty  the computing warps have read the stage       (every computing warp arrives)
@@ -21,17 +22,19 @@
 #include "AsyncCopy.cuh"
 #include "Hooks.cuh"
 #include "PrefillAttention.h"
-#include "Wgmma.cuh"
+#include "Widen.cuh"
 
 namespace sinter::kernels {
 
-template <class Type, class Hooks> class PrefillWgmma {
+template <class Type, class Cache, class Hooks> class PrefillWgmma {
   static constexpr int kDim = 128, kRows = 128, kKeys = kPrefillWgmmaKeys;
   static constexpr int kRowBytes = kDim * 2, kChunks = kRowBytes / 16;
   static constexpr u32 kPanel = kRows * 128, kTileBytes = 2 * kPanel, kGroup = 8 * 128;
   static constexpr int kWarpgroup = 128, kQueryStages = 2, kKeyStages = 2, kValueStages = 3;
   static constexpr int kTiles = kQueryStages + kKeyStages + kValueStages;
-  static constexpr int kCopyRegisters = 56, kMathRegisters = 224;
+  static constexpr bool kWidens = Cache::kBytes == 1;
+  static_assert(kWidens || IsSame<Type, Cache>::value, "16-bit caches have the queries' type");
+  static constexpr int kCopyRegisters = kWidens ? 104 : 56, kMathRegisters = kWidens ? 200 : 224;
   static_assert(kKeys == kRows, "K, V and Q have tiles of one size");
 
 public:
@@ -44,7 +47,10 @@ public:
     self.items = *args.count * args.kv_heads;
     if (threadIndex() < kWarpgroup) {
       fewerRegisters<kCopyRegisters>();
-      self.copy();
+      if constexpr (kWidens)
+        self.copyWidened();
+      else
+        self.copy();
     } else {
       moreRegisters<kMathRegisters>();
       self.compute();
@@ -154,6 +160,62 @@ private:
       }
     }
     waitForPredecessors(); // of whom has no item, too
+  }
+
+  /// The same through registers: each tile asks for the one after it in this order.
+  SINTER_DEVICE void copyWidened() {
+    WidenedTile<Type, Cache> narrow;
+    int tile = 0; // of all items
+    for (int round = 0; round * gridSize() < items; ++round) {
+      const int item = itemAt(round);
+      if (item >= items)
+        continue;
+      readItem(item);
+      const int *table = a.block_table + u64(u32(work.seq)) * u32(a.block_table_stride);
+      int now = readPages(table, keyOf(0)), next = readPages(table, keyOf(1));
+      if (round == 0)
+        waitForPredecessors();
+      narrow.ask(rowsOf(a.k, 0, now));
+      const u32 full = queriesFull(round % kQueryStages);
+      awaitEmpty(full, round / kQueryStages);
+      copyQueries(queries(round % kQueryStages));
+      leaveKeys(narrow, tile, tiles > 1 ? rowsOf(a.k, 1, next) : rowsOf(a.v, 0, now));
+      arriveWithCopies(full);
+      for (int j = 0; j < tiles; ++j, ++tile) {
+        const int after = readPages(table, keyOf(j + 2));
+        if (j + 1 < tiles)
+          leaveKeys(narrow, tile + 1, rowsOf(a.v, j, now));
+        leaveValues(narrow, tile,
+                    j + 2 < tiles   ? rowsOf(a.k, j + 2, after)
+                    : j + 1 < tiles ? rowsOf(a.v, j + 1, next)
+                                    : rowsOf(nullptr, j, now));
+        now = next;
+        next = after;
+      }
+    }
+    waitForPredecessors(); // of whom has no item, too
+  }
+
+  using Rows = typename WidenedTile<Type, Cache>::Source;
+  SINTER_DEVICE Rows rowsOf(const void *stream, int j, int pages) const {
+    const u8 *own = static_cast<const u8 *>(stream);
+    return {own ? own + u64(u32(head)) * u32(kDim << a.page_log2) : own, a.page_bytes, keyOf(j), end,
+            pages, a.page_log2};
+  }
+  SINTER_DEVICE void leaveKeys(WidenedTile<Type, Cache> &narrow, int tile, const Rows &next) const {
+    leave(narrow, keysFull(tile % kKeyStages), keys(tile % kKeyStages), tile / kKeyStages, next);
+  }
+  SINTER_DEVICE void leaveValues(WidenedTile<Type, Cache> &narrow, int tile,
+                                 const Rows &next) const {
+    leave(narrow, valuesFull(tile % kValueStages), values(tile % kValueStages), tile / kValueStages,
+          next);
+  }
+  SINTER_DEVICE static void leave(WidenedTile<Type, Cache> &narrow, u32 full, u32 to, int phase,
+                                  const Rows &next) {
+    awaitEmpty(full, phase);
+    narrow.leave(to, kGroup, next);
+    fenceAsyncProxy();
+    arriveBarrier(full);
   }
 
   SINTER_DEVICE static void awaitEmpty(u32 full, int phase) {

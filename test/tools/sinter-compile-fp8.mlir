@@ -16,7 +16,7 @@
 // META: "layer_bytes": 8192
 // META: "page_bytes": 49152
 
-// Prompts have a kernel of their own, the mma.sync one on every chip.
+// Prompts have a kernel of their own, which on sm_90a widens tiles for wgmma.
 // DEFINE: %{compile} = sinter-compile %models/shakespeare --max-tokens-per-step 12 --emit=lowered
 // DEFINE: %{names} = grep -o 'llvm.func @[a-z0-9_]*' | grep -E '@(attention|qk_norm|prefill|decode)' | sed 's/.*@//' | sort -u
 // RUN: %{compile} --target=cuda --kv-cache-dtype fp8_e4m3 | %{names} | FileCheck %s --check-prefix=PROMPT
@@ -27,7 +27,9 @@
 // PROMPT-NEXT: qk_norm_rope_write_bf16_4_2x128_page16_fp8_e4m3_scaled_m12{{$}}
 // Batch-invariant artefacts use it for every token.
 // RUN: %{compile} --target=cuda --kv-cache-dtype fp8_e5m2 --batch-invariant | %{names} | FileCheck %s --check-prefix=INVARIANT --implicit-check-not=decode
-// INVARIANT: attention_prefill_bf16_4_2x128_page16_fp8_e5m2_scaled_m1_mma48
+// INVARIANT: attention_prefill_bf16_4_2x128_page16_fp8_e5m2_scaled_m1_wgmma128
+// RUN: %{compile} --target=cuda:sm_89 --kv-cache-dtype fp8_e5m2 --batch-invariant | %{names} | FileCheck %s --check-prefix=SM89 --implicit-check-not=decode
+// SM89: attention_prefill_bf16_4_2x128_page16_fp8_e5m2_scaled_m1_mma48
 // f32 queries take the decode kernel for every token, and so do wide caches of another type than the activations'.
 // RUN: %{compile} --target=cuda:sm_80 --dtype f32 --kv-cache-dtype fp8_e5m2 | %{names} | FileCheck %s --check-prefix=F32 --implicit-check-not=prefill
 // F32: attention_decode_f32_4_2x128_page16_fp8_e5m2_scaled_m1{{$}}

@@ -218,8 +218,13 @@ bool sinter::gpu::usesPrefill(const AttentionSpec &s) {
   return (s.invariant || longest > kernels::kDecodeMaxQuery) && halfOrFp8Cache(s);
 }
 
+/// Whether prefill attention has the kernel for sm_90a.
+static bool prefillUsesWgmma(const GpuChip &chip, const AttentionSpec &s) {
+  return chip.name == "sm_90a" && s.cache.headDim == 128 && !s.cache.kPacked && halfOrFp8Cache(s);
+}
+
 bool sinter::gpu::prefillTakesMaps(const GpuChip &chip, const AttentionSpec &s) {
-  return chip.name == "sm_90a" && s.cache.headDim == 128 && !s.cache.kPacked && s.x == s.cache.type;
+  return prefillUsesWgmma(chip, s) && s.x == s.cache.type;
 }
 
 bool sinter::gpu::usesDecode(const AttentionSpec &s) { return !s.invariant || !usesPrefill(s); }
@@ -227,7 +232,7 @@ bool sinter::gpu::usesDecode(const AttentionSpec &s) { return !s.invariant || !u
 std::string sinter::gpu::attentionOrder(const GpuChip &chip, const AttentionSpec &s) {
   if (!usesPrefill(s))
     return "decode" + std::to_string(decodeLayoutOf(chip, s).warps) + "_whole";
-  return prefillTakesMaps(chip, s) ? "wgmma" + std::to_string(kernels::kPrefillWgmmaKeys)
+  return prefillUsesWgmma(chip, s) ? "wgmma" + std::to_string(kernels::kPrefillWgmmaKeys)
                                    : "mma" + std::to_string(prefillLayoutOf(s).keys);
 }
 
@@ -316,14 +321,14 @@ FailureOr<GpuKernel> sinter::gpu::emitPrefillAttention(Operation *module, String
   if (!halfOrFp8Cache(s))
     return module->emitError() << name << ": prefill attention takes bf16 or f16 queries and a "
                                << "cache of the same type or fp8";
-  const bool wgmma = prefillTakesMaps(chip, s);
+  const bool wgmma = prefillUsesWgmma(chip, s), maps = prefillTakesMaps(chip, s);
   const kernels::PrefillLayout layout = prefillLayoutOf(s);
   // One item a CTA, and a second round for steps of many short sequences; the kernel for sm_90a
   // fills an SM with one CTA and deals the items out itself.
   const int64_t entries = std::min(s.maxTokens * group(s) / layout.rows + 16, prefillEntries(s));
   const int64_t items = entries * s.cache.heads;
-  const std::string body = (wgmma ? "wgmma" : typeName(s.x)) + "_" + typeName(s.cache.type) + "_d" +
-                           std::to_string(s.cache.headDim) + (s.window ? "_window" : "");
+  const std::string body = (wgmma ? "wgmma_" : "") + typeName(s.x) + "_" + typeName(s.cache.type) +
+                           "_d" + std::to_string(s.cache.headDim) + (s.window ? "_window" : "");
   Constants c(module);
   c.i64(s.cache.pageBytes).f32(s.scale).i32(s.heads).i32(s.cache.heads);
   c.i32(pageLog2(s.cache)).i32(s.cache.kPacked).i32(s.early).i32(s.window);
@@ -332,8 +337,8 @@ FailureOr<GpuKernel> sinter::gpu::emitPrefillAttention(Operation *module, String
                                    kernels::kPrefillWgmmaThreads, kernels::kPrefillWgmmaSharedBytes,
                                    1)
                         : launchOf(items, kernels::kPrefillThreads, layout.shared_bytes, 2),
-                  {true, true, true, true, s.kScale, true, wgmma, wgmma, true}, c.values,
-                  wgmma ? pageMaps(s) : SmallVector<TensorMap, 2>());
+                  {true, true, true, true, s.kScale, true, maps, maps, true}, c.values,
+                  maps ? pageMaps(s) : SmallVector<TensorMap, 2>());
 }
 
 FailureOr<GpuKernel> sinter::gpu::emitQkNormRopeWrite(Operation *module, StringRef name,

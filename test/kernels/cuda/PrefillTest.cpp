@@ -28,6 +28,11 @@ const PrefillVariant kVariants[] = {
     {"sinter_prefill_wgmma_bf16_page32", Type::BF16, Type::BF16, 128, true, 5},
     {"sinter_prefill_wgmma_bf16_page64", Type::BF16, Type::BF16, 128, true, 6},
     {"sinter_prefill_wgmma_f16_page16", Type::F16, Type::F16, 128, true, 4},
+    {"sinter_prefill_wgmma_bf16_e4m3_page8", Type::BF16, Type::E4M3, 128, true, 3},
+    {"sinter_prefill_wgmma_bf16_e4m3_page16", Type::BF16, Type::E4M3, 128, true, 4},
+    {"sinter_prefill_wgmma_bf16_e5m2_page64", Type::BF16, Type::E5M2, 128, true, 6},
+    {"sinter_prefill_wgmma_f16_e4m3_page32", Type::F16, Type::E4M3, 128, true, 5},
+    {"sinter_prefill_wgmma_f16_e5m2_page16", Type::F16, Type::E5M2, 128, true, 4},
     {"sinter_prefill_qwen3_bf16", Type::BF16, Type::BF16, 128, true, 4},
 };
 
@@ -40,6 +45,8 @@ const PrefillVariant kWindowVariants[] = {
     {"sinter_prefill_wgmma_window_bf16_page8", Type::BF16, Type::BF16, 128, true, 3},
     {"sinter_prefill_wgmma_window_bf16_page16", Type::BF16, Type::BF16, 128, true, 4},
     {"sinter_prefill_wgmma_window_f16_page64", Type::F16, Type::F16, 128, true, 6},
+    {"sinter_prefill_wgmma_window_bf16_e4m3_page16", Type::BF16, Type::E4M3, 128, true, 4},
+    {"sinter_prefill_wgmma_window_f16_e5m2_page8", Type::F16, Type::E5M2, 128, true, 3},
 };
 
 const PrefillVariant &variantOf(const std::string &name) {
@@ -125,6 +132,8 @@ public:
       return launch(attention, args, stream);
     kernels::PrefillMapped mapped{};
     mapped.args = args;
+    if (bytesOf(variant.cache) == 1)
+      return launch(attention, mapped, stream);
     const auto map = [&](const void *data, unsigned char (&to)[128]) {
       const CUtensorMap made =
           tensorMap(const_cast<void *>(data), variant.cache == Type::BF16, 1ull << 31,
@@ -306,13 +315,15 @@ void testPrefill(const Kernels &kernels, Report &report) {
         checkCase(kernels, report, o);
       }
   report.group("prefill: every variant");
-  for (const char *kernel : {"sinter_prefill_bf16_bf16_d128", "sinter_prefill_bf16_e4m3_d128",
-                             "sinter_prefill_wgmma_bf16_page16"})
+  for (const char *kernel :
+       {"sinter_prefill_bf16_bf16_d128", "sinter_prefill_bf16_e4m3_d128",
+        "sinter_prefill_wgmma_bf16_page16", "sinter_prefill_wgmma_bf16_e4m3_page16"})
     shapes(kernels, report, kernel);
   for (const char *kernel :
        {"sinter_prefill_bf16_bf16_d128", "sinter_prefill_f16_f16_d128",
         "sinter_prefill_bf16_e4m3_d128", "sinter_prefill_f16_e5m2_d128",
-        "sinter_prefill_wgmma_bf16_page16", "sinter_prefill_wgmma_f16_page16"}) {
+        "sinter_prefill_wgmma_bf16_page16", "sinter_prefill_wgmma_f16_page16",
+        "sinter_prefill_wgmma_bf16_e4m3_page16", "sinter_prefill_wgmma_f16_e5m2_page16"}) {
     PrefillOptions o;
     o.kernel = kernel;
     o.ctx = {900};
@@ -322,8 +333,9 @@ void testPrefill(const Kernels &kernels, Report &report) {
     checkCase(kernels, report, o);
   }
   report.group("prefill: 96x k norm");
-  for (const char *kernel : {"sinter_prefill_bf16_bf16_d128", "sinter_prefill_bf16_e4m3_d128",
-                             "sinter_prefill_wgmma_bf16_page16"})
+  for (const char *kernel :
+       {"sinter_prefill_bf16_bf16_d128", "sinter_prefill_bf16_e4m3_d128",
+        "sinter_prefill_wgmma_bf16_page16", "sinter_prefill_wgmma_bf16_e4m3_page16"})
     repeats(kernels, report, kernel);
   report.group("prefill: repeats, checker");
   for (const PrefillVariant &v : kWindowVariants) {
@@ -342,9 +354,12 @@ void quickPrefill(const Kernels &kernels, Report &report) {
   checkCase(kernels, report, o);
   o.kernel = "sinter_prefill_bf16_e4m3_d128";
   checkCase(kernels, report, o);
-  o.kernel = "sinter_prefill_wgmma_bf16_page16";
   o.grid = 5;
-  checkCase(kernels, report, o);
+  for (const char *kernel :
+       {"sinter_prefill_wgmma_bf16_page16", "sinter_prefill_wgmma_bf16_e4m3_page16"}) {
+    o.kernel = kernel;
+    checkCase(kernels, report, o);
+  }
   for (const char *kernel :
        {"sinter_prefill_window_bf16_bf16_d128", "sinter_prefill_wgmma_window_bf16_page16"})
     for (int window : {5, 60, 150}) {
@@ -383,6 +398,7 @@ void timePrefill(const Kernels &kernels) {
       timeOne(kernels, "sinter_prefill_bf16_bf16_d128", heads, tokens, 264 * 64);
       timeOne(kernels, "sinter_prefill_bf16_e4m3_d128", heads, tokens, 264 * 64);
       timeOne(kernels, "sinter_prefill_wgmma_bf16_page16", heads, tokens, 132);
+      timeOne(kernels, "sinter_prefill_wgmma_bf16_e4m3_page16", heads, tokens, 132);
       if (heads == 16)
         timeOne(kernels, "sinter_prefill_qwen3_bf16", heads, tokens, 132);
     }
