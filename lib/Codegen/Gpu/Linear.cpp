@@ -95,7 +95,10 @@ static std::string refusedWrite(const GpuChip &chip, const LinearSpec &spec,
   const PagedCache &c = write.cache;
   if (!chip.wgmma() || tuning.kind != LinearTuning::WgmmaGemm || !refusedByMma(spec).empty())
     return "only the wgmma GEMM writes to the cache";
-  // With a bias the accumulators would be spilled.
+  // With a bias or many sums of squares registers would be spilled.
+  constexpr int64_t kMostSums = 32;
+  if (spec.sumsIn > kMostSums)
+    return "a linear that writes to the cache takes at most 32 sums of squares a token";
   if (spec.epilogue != LinearSpec::Store || spec.bias || spec.residual || spec.sumsOut ||
       spec.xgOut)
     return "a linear that writes to the cache does nothing else with its results";

@@ -82,14 +82,14 @@ private:
   Value chunkToken(GpuBuilder &b, int64_t i) const;
   Value stagedChunk(GpuBuilder &b, int64_t i) const;
   Chunk eight(GpuBuilder &b, Value row, bool other) const;
-  llvm::SmallVector<Chunk, 8> findAngles(GpuBuilder &b, int64_t block) const;
+  std::pair<Chunk, Chunk> askAngle(GpuBuilder &b, int64_t block, int64_t i) const;
   std::pair<Values, Values> stagedHalves(GpuBuilder &b, int64_t i) const;
   void storeHalves(GpuBuilder &b, Value to, bool toCache, const Values &low,
                    const Values &high) const;
   void eachRow(GpuBuilder &b, Value head, int64_t block, int64_t first, int64_t count, bool toCache,
                llvm::function_ref<void(int64_t i, Value to)> store) const;
   void turn(GpuBuilder &b, Value head, bool toCache, int64_t block,
-            llvm::ArrayRef<Chunk> angles) const;
+            llvm::ArrayRef<std::pair<Chunk, Chunk>> angles) const;
   void endHeads(GpuBuilder &b, const Place &place, const Values &d);
 };
 

@@ -104,22 +104,20 @@ void WgmmaGemmTemplate::eachRow(GpuBuilder &b, Value head, int64_t block, int64_
   }
 }
 
-/// Asks for the angles of this lane's tokens: cosines and sines of one after the other.
-SmallVector<Chunk, 8> WgmmaGemmTemplate::findAngles(GpuBuilder &b, int64_t block) const {
-  SmallVector<Chunk, 8> angles;
-  for (Value position : positions[static_cast<size_t>(block)])
-    for (bool sine : {false, true})
-      angles.push_back(eight(b, b.at(operands().table, position, kTableBytes), sine));
-  return angles;
+/// Asks for the cosines and sines of this lane's i-th token.
+std::pair<Chunk, Chunk> WgmmaGemmTemplate::askAngle(GpuBuilder &b, int64_t block, int64_t i) const {
+  Value row = b.at(operands().table, positions[static_cast<size_t>(block)][i], kTableBytes);
+  return {eight(b, row, false), eight(b, row, true)};
 }
 
-/// q, or k `toCache`: norm and rotation, low and high half of a head side by side.
+/// q, or k `toCache`: norm and rotation, low and high half of a head side by side. Angles that have
+/// not been asked for are asked for here.
 void WgmmaGemmTemplate::turn(GpuBuilder &b, Value head, bool toCache, int64_t block,
-                             ArrayRef<Chunk> angles) const {
+                             ArrayRef<std::pair<Chunk, Chunk>> angles) const {
   const bool norm = spec.write->norm;
   const Values gammaLow = norm ? b.unpack(gammas[0]) : Values();
   const Values gammaHigh = norm ? b.unpack(gammas[1]) : Values();
-  auto turned = [&](int64_t i) {
+  auto turned = [&](int64_t i, const std::pair<Chunk, Chunk> &angle) {
     auto [low, high] = stagedHalves(b, i);
     Value scale = keyFactor;
     if (norm) {
@@ -131,8 +129,7 @@ void WgmmaGemmTemplate::turn(GpuBuilder &b, Value head, bool toCache, int64_t bl
         sum = b.addf(sum, b.shuffleXor(sum, mask));
       scale = b.mulf(b.rsqrt(b.fma(sum, b.f32(1.0 / kHeadRows), b.f32(spec.write->eps))), scale);
     }
-    const Values cosine = b.unpack(angles[static_cast<size_t>(2 * i)]);
-    const Values sine = b.unpack(angles[static_cast<size_t>(2 * i + 1)]);
+    const Values cosine = b.unpack(angle.first), sine = b.unpack(angle.second);
     for (size_t j = 0; j < 8; ++j) {
       Value a = b.mulf(low[j], norm ? b.mulf(scale, gammaLow[j]) : scale);
       Value c = b.mulf(high[j], norm ? b.mulf(scale, gammaHigh[j]) : scale);
@@ -143,9 +140,12 @@ void WgmmaGemmTemplate::turn(GpuBuilder &b, Value head, bool toCache, int64_t bl
   };
   const int64_t together = spec.y == DType::BF16 ? 2 : 1; // as far as there are registers
   for (int64_t first = 0; first < kTokens; first += together) {
+    SmallVector<std::pair<Chunk, Chunk>, 2> own;
     SmallVector<std::pair<Values, Values>, 2> some;
     for (int64_t i = first; i < first + together; ++i)
-      some.push_back(turned(i));
+      own.push_back(angles.empty() ? askAngle(b, block, i) : angles[static_cast<size_t>(i)]);
+    for (int64_t i = first; i < first + together; ++i)
+      some.push_back(turned(i, own[static_cast<size_t>(i - first)]));
     eachRow(b, head, block, first, together, toCache, [&](int64_t i, Value to) {
       const auto &[low, high] = some[static_cast<size_t>(i - first)];
       storeHalves(b, to, toCache, low, high);
@@ -180,7 +180,9 @@ void WgmmaGemmTemplate::endHeads(GpuBuilder &b, const Place &place, const Values
   }
   for (int64_t block = 0; block < majorBlocks(); ++block) {
     enterBlock(b, place, block);
-    const SmallVector<Chunk, 8> angles = findAngles(b, block);
+    SmallVector<std::pair<Chunk, Chunk>, kTokens> angles;
+    for (int64_t i = 0; i < kTokens && alternate; ++i) // else there are no registers for all
+      angles.push_back(askAngle(b, block, i));
     for (int64_t i = 0; i < heads; ++i) {
       stagePiece(b, words[static_cast<size_t>(block * heads + i)]);
       Value head = b.add(firstHead(b, place), i);
