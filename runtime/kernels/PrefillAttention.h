@@ -102,8 +102,9 @@ struct PrefillArgs {
   int early;     ///< sm_90a: a full edge lies between the last write of the work list, block table,
              ///< positions and ctx, and this launch's predecessor: they are read before the wait
   int window; ///< a token sees the last `window` positions up to its own; 0 in kernels without one
-  /// sm_90a, 16-bit caches: CUtensorMap of k and of v as a matrix [any, D], from page 0 on, 128-byte swizzle, in
-  /// boxes of a page of one head, [page / 8, 2, 8, 64]: groups of eight rows in two panels.
+  /// sm_90a, 16-bit caches: CUtensorMap of k and of v as a matrix [any, D], from page 0 on,
+  /// 128-byte swizzle, in boxes of a page of one head, [page / 8, 2, 8, 64]: groups of eight rows
+  /// in two panels.
   const void *k_map, *v_map;
 };
 
