@@ -158,25 +158,29 @@ LogicalResult CudaLowering::linear(Operation *op, const LinearParts &p) {
     return failure();
   const StepChoice choice{std::to_string(spec.n) + "x" + std::to_string(spec.k),
                           describe(k->made.tuning) + (writer ? ", writes to the cache" : ""),
-                          k->made.predictedMicros, tuned ? tuned->micros : 0};
-  const int64_t flops = 2 * spec.n * spec.k;
+                          k->made.predictedMicros, tuned && !writer ? tuned->micros : 0};
+  int64_t flops = 2 * spec.n * spec.k;
   std::vector<SinterArg> args = {x, place(p.w), gamma, place(p.bias), place(p.residual)};
   args.insert(args.end(), sumsIn.begin(), sumsIn.end());
   args.insert(args.end(), gammaNext.begin(), gammaNext.end());
   if (spec.epilogue != LinearSpec::Argmax) {
+    SmallVector<Value> weights = {p.w, p.gamma, p.bias};
     if (writer) {
       written.insert(writer);
       args.push_back(arena(attendedAt)); // q
       left = writeArgs(writer);
+      weights.append({writer.getQGamma(), writer.getKGamma()});
+      flops += spec.write->flops();
     } else {
       args.push_back(place(p.y));
     }
     args.insert(args.end(), left.begin(), left.end());
-    if (failed(start(op, "", *k, args, {p.x, p.y, p.residual}, {p.w, p.gamma, p.bias}, flops)))
+    const Value result = writer ? writer.getQ() : p.y;
+    if (failed(start(op, "", *k, args, {p.x, result, p.residual}, weights, flops)))
       return failure();
     entry->ops.back().choice = choice;
     int64_t &traffic = entry->ops.back().actBytesPerToken;
-    traffic += 4 * spec.sumsIn;
+    traffic += 4 * spec.sumsIn + (writer ? spec.write->cache.tokenBytes() : 0);
     if (next) {
       prepared.sums = k->made.partials;
       traffic += 4 * prepared.sums + rowBytes(p.y);

@@ -85,11 +85,6 @@ static std::string kernelKey(StringRef op, const CacheWriteSpec &s) {
 
 std::string sinter::writeKey(const CacheWriteSpec &s) { return kernelKey("", s); }
 
-/// K and V of one token, all heads.
-static int64_t tokenBytes(const PagedCache &c) {
-  return 2 * c.heads * c.headDim * int64_t(dtypeBytes(c.type));
-}
-
 //===----------------------------------------------------------------------===//
 // Memory and plans
 //===----------------------------------------------------------------------===//
@@ -158,7 +153,9 @@ LogicalResult CudaLowering::prepare() {
       return failure();
     const AttentionMemory memory = attentionMemory(chip, *spec);
     // The same room takes q, which has as many columns, of a linear that writes to the cache.
-    if (readsRawQkv(*spec) || (chip.wgmma() && options.linearWrites))
+    const bool mayWrite = options.linearWrites && !spec->invariant && usesPrefill(*spec) &&
+                          prefillUsesWgmma(chip, *spec);
+    if (readsRawQkv(*spec) || mayWrite)
       attended = std::max(attended, tokens[1] * rowBytes(firsts.front().getResult()));
     plans = std::max(plans, int64_t(firsts.size()) * alignUp(memory.decodePlan, 256) +
                                 alignUp(memory.prefillPlan, 256));
@@ -306,7 +303,7 @@ xfmr::AttentionOp CudaLowering::readerOfRawQkv(xfmr::QkNormRopeWriteOp op) const
   // Its result lies where the next attention's will: it must have been read by then.
   Operation *user = *reader.getResult().user_begin();
   for (Operation *next = reader->getNextNode(); next != user; next = next->getNextNode())
-    if (!next || isa<xfmr::AttentionOp>(next))
+    if (!next || isa<xfmr::AttentionOp, xfmr::QkNormRopeWriteOp>(next))
       return {};
   auto spec = attentionSpec(reader, entry->maxTokens, entry->maxQ);
   return succeeded(spec) && readsRawQkv(*spec) ? reader : xfmr::AttentionOp();
@@ -366,10 +363,9 @@ LogicalResult CudaLowering::qkNormRopeWrite(xfmr::QkNormRopeWriteOp op) {
                    {place(op.getQkv()), place(op.getTable()), place(op.getQ()),
                     cacheStream(op.getKv(), false), cacheStream(op.getKv(), true),
                     place(op.getQGamma()), place(op.getKGamma()), place(op.getKScale())},
-                   {op.getQkv(), op.getQ()}, {op.getQGamma(), op.getKGamma()},
-                   7 * (spec->heads + spec->cache.heads) * spec->cache.headDim)))
+                   {op.getQkv(), op.getQ()}, {op.getQGamma(), op.getKGamma()}, spec->flops())))
     return failure();
-  entry->ops.back().actBytesPerToken += tokenBytes(spec->cache);
+  entry->ops.back().actBytesPerToken += spec->cache.tokenBytes();
   return success();
 }
 
@@ -388,17 +384,16 @@ LogicalResult CudaLowering::attentionFromQkv(xfmr::AttentionOp op, const Attenti
                   });
   if (failed(k))
     return failure();
-  if (failed(start(op, "", *k,
-                   {place(raw.getQkv()), place(raw.getTable()), place(op.getResult()),
-                    cacheStream(op.getKv(), false), cacheStream(op.getKv(), true),
-                    place(raw.getQGamma()), place(raw.getKGamma()), place(raw.getKScale()),
-                    arena(decodePlanAt(spec)), room(attentionMemory(chip, spec).partials),
-                    persistent(0)},
-                   {raw.getQkv(), op.getResult()}, {raw.getQGamma(), raw.getKGamma()},
-                   7 * (write->heads + write->cache.heads) * write->cache.headDim,
-                   /*readsKv=*/true)))
+  if (failed(start(
+          op, "", *k,
+          {place(raw.getQkv()), place(raw.getTable()), place(op.getResult()),
+           cacheStream(op.getKv(), false), cacheStream(op.getKv(), true), place(raw.getQGamma()),
+           place(raw.getKGamma()), place(raw.getKScale()), arena(decodePlanAt(spec)),
+           room(attentionMemory(chip, spec).partials), persistent(0)},
+          {raw.getQkv(), op.getResult()}, {raw.getQGamma(), raw.getKGamma()}, write->flops(),
+          /*readsKv=*/true)))
     return failure();
-  entry->ops.back().actBytesPerToken += tokenBytes(write->cache);
+  entry->ops.back().actBytesPerToken += write->cache.tokenBytes();
   return success();
 }
 
@@ -418,7 +413,7 @@ LogicalResult CudaLowering::kvWrite(xfmr::KvWriteOp op) {
                     cacheStream(op.getKv(), true), place(op.getKScale())},
                    {op.getK(), op.getV()})))
     return failure();
-  entry->ops.back().actBytesPerToken += tokenBytes(spec->cache);
+  entry->ops.back().actBytesPerToken += spec->cache.tokenBytes();
   return success();
 }
 

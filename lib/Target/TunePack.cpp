@@ -149,7 +149,13 @@ LogicalResult TunePack::add(ModuleOp planned, ModuleOp lowered, StepProgram from
 }
 
 void TunePack::addFusion(const Fusion &fusion) {
-  if (find(fusion.fused) && find(fusion.apart) && (fusion.shared.empty() || find(fusion.shared)))
+  const auto fused = find(fusion.fused), apart = find(fusion.apart);
+  if (!fused || !apart || (!fusion.shared.empty() && !find(fusion.shared)))
+    return;
+  const bool isMade = llvm::any_of(sequences[*fused].second.launches, [&](const auto &launch) {
+    return StringRef(program.kernels[launch.kernel].name).contains(fusion.kernel);
+  });
+  if (isMade)
     fusions.push_back(fusion);
 }
 

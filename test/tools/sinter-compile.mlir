@@ -23,7 +23,7 @@
 // RUN: not sinter-compile qwen3-0.6b --target=cuda:sm_70 2>&1 | FileCheck %s --check-prefix=TARGET --implicit-check-not={{.}}
 // TARGET: sinter-compile: error: --target: "cuda:sm_70" is not supported (cpu, cpu:x86-64-v3, -v4 and -v4-bf16, cuda and cuda:CHIP with sm_80, sm_86, sm_89, sm_90 or sm_90a are){{$}}
 // RUN: not sinter-compile qwen3-0.6b --disable-pass plan 2>&1 | FileCheck %s --check-prefix=PASS --implicit-check-not={{.}}
-// PASS: sinter-compile: error: --disable-pass: no merge or fusion is called "plan" (sinter-opt --help lists them){{$}}
+// PASS: sinter-compile: error: --disable-pass: no merge or fusion is called "plan" (sinter-opt --help lists them; besides, fuse-linear-write){{$}}
 // RUN: not sinter-compile qwen3-0.6b --emit=xfmr --explain-fusion 2>&1 | FileCheck %s --check-prefix=EXPLAIN --implicit-check-not={{.}}
 // EXPLAIN: sinter-compile: error: --explain-fusion: --emit=xfmr stops before the fusions{{$}}
 // RUN: not sinter-compile %models/qwen3/qwen3-0.6b.mlir --dtype f32 2>&1 | FileCheck %s --check-prefix=GRAPH --implicit-check-not={{.}}

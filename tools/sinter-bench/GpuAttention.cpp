@@ -43,7 +43,8 @@ Status run(Session &session, std::span<const GenerationRequest> requests,
 }
 
 /// What a decode step's attention is called: with norm, rotation and cache write where its kernels
-/// do them on the way (artefacts compiled with --disable-pass fuse-qk-norm-rope-write: alone).
+/// do them on the way (alone with --disable-pass fuse-qk-norm-rope-write, --batch-invariant and
+/// caches of another type).
 std::string decodeKind(const Manifest &manifest) {
   const bool fromQkv =
       std::any_of(manifest.kernels.begin(), manifest.kernels.end(),

@@ -297,7 +297,7 @@ Status Compiler::prepare() {
   if (target.cuda()) {
     cuda.chip = target.chip;
     cuda.batchInvariant = request.batchInvariant;
-    cuda.linearWrites = !llvm::is_contained(request.disabledPasses, kLinearWrite);
+    cuda.linearWrites = request.fusion && !llvm::any_of(request.disabledPasses, isLinearWrite);
     if (request.tunedFile.empty()) {
       cuda.tuned = builtinTunedTable(target.chip);
     } else if (request.tunedFile != "none") {
@@ -305,6 +305,9 @@ Status Compiler::prepare() {
                               readTunedTable(request.tunedText, request.tunedFile, target.chip));
     }
   }
+  if (!target.cuda() && llvm::any_of(request.disabledPasses, isLinearWrite))
+    return invalidArgument("--disable-pass: " + std::string(kLinearWrite) +
+                           " is a fusion of the cuda target");
   return switchPasses(context, request.fusion, request.disabledPasses);
 }
 
@@ -369,10 +372,11 @@ Result<CompileResult> sinter::compile(const CompileRequest &request) {
 
 Result<CompileResult> sinter::compileTunePack(const CompileRequest &request) {
   TunePack pack;
-  for (const TunePart &part : tuneParts()) {
+  const std::vector<TunePart> parts = tuneParts();
+  for (const TunePart &part : parts) {
     CompileRequest own = request;
     own.disabledPasses.insert(own.disabledPasses.end(), part.disabled.begin(), part.disabled.end());
-    SINTER_RETURN_IF_ERROR(Compiler(own).addTo(pack, part.wanted, part.disabled.empty()));
+    SINTER_RETURN_IF_ERROR(Compiler(own).addTo(pack, part.wanted, &part == &parts.front()));
   }
   addTuneFusions(pack);
   CompileResult result;

@@ -16,6 +16,14 @@ static bool isOptional(StringRef pass) {
   return pass.starts_with("xfmr-merge-") || pass.starts_with("xfmr-fuse-");
 }
 
+static std::string fullName(const std::string &name) {
+  return StringRef(name).starts_with("xfmr-") ? name : "xfmr-" + name;
+}
+
+bool sinter::isLinearWrite(const std::string &name) {
+  return fullName(name) == fullName(kLinearWrite);
+}
+
 Status sinter::switchPasses(MLIRContext &context, bool fusion,
                             const std::vector<std::string> &disabled) {
   if (fusion && disabled.empty())
@@ -23,12 +31,12 @@ Status sinter::switchPasses(MLIRContext &context, bool fusion,
   registerPasses();
   llvm::StringSet<> off;
   for (const std::string &name : disabled) {
-    if (name == kLinearWrite)
+    if (isLinearWrite(name))
       continue;
-    const std::string full = StringRef(name).starts_with("xfmr-") ? name : "xfmr-" + name;
+    const std::string full = fullName(name);
     if (!isOptional(full) || !PassInfo::lookup(full))
       return invalidArgument("--disable-pass: no merge or fusion is called \"" + name +
-                             "\" (sinter-opt --help lists them)");
+                             "\" (sinter-opt --help lists them; besides, " + kLinearWrite + ")");
     off.insert(full);
   }
   context.registerActionHandler(

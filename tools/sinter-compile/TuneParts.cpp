@@ -20,22 +20,25 @@ struct Side {
 };
 
 /// `shape`: the op whose matrix names the fusion in the table; empty: the heads do. `from`: the
-/// fewest tokens at which there is such a fusion.
+/// fewest tokens at which it is measured; `kernel`: in the name of the fused kernel, where it is
+/// not made for every model.
 struct Fusion {
   const char *pass, *name, *shape;
   Side fused, apart, shared;
   int64_t from = 1;
+  const char *kernel = "";
 };
 
+/// The first is also where alternatives of linears are taken from.
 const std::vector<std::vector<std::string>> kDisabled = {
-    {},
+    {kLinearWrite},
     {"fuse-rms-norm-linear", "fuse-add-rms-norm", kLinearWrite},
     {"fuse-rms-norm-linear", "fuse-add-rms-norm", "fuse-linear-add"},
     {"fuse-rms-norm-linear", "fuse-add-rms-norm", "fuse-qk-norm-rope-write", "merge-qkv"},
     {"fuse-rms-norm-linear", "fuse-add-rms-norm", "merge-gate-up"},
     {"fuse-rms-norm-linear", "fuse-add-rms-norm", "fuse-linear-argmax"},
     {"fuse-qk-norm-rope-write"},
-    {kLinearWrite}};
+    {}};
 
 const std::string kQkv = "layers.1.attn.qkv", kO = "layers.1.attn.o",
                   kGateUp = "layers.1.mlp.gate_up", kSwiglu = "layers.1.mlp.swiglu",
@@ -60,7 +63,7 @@ const std::vector<Fusion> &fusions() {
       {"fuse-rms-norm-linear",
        "norm_qkv",
        "layers.1.attn.qkv",
-       {7, {kDownBefore, kQkv}},
+       {0, {kDownBefore, kQkv}},
        {1, {kDownBefore, "layers.1.attn.norm", kQkv}},
        {1, {kDownBefore}}},
       {"fuse-rms-norm-linear",
@@ -84,7 +87,7 @@ const std::vector<Fusion> &fusions() {
       {"fuse-qk-norm-rope-write",
        "qk_norm_rope_write_attention",
        "",
-       {7, {"layers.1.attn.q_rope", "layers.1.attn.kv_write", "layers.1.attn.attention"}},
+       {0, {"layers.1.attn.q_rope", "layers.1.attn.kv_write", "layers.1.attn.attention"}},
        {6,
         {"layers.1.attn.q_norm", "layers.1.attn.k_norm", "layers.1.attn.q_rope",
          "layers.1.attn.k_rope", "layers.1.attn.q", "layers.1.attn.k", "layers.1.attn.v",
@@ -93,10 +96,11 @@ const std::vector<Fusion> &fusions() {
       {kLinearWrite,
        "qkv_write",
        "layers.1.attn.qkv",
-       {0, {kQkv}},
-       {7, {kQkv, "layers.1.attn.kv_write"}},
+       {7, {kQkv}},
+       {0, {kQkv, "layers.1.attn.kv_write"}},
        {},
-       2048},
+       2048,
+       "_write"},
       {"fuse-rms-norm-linear",
        "norm_lm_head",
        "lm_head",
@@ -150,6 +154,7 @@ void sinter::addTuneFusions(TunePack &pack) {
       if (!shape)
         continue;
       TunePack::Fusion made{fusion.pass, fusion.name, *shape, tokens};
+      made.kernel = fusion.kernel;
       made.fused = keyOf(fusion.fused, tokens);
       made.apart = keyOf(fusion.apart, tokens);
       if (!fusion.shared.names.empty())

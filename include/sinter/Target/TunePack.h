@@ -58,11 +58,12 @@ public:
                           const DeviceImageOptions &options);
 
   /// A fusion whose sides have been added; ignored where one of them has not, as in a model without
-  /// it. `shared` stands before both sides and is taken off. `gemms`: N x K of the linears in it.
+  /// it, or where the fused side has no kernel with `kernel` in its name. `shared` stands before
+  /// both sides and is taken off. `gemms`: N x K of the linears in it.
   struct Fusion {
     std::string pass, name, shape;
     int64_t tokens = 1;
-    std::string fused, apart, shared;
+    std::string fused, apart, shared, kernel;
     std::vector<std::pair<int64_t, int64_t>> gemms;
   };
   void addFusion(const Fusion &fusion);

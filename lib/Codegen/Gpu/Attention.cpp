@@ -218,8 +218,7 @@ bool sinter::gpu::usesPrefill(const AttentionSpec &s) {
   return (s.invariant || longest > kernels::kDecodeMaxQuery) && halfOrFp8Cache(s);
 }
 
-/// Whether prefill attention has the kernel for sm_90a.
-static bool prefillUsesWgmma(const GpuChip &chip, const AttentionSpec &s) {
+bool sinter::gpu::prefillUsesWgmma(const GpuChip &chip, const AttentionSpec &s) {
   return chip.name == "sm_90a" && s.cache.headDim == 128 && !s.cache.kPacked && halfOrFp8Cache(s);
 }
 

@@ -70,6 +70,8 @@ mlir::FailureOr<GpuKernel> emitDecodeAttention(mlir::Operation *gpuModule, llvm:
 /// parameters: prefill plan
 mlir::FailureOr<GpuKernel> emitPrefillPlan(mlir::Operation *gpuModule, llvm::StringRef name,
                                            const GpuChip &chip, const AttentionSpec &spec);
+/// Whether prefill attention has the kernel for sm_90a.
+bool prefillUsesWgmma(const GpuChip &chip, const AttentionSpec &spec);
 /// Whether prefill attention reads K and V through tensor maps: sm_90a, caches of 16 bits.
 bool prefillTakesMaps(const GpuChip &chip, const AttentionSpec &spec);
 /// parameters: q, out, K and V stream of page 0, k_scale if kScale, prefill plan, K and V stream

@@ -96,9 +96,9 @@ static std::string refusedWrite(const GpuChip &chip, const LinearSpec &spec,
   if (!chip.wgmma() || tuning.kind != LinearTuning::WgmmaGemm || !refusedByMma(spec).empty())
     return "only the wgmma GEMM writes to the cache";
   // With a bias or many sums of squares registers would be spilled.
-  constexpr int64_t kMostSums = 32;
-  if (spec.sumsIn > kMostSums)
-    return "a linear that writes to the cache takes at most 32 sums of squares a token";
+  constexpr int64_t kMostSums = 16; // of a lane; two share a token with an even number
+  if (spec.sumsIn > kMostSums * (spec.sumsIn % 2 ? 1 : 2))
+    return "a linear that writes to the cache takes at most 32 sums of squares a token, 16 if odd";
   if (spec.epilogue != LinearSpec::Store || spec.bias || spec.residual || spec.sumsOut ||
       spec.xgOut)
     return "a linear that writes to the cache does nothing else with its results";

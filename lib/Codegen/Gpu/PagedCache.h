@@ -15,6 +15,8 @@ struct PagedCache {
   DType type = DType::BF16;
   bool kPacked = false;  ///< K as [heads, headDim / x, page, x], x = 16 / bytes
   int64_t pageBytes = 0; ///< from page to page, all layers
+  /// K and V of one token, all heads.
+  int64_t tokenBytes() const { return 2 * heads * headDim * int64_t(dtypeBytes(type)); }
 };
 
 /// xfmr.qk_norm_rope_write, xfmr.kv_write and xfmr.rope.
@@ -26,6 +28,8 @@ struct CacheWriteSpec {
   bool kScale = false;
   float eps = 1e-6f;
   int64_t maxTokens = 1;
+  /// Of one token, norms and rotations.
+  int64_t flops() const { return 7 * (heads + cache.heads) * cache.headDim; }
 };
 
 } // namespace sinter::gpu
