@@ -34,6 +34,7 @@ template <class Type, class Cache, class Hooks> class PrefillWgmma {
   static constexpr int kTiles = kQueryStages + kKeyStages + kValueStages;
   static constexpr bool kWidens = Cache::kBytes == 1;
   static_assert(kWidens || IsSame<Type, Cache>::value, "16-bit caches have the queries' type");
+  // As many as spill nothing; all three warpgroups together have 3 * 168.
   static constexpr int kCopyRegisters = kWidens ? 96 : 56, kMathRegisters = kWidens ? 200 : 224;
   static_assert(kKeys == kRows, "K, V and Q have tiles of one size");
 

@@ -1,7 +1,6 @@
 //===- Widen.cuh - numbers of an fp8 cache as 16-bit ones --------------*- CUDA -*-===//
 #pragma once
 
-#include "AsyncCopy.cuh"
 #include "Wgmma.cuh"
 
 namespace sinter::kernels {

@@ -33,6 +33,17 @@
 // RUN: %{compile} --target=cuda:sm_90a --emit=lowered --tuned %t.json | %{names} | FileCheck %s --check-prefix=NONE --implicit-check-not=linear
 // NONE: qk_norm_rope_write
 
+// Nor does anything with --no-fusion, not even in a graph that was fused before.
+// RUN: %{compile} --target=cuda:sm_90a --emit=fused -o %t.fused.mlir
+// RUN: env SINTER_CUDA=none sinter-compile %t.fused.mlir --target=cuda:sm_90a --emit=lowered --no-fusion | %{names} | FileCheck %s --check-prefix=NONE --implicit-check-not=linear
+// RUN: %{compile} --target=cuda:sm_90a --emit=lowered --disable-pass xfmr-fuse-linear-write | %{names} | FileCheck %s --check-prefix=NONE --implicit-check-not=linear
+// RUN: not %{compile} --target=cpu --disable-pass fuse-linear-write -o %t.cpu.sinter 2>&1 | FileCheck %s --check-prefix=CPU
+// CPU: sinter-compile: error: --disable-pass: fuse-linear-write is a fusion of the cuda target{{$}}
+
+// An fp8 cache is written, too.
+// RUN: %{compile} --target=cuda:sm_90a --emit=lowered --kv-cache-dtype fp8_e4m3 | %{names} | FileCheck %s --check-prefix=FP8
+// FP8: rms_norm_linear_bf16_1024x256_m1024_write
+
 // --explain-fusion names it.
 // RUN: %{compile} --target=cuda:sm_90a --emit=lowered --explain-fusion -o /dev/null | FileCheck %s --check-prefix=EXPLAIN
 // EXPLAIN: step_m513_1024_argmax

@@ -89,7 +89,7 @@ std::string checkWrite(const Kernels &kernels, const std::vector<Entry> &entries
   if (twin == entries.end())
     return "its twin '" + entry.line.word("twin") + "' is not in the list";
   Entry own = entry;
-  own.line.flags.insert("nocheck"); // of the linear: the twin has a line that checks it
+  own.line.flags.insert("nocheck"); // no reference of the products: the twin computes them
   WriteCase c(own);
   DeviceBatch tokens(c.rows.tokens, 10);
   for (int count : {1, 2, 15, 17, 63, 64, 65, 127, 128, 129, 200, c.rows.tokens}) {
